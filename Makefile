@@ -1,0 +1,32 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each target does its own set-up.
+# Only Python 3.11-3.13, make and a package index are asked of the machine.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+UV := .tools/uv/bin/uv
+BIN := .venv/bin
+# An inherited "do not write byte code" makes every start two to three times slower.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Perennial needs Python 3.11 to 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.done: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
+	@touch $@
+
+.tools/sam/.done: $(UV) tools/sam.txt
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/sam
+	VIRTUAL_ENV=.tools/sam $(UV) pip install --quiet --compile-bytecode -r tools/sam.txt
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.done .tools/sam/.done ## install the project and its tools into this folder
