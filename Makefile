@@ -30,3 +30,11 @@ $(UV):
 
 .PHONY: setup
 setup: .venv/.done .tools/sam/.done ## install the project and its tools into this folder
+
+.PHONY: test
+test: setup ## run every suite (SUITES="unit template" for some)
+	@$(BIN)/python tools/run_tests.py $(SUITES)
+
+.PHONY: lint
+lint: setup ## check style and types only
+	@$(BIN)/python tools/run_tests.py lint format types

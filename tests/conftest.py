@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ AWS_VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "PERENN
 # Read at import, before any fixture: tests must never reach a real account.
 os.environ.update(
     AWS_ACCESS_KEY_ID="testing",
-    AWS_SECRET_ACCESS_KEY="testing",  # noqa: S106 - a dummy, so that no real key is ever used
+    AWS_SECRET_ACCESS_KEY="testing",
     AWS_DEFAULT_REGION="eu-west-1",
     AWS_CONFIG_FILE=os.devnull,
     AWS_SHARED_CREDENTIALS_FILE=os.devnull,
@@ -28,10 +29,12 @@ if "PERENNIAL_DATA_MIRROR" not in os.environ and mirror.is_dir():
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Turn every skip into a failure where PERENNIAL_NO_SKIPS is set: CI must prove all it claims."""
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result, untyped by pytest
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, None]:
+    """Turn every skip into a failure where PERENNIAL_NO_SKIPS is set: CI must prove all."""
+    outcome: Any = yield
+    report = outcome.get_result()
     if report.skipped and os.environ.get("PERENNIAL_NO_SKIPS"):
         report.outcome = "failed"
         report.longrepr = (

@@ -1,0 +1,125 @@
+"""Run every suite, two at a time, and print what each took: `make test`.
+
+The slowest lane is the local cloud's; the others share the second core. Exit code 1 if any suite
+fails, 2 if the suites together pass their time budget (12 minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree  # our own junit files
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = ROOT / ".local" / "test-reports"
+BUDGET_SECONDS = 720
+PYTEST = (sys.executable, "-m", "pytest", "-q")
+BIN = Path(sys.executable).parent
+
+# Two lanes, one a core: each suite is (name, command); a lane runs its suites in order.
+CODE = ("layers/core/perennial", "functions", "jobs", "local", "cli", "statemachines", "models")
+
+
+def suite(*paths: str) -> tuple[str, ...]:
+    """Build the pytest command of a suite."""
+    return (*PYTEST, *paths)
+
+
+LANES: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = (
+    (("functional", suite("tests/functional")),),
+    (
+        ("lint", (str(BIN / "ruff"), "check", ".")),
+        ("format", (str(BIN / "ruff"), "format", "--check", ".")),
+        ("types", (str(BIN / "mypy"),)),
+        ("architecture", suite("tests/architecture")),
+        ("unit", suite("tests/unit")),
+        ("template", suite("tests/template")),
+        ("statemachines", suite("tests/statemachines")),
+        ("jobs", suite("tests/jobs")),
+        ("mutants", suite("tests/mutants")),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one suite gave: its exit code, seconds, and counts where pytest ran."""
+
+    name: str
+    code: int
+    seconds: float
+    passed: int
+    failed: int
+    skipped: int
+
+
+def counts(report: Path) -> tuple[int, int, int]:
+    """Read passed, failed and skipped from a junit file; zeros where the suite wrote none."""
+    if not report.exists():
+        return 0, 0, 0
+    passed = failed = skipped = 0
+    for element in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314
+        bad = int(element.get("failures", 0)) + int(element.get("errors", 0))
+        left_out = int(element.get("skipped", 0))
+        failed, skipped = failed + bad, skipped + left_out
+        passed += int(element.get("tests", 0)) - bad - left_out
+    return passed, failed, skipped
+
+
+def run(name: str, command: tuple[str, ...]) -> Result:
+    """Run one suite, keep its output in a file, and print it at once if it failed."""
+    report, log = REPORTS / f"{name}.xml", REPORTS / f"{name}.log"
+    if "pytest" in command:
+        command = (*command, f"--junitxml={report}", "-o", "junit_suite_name=" + name)
+    started = time.monotonic()
+    with log.open("w") as output:
+        code = subprocess.run(
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    seconds = time.monotonic() - started
+    result = Result(name, code, seconds, *counts(report))
+    figures = f"{result.passed} passed, {result.failed} failed" if report.exists() else ""
+    print(f"{'ok  ' if code == 0 else 'FAIL'} {name:<14} {seconds:6.1f} s  {figures}", flush=True)
+    if code:
+        print(log.read_text(errors="replace"), flush=True)
+    return result
+
+
+def main() -> int:
+    """Run the lanes side by side and sum up."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help="names of suites to run (default: all)")
+    only = set(parser.parse_args().only)
+    known = {name for lane in LANES for name, _ in lane}
+    if only - known:
+        parser.error(f"no suite {', '.join(sorted(only - known))}; there are {sorted(known)}")
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    for old in REPORTS.iterdir():
+        old.unlink()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    started = time.monotonic()
+
+    def run_lane(lane: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Result]:
+        return [run(name, command) for name, command in lane if not only or name in only]
+
+    with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
+        results = [result for lane in pool.map(run_lane, LANES) for result in lane]
+    seconds = time.monotonic() - started
+    print(f"all suites: {seconds:.0f} s of {BUDGET_SECONDS} s")
+    print(
+        f"{sum(r.passed for r in results)} passed, {sum(r.failed for r in results)} failed, "
+        f"{sum(r.skipped for r in results)} skipped"
+    )
+    if any(result.code for result in results):
+        return 1
+    return 2 if seconds > BUDGET_SECONDS else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
