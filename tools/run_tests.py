@@ -12,9 +12,9 @@ import os
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree  # our own junit files
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree  # our own junit files
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / ".local" / "test-reports"

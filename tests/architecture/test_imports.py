@@ -1,4 +1,4 @@
-"""The direction of imports that DESIGN fixes: domain <- use cases <- functions, and nothing imports local."""
+"""The direction of imports: domain <- use cases <- functions, and nothing imports local."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_within(module: str, *packages: str) -> bool:
 def offences(
     folder: str, allowed_ours: tuple[str, ...], *, only_standard: bool = False
 ) -> list[str]:
-    """List 'file imports module' for each import of ours (or, if asked, of others) that is not allowed."""
+    """List 'file imports module' for each import that is not allowed."""
     found = []
     for path in sorted((ROOT / folder).rglob("*.py")):
         for module in imported_by(path):
@@ -74,7 +74,7 @@ def test_domain_imports_only_the_standard_library_and_itself() -> None:
     ],
 )
 def test_each_part_imports_only_what_lies_below_it(folder: str, allowed: tuple[str, ...]) -> None:
-    """No part reaches upwards or sideways: domain <- use cases <- functions; nothing imports local."""
+    """No part reaches upwards or sideways, and nothing imports local."""
     assert offences(folder, allowed) == []
 
 
