@@ -1,0 +1,85 @@
+"""A run's SageMaker jobs: found by the prefix that their names share, and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perennial.aws.clients import client
+from perennial.aws.errors import translated
+from perennial.domain.errors import NotFound, Rejected
+
+ACTIVE = ("InProgress", "Stopping")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training or processing job; kind is `training` or `processing`."""
+
+    kind: str
+    name: str
+    status: str
+
+
+def active_jobs(run_prefix: str) -> Sequence[Job]:
+    """The run's jobs that are not over, of both kinds."""
+    return [
+        job
+        for kind in ("training", "processing")
+        for status in ACTIVE
+        for job in _listed(kind, run_prefix, status)
+    ]
+
+
+def _listed(kind: str, run_prefix: str, status: str) -> Iterator[Job]:
+    """Jobs of one kind and status whose name begins with the run's prefix and a dash.
+
+    SageMaker finds by containment, so that run 1 also finds run 12 and other stacks.
+    """
+    title = kind.capitalize()
+    paginator: Any = client("sagemaker").get_paginator(f"list_{kind}_jobs")
+    with translated(f"listing {kind} jobs of {run_prefix}"):
+        for page in paginator.paginate(NameContains=run_prefix, StatusEquals=status):
+            for found in page[f"{title}JobSummaries"]:
+                name = found[f"{title}JobName"]
+                if name.startswith(f"{run_prefix}-"):
+                    yield Job(kind, name, found[f"{title}JobStatus"])
+
+
+def stop_jobs(run_prefix: str) -> Sequence[Job]:
+    """Ask the run's active jobs to stop, and return those that are not over yet.
+
+    A stop takes up to two minutes; repeat until nothing is returned.
+    """
+    active = active_jobs(run_prefix)
+    for job in active:
+        if job.status == "InProgress":
+            _stop(job)
+    return active
+
+
+def _stop(job: Job) -> None:
+    """Ask one job to stop; one that ended in between needs it no more."""
+    sagemaker = client("sagemaker")
+    try:
+        with translated(f"stopping {job.name}"):
+            if job.kind == "training":
+                sagemaker.stop_training_job(TrainingJobName=job.name)
+            else:
+                sagemaker.stop_processing_job(ProcessingJobName=job.name)
+    except (NotFound, Rejected):
+        # SageMaker refuses to stop a job that is over; the caller lists again anyway.
+        return
+
+
+def describe_training_job(name: str) -> Any:
+    """SageMaker's description of a training job; raises `NotFound`."""
+    with translated(f"describing training job {name}"):
+        return client("sagemaker").describe_training_job(TrainingJobName=name)
+
+
+def describe_processing_job(name: str) -> Any:
+    """SageMaker's description of a processing job; raises `NotFound`."""
+    with translated(f"describing processing job {name}"):
+        return client("sagemaker").describe_processing_job(ProcessingJobName=name)

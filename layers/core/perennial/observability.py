@@ -1,0 +1,45 @@
+"""Logs and metrics of the functions: Powertools' logger, and counts in CloudWatch's EMF.
+
+Every count goes out twice, for the stack and for the model in it, so that an alarm can watch
+the stack and the dashboard can show each model. Namespace: `POWERTOOLS_METRICS_NAMESPACE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+
+Handler = Callable[[Any, Any], Any]
+logger = Logger()
+
+
+def observed(handler: Handler) -> Handler:
+    """Log each event's outcome with the function's context, and an error with its event's id."""
+    with_context = logger.inject_lambda_context(handler, clear_state=True)
+
+    @wraps(handler)
+    def observed_handler(event: Any, context: Any) -> Any:
+        try:
+            return with_context(event, context)
+        except Exception:
+            logger.exception("the function failed; whoever called it will repeat or dead-letter")
+            raise
+
+    return observed_handler
+
+
+def count(name: str, *, stack: str, model: str, value: int = 1) -> None:
+    """Count something that happened to a model, under the stack and under the model.
+
+    Dimensions: `stack`, and `stack` with `model`. Nothing is sent for a value of 0.
+    """
+    if not value:
+        return
+    for dimensions in ({"stack": stack}, {"stack": stack, "model": model}):
+        with single_metric(name=name, unit=MetricUnit.Count, value=value) as metric:
+            for dimension, words in dimensions.items():
+                metric.add_dimension(name=dimension, value=words)
