@@ -1,0 +1,158 @@
+"""`up`, `down`, `env`: the local cloud and how other AWS clients reach it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+import click
+from rich.markup import escape
+
+from cli.errors import Refused, TargetUnreachable
+from cli.local_cloud import (
+    DEFAULT_PORT,
+    ROOT,
+    RunningCloud,
+    StaleCloud,
+    clear_stale,
+    find_cloud,
+    launch_arguments,
+    launch_environment,
+    require_free_port,
+    start_cloud,
+    state_folder,
+    stop_cloud,
+)
+from cli.output import Screen, duration
+from cli.target import client_environment, misleading_variables
+
+
+@click.command()
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port on 127.0.0.1.")
+@click.option(
+    "--clock",
+    default=1.0,
+    show_default=True,
+    metavar="FACTOR",
+    help="Let the services' waits (schedules, alarm periods, visibility) pass this much faster.",
+)
+@click.option("--foreground", is_flag=True, help="Stay attached; end with Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Keep the local cloud that runs, if one does.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+def up(port: int, clock: float, *, foreground: bool, keep: bool, as_json: bool) -> None:
+    """Start the local cloud: AWS on this machine, empty.
+
+    \b
+    Examples:
+      perennial up
+      perennial up --port 5000 --clock 60
+      make up            # also builds and deploys the stack
+    """
+    screen = Screen(as_json=as_json)
+    running = find_cloud() if keep else None
+    if running is not None:
+        say_ready(screen, running, f"The local cloud already runs at [bold]{running.endpoint}[/].")
+        return
+    if foreground:
+        run_in_foreground(port, clock)
+    with screen.people.status("starting the local cloud") as status:
+
+        def on_wait(seconds: float, last: str) -> None:
+            if seconds > 2:
+                status.update(f"starting the local cloud · {duration(seconds)} [dim]{escape(last[:90])}[/]")
+
+        cloud, stale = start_cloud(port, clock, on_wait)
+    if stale is not None:
+        screen.line(f"[yellow]The last local cloud (process {stale.pid}) had died; what it held is gone.[/]")
+    say_ready(screen, cloud, f"The local cloud runs at [bold]{cloud.endpoint}[/] and is empty.")
+
+
+def say_ready(screen: Screen, cloud: RunningCloud, first: str) -> None:
+    """Say where the local cloud is, which Python stands in, and what to run next."""
+    if screen.as_json:
+        screen.document({"endpoint": cloud.endpoint, "pid": cloud.pid, "region": cloud.region, "python": cloud.python})
+        return
+    screen.line(first)
+    if cloud.python and not cloud.python.startswith("3.13"):
+        screen.line(f"[dim]Functions ask for Python 3.13; {escape(cloud.python)} stands in for it.[/]")
+    screen.line(
+        "[dim]next:[/]  eval \"$(perennial env)\" && sam build && sam deploy"
+        "   [dim](or all at once: make up)[/]"
+    )
+
+
+def run_in_foreground(port: int, clock: float) -> None:
+    """Become the local cloud, so that Ctrl-C and the terminal's end reach it directly."""
+    running = find_cloud()
+    if running is not None:
+        raise Refused(
+            f"A local cloud already runs at {running.endpoint} (process {running.pid}).",
+            "Stop it with 'perennial down'.",
+        )
+    clear_stale()
+    require_free_port(port)
+    state_folder().mkdir(parents=True, exist_ok=True)
+    os.chdir(ROOT)
+    arguments = launch_arguments(port, clock)
+    sys.stdout.flush()
+    os.execve(arguments[0], arguments, launch_environment())  # noqa: S606 - our own interpreter
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+def down(*, as_json: bool) -> None:
+    """Stop the local cloud and everything it runs; what it holds is gone.
+
+    \b
+    Examples:
+      perennial down
+    """
+    screen = Screen(as_json=as_json)
+    stopped = stop_cloud()
+    if screen.as_json:
+        screen.document({"stopped": isinstance(stopped, RunningCloud), "pid": stopped.pid if stopped else None})
+    elif stopped is None:
+        screen.line("No local cloud is running.")
+    elif isinstance(stopped, StaleCloud):
+        screen.line(f"The local cloud (process {stopped.pid}) had died already; its record is removed.")
+    else:
+        screen.line(f"The local cloud at {stopped.endpoint} (process {stopped.pid}) is stopped; what it held is gone.")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the variables as one JSON document.")
+@click.option("--unset", is_flag=True, help="Print what takes the variables away again.")
+def env(*, as_json: bool, unset: bool) -> None:
+    """Print shell exports that point any AWS client at the local cloud.
+
+    boto3, the aws CLI and the sam CLI work with them unmodified, and cannot reach a real account.
+
+    \b
+    Examples:
+      eval "$(perennial env)" && sam build && sam deploy
+      eval "$(perennial env --unset)"
+      perennial env --json
+    """
+    screen = Screen(as_json=as_json)
+    if unset:
+        names = sorted(client_environment(RunningCloud("", 0, "", "")))
+        click.echo("unset " + " ".join(names))
+        return
+    cloud = find_cloud()
+    if cloud is None:
+        raise TargetUnreachable("No local cloud is running.", "Start one: perennial up")
+    variables = client_environment(cloud)
+    if as_json:
+        screen.document(variables)
+        return
+    screen.err.print(f"[dim]# target: local cloud {cloud.endpoint}[/]", soft_wrap=True)
+    misleading = misleading_variables(os.environ)
+    if misleading:
+        click.echo("unset " + " ".join(misleading))
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    tools = [str(ROOT / ".tools" / "sam" / "bin"), str(ROOT / ".venv" / "bin")]
+    missing = [tool for tool in tools if os.path.isdir(tool) and tool not in os.environ.get("PATH", "").split(os.pathsep)]
+    if missing:
+        click.echo(f"export PATH={shlex.quote(os.pathsep.join(missing))}:\"$PATH\"")

@@ -1,0 +1,103 @@
+"""The command `perennial`. Commands are loaded when called, so that each starts fast."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+# Shown in this order, under these headings; each command lives in the module named beside it.
+SECTIONS: dict[str, dict[str, str]] = {
+    "Local cloud": {"up": "cli.cloud", "down": "cli.cloud", "env": "cli.cloud", "demo": "cli.demo"},
+    "Model projects": {
+        "init": "cli.project",
+        "check": "cli.project",
+        "push": "cli.project",
+        "remove": "cli.project",
+    },
+    "Data": {
+        "fetch-data": "cli.data",
+        "land": "cli.data",
+        "data": "cli.data",
+    },
+    "See": {
+        "status": "cli.see",
+        "why": "cli.see",
+        "runs": "cli.see",
+        "run": "cli.run",
+        "lineage": "cli.lineage",
+        "logs": "cli.logs",
+    },
+    "Decide": {
+        "retrain": "cli.decide",
+        "pause": "cli.decide",
+        "resume": "cli.decide",
+        "approve": "cli.decide",
+        "reject": "cli.decide",
+        "replay": "cli.replay",
+    },
+}
+MODULES = {name: module for commands in SECTIONS.values() for name, module in commands.items()}
+# Where a command's name is a word of Python or says too little as a function.
+FUNCTIONS = {"fetch-data": "fetch_data", "data": "data_group", "run": "run_group"}
+
+
+class Commands(click.Group):
+    """A group that imports a command's module only when it is called or shown."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order in which a newcomer needs them."""
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command, or None for a name that does not exist."""
+        module = MODULES.get(cmd_name)
+        if module is None:
+            return None
+        found = getattr(importlib.import_module(module), FUNCTIONS.get(cmd_name, cmd_name))
+        if not isinstance(found, click.Command):
+            raise TypeError(f"{module} has no command {cmd_name}")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by what they are for."""
+        for heading, commands in SECTIONS.items():
+            rows = []
+            for name in commands:
+                command = self.get_command(ctx, name)
+                rows.append((name, command.get_short_help_str(60) if command else ""))
+            with formatter.section(heading):
+                formatter.write_dl(rows, col_max=12)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--target", metavar="TARGET", help="Where to act; see below.")
+@click.version_option(package_name="perennial", message="perennial %(version)s")
+def perennial(target: str | None) -> None:
+    """Keep machine-learning models in production fresh, and prove that each change is safe.
+
+    \b
+    A command acts on its target and prints it first:
+      --target local[/<stack>]                         the running local cloud
+      --target aws:<profile or ->/<region>/<stack>     an AWS account
+      PERENNIAL_TARGET=…                               the same, for a whole shell
+    Without either: the running local cloud. AWS is never a default.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 usage, 3 target unreachable, 4 not found, 5 refused.
+    """
+
+
+def main() -> None:
+    """Run the command line; a user's mistake or an unreachable target is no traceback."""
+    try:
+        perennial.main(prog_name="perennial", standalone_mode=True)
+    except BrokenPipeError:
+        # `perennial runs | head`: the reader has what it wanted.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
