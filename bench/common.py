@@ -1,0 +1,77 @@
+"""What every benchmark shares: timing, printing a figure beside its yardstick, a running stack."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = ROOT / ".venv" / "bin"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def timed(work: Callable[[], Any], repeats: int = 1) -> float:
+    """Return the median seconds that the work takes."""
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def report(
+    what: str, figure: float, yardstick: str, beside: float, *, aim: float | None = None
+) -> None:
+    """Print one line: the figure, its yardstick, their ratio, and the aim where there is one."""
+    ratio = figure / beside if beside else float("nan")
+    aimed = "" if aim is None else f"  (aim: at most {aim}: {'met' if ratio <= aim else 'MISSED'})"
+    print(
+        f"{what}: {figure:.3f} s; {yardstick}: {beside:.3f} s; ratio {ratio:.2f}{aimed}", flush=True
+    )
+
+
+def run(*command: str, env: dict[str, str] | None = None, **more: Any) -> str:
+    """Run a command, return what it printed, and end the benchmark with its output if it fails."""
+    done = subprocess.run(
+        command, env={**os.environ, **(env or {})}, text=True, capture_output=True, cwd=ROOT, **more
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def perennial(*arguments: str) -> str:
+    """Call the command line as a user would."""
+    return run(str(BIN / "perennial"), *arguments)
+
+
+def perennial_json(*arguments: str) -> Any:
+    """Call the command line and parse its JSON answer."""
+    return json.loads(perennial(*arguments, "--json"))
+
+
+@contextmanager
+def running_stack() -> Iterator[dict[str, str]]:
+    """Start an empty local cloud, deploy the real template, and stop it at the end."""
+    perennial("down")
+    run("make", "up")
+    try:
+        yield {**os.environ, **perennial_json("env")}
+    finally:
+        perennial("down")
+
+
+def child_seconds() -> float:
+    """Processor seconds that ended children have used so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
