@@ -1,0 +1,78 @@
+"""Absolute gates: bounds that a candidate's own figures must keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OPERATORS = {"min": "at least", "max": "at most"}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One bound: `metric` must be at least (`min`) or at most (`max`) `bound`."""
+
+    metric: str
+    operator: str
+    bound: float
+
+    @property
+    def name(self) -> str:
+        """The gate's name in verdicts and overrides, for example `auc.min`."""
+        return f"{self.metric}.{self.operator}"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A gate with the figure it saw; `value` is None when the evaluation has no such figure."""
+
+    gate: Gate
+    value: float | None
+    passed: bool
+    words: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The gate's entry in verdict.json."""
+        return {
+            "name": self.gate.name,
+            "metric": self.gate.metric,
+            "operator": self.gate.operator,
+            "bound": self.gate.bound,
+            "value": self.value,
+            "passed": self.passed,
+            "words": self.words,
+        }
+
+
+def judge_gate(gate: Gate, metrics: Mapping[str, float | None]) -> GateResult:
+    """Compare one figure with its bound; a bound is kept when the two are equal.
+
+    A figure that is missing or not a finite number fails: nothing passes unseen.
+    """
+    value = metrics.get(gate.metric)
+    wanted = f"{OPERATORS[gate.operator]} {figure(gate.bound)}"
+    if value is None or not math.isfinite(value):
+        state = "is not in the evaluation" if value is None else f"is {value}"
+        return GateResult(gate, None, False, f"{gate.metric} {state}; wanted {wanted}")
+    passed = value >= gate.bound if gate.operator == "min" else value <= gate.bound
+    text = figure(value)
+    if value != gate.bound and text == figure(gate.bound):
+        text = repr(value)  # "0.9 is not at least 0.9" would puzzle its reader
+    return GateResult(
+        gate, value, passed, f"{gate.metric} {text} is {'' if passed else 'not '}{wanted}"
+    )
+
+
+def judge_gates(
+    gates: Iterable[Gate], metrics: Mapping[str, float | None]
+) -> tuple[GateResult, ...]:
+    """Judge every gate, in the order of the settings."""
+    return tuple(judge_gate(gate, metrics) for gate in gates)
+
+
+def figure(value: float) -> str:
+    """A figure as people read it, in at most six significant digits: `0.89996`, `17`, `1e-07`."""
+    short = f"{value:.4g}"
+    return short if float(short) == value else f"{value:.6g}"

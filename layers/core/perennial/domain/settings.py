@@ -1,0 +1,287 @@
+"""The settings of a model: `model.yaml`, validated whole, as frozen values.
+
+`parse_settings` reads a parsed YAML document and names every mistake at once; `Settings.to_json`
+writes the same form with every default spelled out, so `from_json` is the same reading again.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from perennial.domain.gates import Gate
+from perennial.domain.schema import Column
+from perennial.domain.settings_reader import Mistake, duration
+
+VERSION = 1
+PROJECT_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+PROBLEMS = ("binary", "multiclass", "regression")
+FORMATS = ("csv", "jsonlines", "parquet")
+STEPS = ("check_data", "train", "evaluate")
+
+# What a single run may be given with `retrain --set`: everything else would have no effect on
+# it (triggers), or make its figures incomparable with the champion's (label, columns, holdout).
+RUN_OVERRIDES = ("train.", "jobs.", "gates.", "data.max_bad_rows", "data.min_rows")
+
+
+class SettingsInvalid(ValueError):
+    """A `model.yaml` with mistakes: `mistakes` holds all of them, the message lists them."""
+
+    def __init__(self, project: str, mistakes: list[Mistake], file: str = "model.yaml") -> None:
+        self.project = project
+        self.file = file
+        self.mistakes = tuple(mistakes)
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        lines = [f"{file} of {project}: {count}", *(f"  {mistake}" for mistake in mistakes)]
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A column whose groups are judged apart; a numeric one is cut at `edges` (right open)."""
+
+    column: str
+    edges: tuple[float, ...] = ()
+
+    def groups(self) -> tuple[str, ...]:
+        """The names of a numeric facet's groups, for example `<25`, `25-45`, `>=45`."""
+        texts = [f"{edge:g}" for edge in self.edges]
+        inner = [f"{low}-{high}" for low, high in pairwise(texts)]
+        return (f"<{texts[0]}", *inner, f">={texts[-1]}") if texts else ()
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What the model's data look like and which objects belong to it."""
+
+    columns: tuple[Column, ...]
+    format: str = "csv"
+    header: bool = True
+    delimiter: str = ","
+    missing: tuple[str, ...] = ("",)
+    select: tuple[str, ...] = ("*",)
+    max_bad_rows: int = 0
+    identity: tuple[str, ...] = ()
+    min_rows: int = 1
+    holdout: float = 0.2
+
+    def column(self, name: str) -> Column:
+        """The column of that name; raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """The machine of one job and its time limit in seconds."""
+
+    instance: str = "ml.m5.large"
+    volume_gb: int = 30
+    max_seconds: int = 3600
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What `train` in model.py is given. `validation` is the share of the training rows."""
+
+    hyperparameters: tuple[tuple[str, Any], ...] = ()
+    validation: float = 0.1
+    seed: int = 0
+
+    def parameters(self) -> dict[str, Any]:
+        """The hyperparameters as model.py gets them; a copy."""
+        return copy.deepcopy(dict(self.hyperparameters))
+
+
+@dataclass(frozen=True)
+class Release:
+    """Who approves a version that kept its gates."""
+
+    approval: Literal["person", "policy"] = "person"
+    approve_code_changes: bool = False
+
+
+@dataclass(frozen=True)
+class Triggers:
+    """When signals become runs; durations in seconds. `schedules` are (name, expression)."""
+
+    quiet_period: int = 300
+    max_wait: int = 3600
+    cool_down: int = 3600
+    max_runs_per_day: int = 24
+    schedules: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One validated `model.yaml`."""
+
+    project: str
+    problem: str
+    label: str
+    data: DataSettings
+    positive: str = ""
+    facets: tuple[Facet, ...] = ()
+    train: TrainSettings = TrainSettings()
+    jobs: tuple[tuple[str, JobSettings], ...] = ()
+    gates: tuple[Gate, ...] = ()
+    release: Release = Release()
+    triggers: Triggers = Triggers()
+    tags: tuple[tuple[str, str], ...] = ()
+
+    def job(self, step: str) -> JobSettings:
+        """The machine of `check_data`, `train` or `evaluate`; raises KeyError."""
+        return dict(self.jobs)[step]
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns without the label, in order."""
+        return tuple(column for column in self.data.columns if column.name != self.label)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a document that `parse_settings` reads back to equal settings."""
+        data = self.data
+        return {
+            "version": VERSION,
+            "problem": self.problem,
+            "label": self.label,
+            **({"positive": self.positive} if self.positive else {}),
+            "facets": {
+                facet.column: {"edges": list(facet.edges)} if facet.edges else {}
+                for facet in self.facets
+            },
+            "data": {
+                "format": data.format,
+                "header": data.header,
+                "delimiter": data.delimiter,
+                "missing": list(data.missing),
+                "select": list(data.select),
+                "max_bad_rows": data.max_bad_rows,
+                "identity": list(data.identity),
+                "min_rows": data.min_rows,
+                "holdout": data.holdout,
+                "columns": {column.name: column.to_json() for column in data.columns},
+            },
+            "train": {
+                "hyperparameters": self.train.parameters(),
+                "validation": self.train.validation,
+                "seed": self.train.seed,
+                **_job_document(self.job("train")),
+            },
+            "jobs": {step: _job_document(job) for step, job in self.jobs if step != "train"},
+            "gates": _gates_document(self.gates),
+            "release": {
+                "approval": self.release.approval,
+                "approve_code_changes": self.release.approve_code_changes,
+            },
+            "triggers": _triggers_document(self.triggers),
+            "tags": dict(self.tags),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], *, project: str) -> Settings:
+        """Read what `to_json` wrote; raises `SettingsInvalid` as `parse_settings` does."""
+        return parse_settings(document, project=project)
+
+
+def _job_document(job: JobSettings) -> dict[str, Any]:
+    return {
+        "instance": job.instance,
+        "volume_gb": job.volume_gb,
+        "max_seconds": job.max_seconds,
+    }
+
+
+def _gates_document(gates: tuple[Gate, ...]) -> dict[str, dict[str, float]]:
+    document: dict[str, dict[str, float]] = {}
+    for gate in gates:
+        document.setdefault(gate.metric, {})[gate.operator] = gate.bound
+    return document
+
+
+def _triggers_document(triggers: Triggers) -> dict[str, Any]:
+    return {
+        "quiet_period": duration(triggers.quiet_period),
+        "max_wait": duration(triggers.max_wait),
+        "cool_down": duration(triggers.cool_down),
+        "max_runs_per_day": triggers.max_runs_per_day,
+        "schedules": dict(triggers.schedules),
+    }
+
+
+def parse_settings(document: Any, *, project: str, file: str = "model.yaml") -> Settings:
+    """Validate a parsed `model.yaml`; raises `SettingsInvalid` with every mistake in it.
+
+    `project` is the model's name (its folder); `file` is how messages call the document.
+    """
+    # The readers of the sections need this module's types, so they are imported here.
+    from perennial.domain.settings_sections import read_settings  # noqa: PLC0415
+
+    mistakes: list[Mistake] = []
+    settings = read_settings(document, project, mistakes)
+    if mistakes:
+        raise SettingsInvalid(project, mistakes, file)
+    return settings
+
+
+def apply_overrides(
+    settings: Settings,
+    overrides: Mapping[str, Any],
+    *,
+    scope: Literal["run", "push"] = "run",
+) -> Settings:
+    """The settings with some keys replaced, validated again as a whole.
+
+    `overrides` maps key paths (`train.hyperparameters.num_leaves`) to values; a text is read as
+    JSON when it is JSON (`63`, `true`, `[1,2]`), else as text. `scope` is "run" for
+    `retrain --set`, which may only touch what one run can answer for, or "push" for any key.
+    Raises `SettingsInvalid`.
+    """
+    document = settings.to_json()
+    mistakes: list[Mistake] = []
+    for path, given in sorted(overrides.items()):
+        if scope == "run" and not path.startswith(RUN_OVERRIDES):
+            mistakes.append(
+                Mistake(path, "a key that one run cannot change", f"one of {_patterns()}")
+            )
+            continue
+        _replace(document, path, _read_value(given), mistakes)
+    if mistakes:
+        raise SettingsInvalid(settings.project, mistakes, "--set")
+    return parse_settings(document, project=settings.project, file="model.yaml with --set")
+
+
+def _patterns() -> str:
+    return ", ".join(f"{key}*" if key.endswith(".") else key for key in RUN_OVERRIDES)
+
+
+def _read_value(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        return given
+
+
+def _replace(document: dict[str, Any], path: str, value: Any, mistakes: list[Mistake]) -> None:
+    *parents, last = path.split(".")
+    place = document
+    for key in parents:
+        following = place.setdefault(key, {})
+        if not isinstance(following, dict):
+            mistakes.append(Mistake(path, f"{key}, which holds no keys", "a path of keys"))
+            return
+        place = following
+    if not last or not all(parents):
+        mistakes.append(Mistake(path, "an empty key", "a path like train.hyperparameters.eta"))
+        return
+    place[last] = value

@@ -1,0 +1,421 @@
+"""The sections of `model.yaml`, each read by one function; mistakes go to the reader's list."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+from perennial.domain.gates import OPERATORS, Gate
+from perennial.domain.schema import NUMERIC, TYPES, BadValue, Column
+from perennial.domain.settings import (
+    FORMATS,
+    PROBLEMS,
+    PROJECT_NAME,
+    STEPS,
+    VERSION,
+    DataSettings,
+    Facet,
+    JobSettings,
+    Release,
+    Settings,
+    TrainSettings,
+    Triggers,
+)
+from perennial.domain.settings_reader import Mistake, Reader, is_number, shown
+
+COLUMN_NAME = r"[^\x00-\x1f.]{1,100}"
+RESERVED_PREFIX = "__"
+METRIC_NAME = r"[A-Za-z][A-Za-z0-9_.=<>+-]{0,127}"
+INSTANCE = r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}"
+SCHEDULE_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+RATE = re.compile(r"rate\((1 (minute|hour|day)|[1-9][0-9]{0,4} (minutes|hours|days))\)")
+CRON = re.compile(r"cron\([^\s()]+( [^\s()]+){5}\)")
+TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
+TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
+WEEK = 7 * 86400
+LONGEST_JOB = 5 * 86400  # the limit of a processing job
+
+LATER = {
+    "monitor": "monitors",
+    "review": "reviews",
+    "network": "per-model networks; until then the main stack's VpcSubnetIds holds for all",
+    "key": "per-model keys; until then the main stack's KmsKeyArn holds for all",
+}
+
+
+def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Settings:
+    """Read the whole document; what is returned only counts when no mistake was added."""
+    root = Reader(document, "", mistakes)
+    if not PROJECT_NAME.fullmatch(project):
+        root.mistake_at(
+            "the project's folder",
+            shown(project),
+            "a name of 1 to 20 characters a-z, 0-9 and -, beginning with a letter",
+        )
+    root.integer("version", VERSION, least=VERSION, most=VERSION)
+    problem = root.text("problem", choices=PROBLEMS)
+    label = root.text("label", expected="the name of the column to predict")
+    data = _data(root.section("data"))
+    train = root.section("train")
+    settings = Settings(
+        project=project,
+        problem=problem,
+        label=label,
+        positive=root.text("positive", "", expected="the level of the label that counts as hit"),
+        facets=_facets(root, data),
+        data=data,
+        train=_train(train),
+        jobs=(*_jobs(root.section("jobs")), ("train", _job(train))),
+        gates=_gates(root.section("gates")),
+        release=_release(root.section("release")),
+        triggers=_triggers(root.section("triggers")),
+        tags=_tags(root.section("tags")),
+    )
+    for key, comes_with in LATER.items():
+        root.not_built(key, comes_with, ({}, []))
+    _providers(root.section("providers"))
+    root.done()
+    _check_label(root, settings)
+    return settings
+
+
+def _data(data: Reader) -> DataSettings:
+    columns = _columns(data.section("columns"))
+    delimiter = data.text("delimiter", ",", expected="one character", pattern=r'[^"\r\n\x00]')
+    identity = data.names("identity")
+    for name in identity:
+        if name not in {column.name for column in columns}:
+            data.mistake_at(data.at("identity"), shown(name), "names of columns")
+    settings = DataSettings(
+        columns=columns,
+        format=data.text("format", "csv", choices=FORMATS),
+        header=data.flag("header", True),
+        delimiter=delimiter,
+        missing=_missing(data),
+        select=_select(data),
+        max_bad_rows=data.integer("max_bad_rows", 0, least=0, most=1_000_000_000),
+        identity=identity,
+        min_rows=data.integer("min_rows", 1, least=1, most=1_000_000_000),
+        holdout=data.number(
+            "holdout", 0.2, accept=lambda x: 0.01 <= x <= 0.9, expected="a share, 0.01 to 0.9"
+        ),
+    )
+    if data.raw("window") is not None:
+        data.not_built("window", "data windows", ("all",))
+    data.not_built("sources", "labelled traffic and reviews", _LANDED_ONLY)
+    data.done()
+    return settings
+
+
+_LANDED_ONLY = (["landed"], "landed", {"landed": 1}, {"landed": 1.0})
+
+
+def _missing(data: Reader) -> tuple[str, ...]:
+    value = data.raw("missing")
+    if value is None:
+        return ("",)
+    entries = [value] if isinstance(value, str) else value
+    if isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):
+        return tuple(dict.fromkeys(["", *(entry.strip() for entry in entries)]))
+    data.mistake("missing", 'a list of texts that mean "no value"; quote each')
+    return ("",)
+
+
+def _select(data: Reader) -> tuple[str, ...]:
+    patterns = data.names("select", ("*",))
+    if not patterns or any(pattern.startswith(("/", "incoming/")) for pattern in patterns):
+        data.mistake("select", "key patterns below incoming/<model>/, like *.csv or 2026/*.gz")
+        return ("*",)
+    return patterns
+
+
+def _columns(columns: Reader) -> tuple[Column, ...]:
+    read = []
+    for name in columns:
+        value = columns.raw(name)
+        shorthand = {"type": value} if isinstance(value, str) else value
+        if not re.fullmatch(COLUMN_NAME, name) or name.startswith(RESERVED_PREFIX):
+            columns.mistake_at(
+                columns.at(name), shown(name), "a column name without dots, not beginning __"
+            )
+        read.append(_column(name, Reader(shorthand, columns.at(name), columns.mistakes)))
+    if len(read) < 2:
+        columns.mistake_at(
+            columns.path, f"{len(read)} columns", "at least two: a label and a feature"
+        )
+    return tuple(read)
+
+
+def _column(name: str, entry: Reader) -> Column:
+    kind = entry.text("type", choices=TYPES)
+    levels = entry.names("levels")
+    column = Column(
+        name=name,
+        type=kind or "string",
+        required=entry.flag("required", True),
+        minimum=entry.number("min", None),
+        maximum=entry.number("max", None),
+        levels=levels,
+        open=entry.flag("open", False),
+        aliases=_aliases(entry, levels),
+    )
+    entry.done()
+    if kind and kind not in NUMERIC:
+        for key in ("min", "max"):
+            if entry.has(key):
+                entry.mistake(key, f"no {key}: only int and float columns have one")
+    else:
+        _check_bounds(entry, column.minimum, column.maximum)
+    if kind and kind != "category":
+        for key in ("levels", "open", "aliases"):
+            if entry.has(key):
+                entry.mistake(key, f"no {key}: only category columns have them")
+    elif kind and not levels and not column.open:
+        entry.mistake("levels", "the list of levels, or open: true")
+    return column
+
+
+def _check_bounds(entry: Reader, low: float | None, high: float | None) -> None:
+    if low is not None and high is not None and low > high:
+        entry.mistake("min", f"at most max, which is {high:g}")
+
+
+def _aliases(entry: Reader, levels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    aliases = entry.section("aliases")
+    return tuple(
+        (spelling, aliases.text(spelling, choices=levels or ("a level",))) for spelling in aliases
+    )
+
+
+def _facets(root: Reader, data: DataSettings) -> tuple[Facet, ...]:
+    value = root.raw("facets")
+    if value is None:
+        return ()
+    short = isinstance(value, list | str)
+    entries = dict.fromkeys(root.names("facets")) if short else value
+    facets = Reader(entries, "facets", root.mistakes)
+    columns = {column.name: column for column in data.columns}
+    read = []
+    for name in facets:
+        entry = facets.section(name)
+        edges = _edges(entry)
+        entry.done()
+        column = columns.get(name)
+        if column is None or column.name == root.raw("label"):
+            facets.mistake_at(facets.at(name), shown(name), "the name of a feature column")
+        elif column.numeric and not edges:
+            entry.mistake("edges", "the bounds that cut a numeric facet into groups, like [25, 45]")
+        elif not column.numeric and edges:
+            entry.mistake("edges", f"no edges: {name} is no number")
+        elif column.type not in ("category", "bool") and not column.numeric:
+            facets.mistake_at(facets.at(name), column.type, "a category, bool or numeric column")
+        read.append(Facet(name, edges))
+    return tuple(read)
+
+
+def _edges(entry: Reader) -> tuple[float, ...]:
+    value = entry.raw("edges")
+    if value is None:
+        return ()
+    if (
+        isinstance(value, list)
+        and value
+        and all(is_number(edge) for edge in value)
+        and all(low < high for low, high in pairwise(value))
+    ):
+        return tuple(float(edge) for edge in value)
+    entry.mistake("edges", "numbers, each larger than the one before")
+    return ()
+
+
+def _train(train: Reader) -> TrainSettings:
+    parameters = train.section("hyperparameters")
+    read = TrainSettings(
+        hyperparameters=tuple((name, _hyperparameter(parameters, name)) for name in parameters),
+        validation=train.number(
+            "validation", 0.1, accept=lambda x: 0 <= x <= 0.5, expected="a share, 0 to 0.5"
+        ),
+        seed=train.integer("seed", 0, least=0, most=2**31 - 1),
+    )
+    train.not_built("tuning", "hyperparameter tuning", ({}, False))
+    train.not_built("spot", "spot training", (False,))
+    train.not_built("checkpoints", "spot training", (False,))
+    train.not_built("image", "own images")
+    train.not_built("algorithm", "built-in algorithms")
+    return read
+
+
+def _hyperparameter(parameters: Reader, name: str) -> Any:
+    value = parameters.raw(name)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,99}", name) or name.startswith("sagemaker_"):
+        parameters.mistake_at(
+            parameters.at(name), shown(name), "a name of letters, digits, _ and -"
+        )
+    if not (isinstance(value, str | bool | list) or is_number(value)):
+        parameters.mistake(name, "a text, number, truth value or list")
+    elif len(shown(value)) > 80 and len(str(value)) > 2000:
+        parameters.mistake(name, "at most 2,000 characters; put long values into model.py")
+    return value
+
+
+def _jobs(jobs: Reader) -> tuple[tuple[str, JobSettings], ...]:
+    """The jobs that have no section of their own."""
+    read = tuple((step, _job(jobs.section(step))) for step in STEPS if step != "train")
+    if jobs.has("train"):
+        jobs.mistake("train", "no value: the training job's keys stand under train")
+    jobs.done()
+    return read
+
+
+def _job(entry: Reader) -> JobSettings:
+    default = JobSettings()
+    read = JobSettings(
+        instance=entry.text(
+            "instance",
+            default.instance,
+            pattern=INSTANCE,
+            expected="an instance type like ml.m5.large",
+        ),
+        volume_gb=entry.integer("volume_gb", default.volume_gb, least=1, most=16384),
+        max_seconds=_max_seconds(entry, default.max_seconds),
+    )
+    entry.not_built("count", "several machines a job", (1,))
+    entry.done()
+    return read
+
+
+def _max_seconds(entry: Reader, default: int) -> int:
+    """Seconds as a whole number, or a duration like 2h."""
+    if isinstance(entry.raw("max_seconds"), str):
+        return entry.seconds("max_seconds", default, least=1, most=LONGEST_JOB)
+    return entry.integer("max_seconds", default, least=1, most=LONGEST_JOB)
+
+
+def _gates(gates: Reader) -> tuple[Gate, ...]:
+    read = []
+    for metric in gates:
+        if not re.fullmatch(METRIC_NAME, metric):
+            gates.mistake_at(gates.at(metric), shown(metric), "the name of a figure, like auc")
+        entry = gates.section(metric)
+        bounds = [
+            Gate(metric, operator, entry.number(operator, 0.0))
+            for operator in OPERATORS
+            if entry.has(operator)
+        ]
+        if not bounds and isinstance(gates.raw(metric), dict):
+            gates.mistake(metric, "min or max, like {min: 0.9}")
+        if len(bounds) == len(OPERATORS):
+            _check_bounds(entry, bounds[0].bound, bounds[1].bound)
+        for later in ("champion", "margin", "significance"):
+            entry.not_built(later, "the comparison with the champion")
+        entry.done()
+        read += bounds
+    return tuple(read)
+
+
+def _release(release: Reader) -> Release:
+    approval = release.text("approval", "person", choices=("person", "policy"))
+    read = Release(
+        approval="policy" if approval == "policy" else "person",
+        approve_code_changes=release.flag("approve_code_changes", False),
+    )
+    for later in ("endpoint", "instance", "canary", "bake", "smoke_test", "traffic", "rollback"):
+        release.not_built(later, "releases")
+    release.done()
+    return read
+
+
+def _triggers(triggers: Reader) -> Triggers:
+    default = Triggers()
+    read = Triggers(
+        quiet_period=triggers.seconds("quiet_period", default.quiet_period, least=0, most=WEEK),
+        max_wait=triggers.seconds("max_wait", default.max_wait, least=0, most=WEEK),
+        cool_down=triggers.seconds("cool_down", default.cool_down, least=0, most=WEEK),
+        max_runs_per_day=triggers.integer(
+            "max_runs_per_day", default.max_runs_per_day, least=1, most=1440
+        ),
+        schedules=_schedules(triggers.section("schedules")),
+    )
+    if read.max_wait < read.quiet_period:
+        triggers.mistake("max_wait", f"at least quiet_period, which is {read.quiet_period}s")
+    triggers.done()
+    return read
+
+
+def _schedules(schedules: Reader) -> tuple[tuple[str, str], ...]:
+    read = []
+    for name in schedules:
+        if not SCHEDULE_NAME.fullmatch(name):
+            schedules.mistake_at(
+                schedules.at(name), shown(name), "a name of 1 to 20 characters a-z, 0-9 and -"
+            )
+        expression = schedules.raw(name)
+        if isinstance(expression, str) and (
+            RATE.fullmatch(expression) or CRON.fullmatch(expression)
+        ):
+            read.append((name, expression))
+        else:
+            schedules.mistake(name, "rate(1 day) or a cron of six fields: cron(0 3 * * ? *)")
+    return tuple(read)
+
+
+def _tags(tags: Reader) -> tuple[tuple[str, str], ...]:
+    read = []
+    for key in tags:
+        value = tags.raw(key)
+        if key.lower().startswith(("aws:", "perennial:")) or not TAG_KEY.fullmatch(key):
+            tags.mistake_at(tags.at(key), shown(key), "a tag key; aws: and perennial: are taken")
+        elif isinstance(value, str) and TAG_VALUE.fullmatch(value):
+            read.append((key, value))
+        else:
+            tags.mistake(key, "a tag value: text of at most 256 letters, digits and .:/=+@-")
+    if len(read) > 40:
+        tags.mistake_at("tags", f"{len(read)} tags", "at most 40")
+    return tuple(read)
+
+
+def _providers(providers: Reader) -> None:
+    for kind in ("monitor", "review"):
+        providers.not_built(kind, "monitors and reviews", ("perennial",))
+    providers.done()
+
+
+def _check_label(root: Reader, settings: Settings) -> None:
+    """What holds between problem, label and columns."""
+    columns = {column.name: column for column in settings.data.columns}
+    label = columns.get(settings.label)
+    if label is None:
+        if settings.label:
+            root.mistake("label", f"a column of data.columns: {', '.join(columns) or 'none'}")
+        return
+    path = f"data.columns.{label.name}"
+    if not label.required:
+        root.mistake_at(f"{path}.required", "false", "true: a row without label teaches nothing")
+    if settings.label in settings.data.identity:
+        root.mistake_at("data.identity", settings.label, "columns without the label")
+    if settings.problem == "regression":
+        if not label.numeric:
+            root.mistake_at(f"{path}.type", label.type, "int or float, as problem is regression")
+    elif settings.problem and (label.type != "category" or label.open or len(label.levels) < 2):
+        root.mistake_at(
+            path,
+            shown(label.to_json()),
+            f"a category with its levels listed, as problem is {settings.problem}",
+        )
+    elif settings.problem == "binary" and len(label.levels) != 2:
+        root.mistake_at(f"{path}.levels", f"{len(label.levels)} levels", "two, as it is binary")
+    _check_positive(root, settings, label)
+
+
+def _check_positive(root: Reader, settings: Settings, label: Column) -> None:
+    if settings.problem != "binary":
+        if settings.positive:
+            root.mistake("positive", "no such key: only binary problems have one")
+        return
+    try:
+        if settings.positive == label.check(settings.positive):
+            return
+    except BadValue:
+        pass
+    root.mistake("positive", f"one of the label's levels: {', '.join(label.levels)}")
