@@ -1,0 +1,116 @@
+"""Rows as plain attributes (texts, integers, booleans, lists, maps) and back.
+
+Absent and empty mean the default, so rows stay small and old rows read well after a new field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any
+
+from perennial.domain.ledger.rows import (
+    DONE_SK,
+    MODEL_SK,
+    OPEN_SK,
+    RUN_SK,
+    SETTINGS_SK,
+    Champion,
+    ClosedEvidence,
+    Ending,
+    ManifestRef,
+    ModelRow,
+    Paused,
+    Retry,
+    Row,
+    RunRow,
+    SettingsRow,
+    SignalRow,
+    StopRequest,
+    Verdict,
+    Version,
+)
+
+_ROWS: Mapping[str, type[ModelRow | SettingsRow | SignalRow | RunRow]] = {
+    MODEL_SK: ModelRow,
+    SETTINGS_SK: SettingsRow,
+    RUN_SK: RunRow,
+    OPEN_SK: SignalRow,
+    DONE_SK: SignalRow,
+}
+#: What lies inside a row: of each row the fields that hold one, or a list of, another dataclass.
+_NESTED: Mapping[type[Any], Mapping[str, type[Any]]] = {
+    ModelRow: {
+        "paused": Paused,
+        "champion": Champion,
+        "retry": Retry,
+        "closed": ClosedEvidence,
+    },
+    RunRow: {
+        "manifest": ManifestRef,
+        "verdict": Verdict,
+        "version": Version,
+        "stop": StopRequest,
+        "ending": Ending,
+    },
+}
+#: Evidence may hold fractions (an alarm's figures), which rows may not: it is kept as JSON text.
+_EVIDENCE = "evidence"
+
+
+def to_item(row: Row) -> dict[str, Any]:
+    """The row's attributes with its keys; fields that hold their default are left out."""
+    return {"pk": row.key.pk, "sk": row.key.sk, **_attributes(row)}
+
+
+def from_item(item: Mapping[str, Any]) -> Row:
+    """The row that :func:`to_item` wrote; raises ``KeyError`` on a sort key of no known kind."""
+    family, mark, _ = item["sk"].partition("#")
+    row: Row = _dataclass(item, _ROWS[family + mark])
+    return row
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    found = {}
+    for each in fields(value):
+        content = getattr(value, each.name)
+        if content != _default(each):
+            text = each.name == _EVIDENCE
+            found[each.name] = json.dumps(content, sort_keys=True) if text else _plain(content)
+    return found
+
+
+def _default(each: Field[Any]) -> Any:
+    return each.default_factory() if each.default_factory is not MISSING else each.default
+
+
+def _plain(content: Any) -> Any:
+    if is_dataclass(content):
+        return _attributes(content)
+    if isinstance(content, Mapping):
+        return {str(name): _plain(each) for name, each in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(each) for each in content]
+    if content is None or isinstance(content, (str, bool, int)):
+        return content
+    raise TypeError(f"a ledger row cannot hold {content!r} ({type(content).__name__})")
+
+
+def _dataclass(item: Mapping[str, Any], kind: type[Any]) -> Any:
+    nested = _NESTED.get(kind, {})
+    values = {}
+    for each in fields(kind):
+        if each.name in item:
+            values[each.name] = _value(item[each.name], each.name, nested.get(each.name))
+    return kind(**values)
+
+
+def _value(content: Any, name: str, kind: type[Any] | None) -> Any:
+    if name == _EVIDENCE:
+        return json.loads(content)
+    if kind is not None and isinstance(content, Mapping):
+        return _dataclass(content, kind)
+    if isinstance(content, (list, tuple)):
+        return tuple(_value(each, "", kind) for each in content)
+    return content

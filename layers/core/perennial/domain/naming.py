@@ -1,0 +1,204 @@
+"""Every name that Perennial gives to something in AWS, and every S3 key.
+
+All names begin with the stack's *token* (the first ten characters of its name), and every event
+rule filters by it, so that two stacks of one account never hear each other. A name that would
+pass the limit of its service is ``<token>-<16 hex digits of a hash>``; tags and the ledger carry
+the full words. Limits are checked against botocore's own patterns in
+``tests/unit/domain/test_naming.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+__all__ = [
+    "JOB_STEPS",
+    "MONITOR_KINDS",
+    "check_model_name",
+    "code_key",
+    "execution_arn",
+    "execution_name",
+    "is_job_of",
+    "is_model_name",
+    "is_schedule_name",
+    "job_name",
+    "landing_prefix",
+    "manifest_key",
+    "model_of_key",
+    "model_stack",
+    "models_prefix",
+    "monitor_alarm",
+    "package_group",
+    "parse_monitor_alarm",
+    "run_base",
+    "run_prefix",
+    "schedule_group",
+    "schedule_name",
+    "settings_key",
+    "token",
+    "tokens_collide",
+]
+
+TOKEN_LENGTH = 10
+#: Leaves room for ``-<step>-<retry>`` below SageMaker's 63 characters for a job.
+RUN_PREFIX_LENGTH = 40
+SCHEDULE_LENGTH = 64
+INCOMING = "incoming/"
+
+#: The steps of a run that are SageMaker jobs, as they stand in job names.
+JOB_STEPS = ("check-data", "train", "evaluate")
+#: What a monitor watches; the last part of its alarm's name.
+MONITOR_KINDS = ("data-quality", "model-quality", "bias", "attribution")
+
+_MODEL = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]|[a-z]")
+_SCHEDULE = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_STEP = "|".join(JOB_STEPS)
+
+
+def token(stack: str) -> str:
+    """The stack's mark: first ten characters of its name, without a trailing ``-``."""
+    return stack[:TOKEN_LENGTH].rstrip("-")
+
+
+def tokens_collide(one: str, other: str) -> bool:
+    """Whether two tokens cannot live in one account and Region.
+
+    Equal ones cannot; nor can ``dev`` and ``dev-a``, for ``dev-`` is how a rule recognises both.
+    """
+    return one == other or one.startswith(other + "-") or other.startswith(one + "-")
+
+
+def is_model_name(name: str) -> bool:
+    """Whether ``name`` may name a model: up to 20 of ``a-z``, ``0-9`` and inner ``-``."""
+    return _MODEL.fullmatch(name) is not None
+
+
+def check_model_name(name: str) -> str:
+    """``name`` itself, if it may name a model; else ``ValueError`` in words."""
+    if not is_model_name(name):
+        raise ValueError(
+            f"{name!r} cannot name a model: it takes a small letter, then up to 19 small letters, "
+            "digits or '-', the last no '-'"
+        )
+    return name
+
+
+def is_schedule_name(name: str) -> bool:
+    """Whether ``name`` may name a schedule of a model (up to 32 characters)."""
+    return _SCHEDULE.fullmatch(name) is not None
+
+
+def run_prefix(stack: str, model: str, run: int) -> str:
+    """What all names of one run begin with, at most 40 characters."""
+    mark = token(stack)
+    name = f"{mark}-{model}-{run}"
+    return name if len(name) <= RUN_PREFIX_LENGTH else f"{mark}-{_short_hash(stack, model, run)}"
+
+
+def execution_name(stack: str, model: str, run: int) -> str:
+    """The name of a run's one execution; deterministic, so that starting it twice starts one."""
+    return run_prefix(stack, model, run)
+
+
+def execution_arn(machine_arn: str, name: str) -> str:
+    """The ARN that an execution called ``name`` of this state machine has."""
+    return machine_arn.replace(":stateMachine:", ":execution:", 1) + ":" + name
+
+
+def job_name(prefix: str, step: str, retry: int) -> str:
+    """A SageMaker job of the run that ``prefix`` belongs to; ``retry`` counts from 0."""
+    if step not in JOB_STEPS:
+        raise ValueError(f"{step!r} is no job step; known are {', '.join(JOB_STEPS)}")
+    return f"{prefix}-{step}-{retry}"
+
+
+def is_job_of(prefix: str, name: str) -> bool:
+    """Whether a job belongs to exactly this run.
+
+    ``NameContains`` alone would also answer run 12 and model ``census-1`` to a question about
+    run 1 of ``census``.
+    """
+    return re.fullmatch(rf"{re.escape(prefix)}-({_STEP})-\d+", name) is not None
+
+
+def package_group(stack: str, model: str) -> str:
+    """The model package group of a model."""
+    return f"{token(stack)}-{model}"
+
+
+def schedule_group(stack: str) -> str:
+    """The EventBridge Scheduler group that holds every schedule of the stack."""
+    return token(stack)
+
+
+def schedule_name(stack: str, model: str, schedule: str) -> str:
+    """One schedule of a model, at most 64 characters."""
+    name = f"{token(stack)}-{model}-{schedule}"
+    if len(name) <= SCHEDULE_LENGTH:
+        return name
+    return f"{token(stack)}-{_short_hash(stack, model, schedule)}"
+
+
+def model_stack(stack: str, model: str) -> str:
+    """The CloudFormation stack with what one model owns."""
+    return f"{stack}-model-{model}"
+
+
+def monitor_alarm(stack: str, model: str, kind: str) -> str:
+    """The alarm of one monitor of a model."""
+    return f"{token(stack)}-monitor-{model}-{kind}"
+
+
+def parse_monitor_alarm(name: str, mark: str | None = None) -> tuple[str, str] | None:
+    """``(model, kind)`` of a monitor's alarm, or None for any other alarm.
+
+    ``mark`` is the stack's token; without it the alarm of any stack is understood.
+    """
+    front = re.escape(mark) if mark is not None else r"[A-Za-z][A-Za-z0-9-]{0,9}"
+    kinds = "|".join(MONITOR_KINDS)
+    match = re.fullmatch(rf"{front}-monitor-([a-z][a-z0-9-]{{0,19}})-({kinds})", name)
+    return (match[1], match[2]) if match else None
+
+
+def landing_prefix(model: str) -> str:
+    """Where producers put a model's data in the landing bucket."""
+    return f"{INCOMING}{model}/"
+
+
+def model_of_key(key: str) -> str | None:
+    """The model that an object of the landing bucket belongs to, or None outside ``incoming/``."""
+    if not key.startswith(INCOMING):
+        return None
+    model, slash, rest = key[len(INCOMING) :].partition("/")
+    return model if slash and rest and is_model_name(model) else None
+
+
+def code_key(model: str, code_sha: str) -> str:
+    """Where a pushed code archive lies in the artifact bucket."""
+    return f"code/{model}/{code_sha}.tar.gz"
+
+
+def run_base(model: str, run: int) -> str:
+    """The prefix, without a slash at its end, of what one run writes into the artifact bucket."""
+    return f"runs/{model}/{run}"
+
+
+def models_prefix(model: str, run: int) -> str:
+    """Where one run's training jobs put their model archives (no slash at the end)."""
+    return f"models/{model}/{run}"
+
+
+def manifest_key(model: str, run: int, digest: str) -> str:
+    """Where a run's manifest lies; ``digest`` is the SHA-256 of its bytes, in hex."""
+    return f"{run_base(model, run)}/manifest-{digest[:16]}.json"
+
+
+def settings_key(model: str, run: int) -> str:
+    """Where a run's effective settings lie."""
+    return f"{run_base(model, run)}/settings.json"
+
+
+def _short_hash(*parts: object) -> str:
+    words = "\n".join(str(part) for part in parts)
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
