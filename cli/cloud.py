@@ -21,7 +21,6 @@ from cli.local_cloud import (
     launch_environment,
     require_free_port,
     start_cloud,
-    state_folder,
     stop_cloud,
 )
 from cli.output import Screen, duration
@@ -60,24 +59,37 @@ def up(port: int, clock: float, *, foreground: bool, keep: bool, as_json: bool) 
 
         def on_wait(seconds: float, last: str) -> None:
             if seconds > 2:
-                status.update(f"starting the local cloud · {duration(seconds)} [dim]{escape(last[:90])}[/]")
+                status.update(
+                    f"starting the local cloud · {duration(seconds)} [dim]{escape(last[:90])}[/]"
+                )
 
         cloud, stale = start_cloud(port, clock, on_wait)
     if stale is not None:
-        screen.line(f"[yellow]The last local cloud (process {stale.pid}) had died; what it held is gone.[/]")
+        screen.line(
+            f"[yellow]The last local cloud (process {stale.pid}) had died; what it held is gone.[/]"
+        )
     say_ready(screen, cloud, f"The local cloud runs at [bold]{cloud.endpoint}[/] and is empty.")
 
 
 def say_ready(screen: Screen, cloud: RunningCloud, first: str) -> None:
     """Say where the local cloud is, which Python stands in, and what to run next."""
     if screen.as_json:
-        screen.document({"endpoint": cloud.endpoint, "pid": cloud.pid, "region": cloud.region, "python": cloud.python})
+        screen.document(
+            {
+                "endpoint": cloud.endpoint,
+                "pid": cloud.pid,
+                "region": cloud.region,
+                "python": cloud.python,
+            }
+        )
         return
     screen.line(first)
     if cloud.python and not cloud.python.startswith("3.13"):
-        screen.line(f"[dim]Functions ask for Python 3.13; {escape(cloud.python)} stands in for it.[/]")
+        screen.line(
+            f"[dim]Functions ask for Python 3.13; {escape(cloud.python)} stands in for it.[/]"
+        )
     screen.line(
-        "[dim]next:[/]  eval \"$(perennial env)\" && sam build && sam deploy"
+        '[dim]next:[/]  eval "$(perennial env)" && sam build && sam deploy'
         "   [dim](or all at once: make up)[/]"
     )
 
@@ -92,7 +104,6 @@ def run_in_foreground(port: int, clock: float) -> None:
         )
     clear_stale()
     require_free_port(port)
-    state_folder().mkdir(parents=True, exist_ok=True)
     os.chdir(ROOT)
     arguments = launch_arguments(port, clock)
     sys.stdout.flush()
@@ -111,13 +122,19 @@ def down(*, as_json: bool) -> None:
     screen = Screen(as_json=as_json)
     stopped = stop_cloud()
     if screen.as_json:
-        screen.document({"stopped": isinstance(stopped, RunningCloud), "pid": stopped.pid if stopped else None})
+        screen.document(
+            {"stopped": isinstance(stopped, RunningCloud), "pid": stopped.pid if stopped else None}
+        )
     elif stopped is None:
         screen.line("No local cloud is running.")
     elif isinstance(stopped, StaleCloud):
-        screen.line(f"The local cloud (process {stopped.pid}) had died already; its record is removed.")
+        screen.line(
+            f"The local cloud (process {stopped.pid}) had died already; its record is removed."
+        )
     else:
-        screen.line(f"The local cloud at {stopped.endpoint} (process {stopped.pid}) is stopped; what it held is gone.")
+        screen.line(
+            f"The local cloud at {stopped.endpoint} (process {stopped.pid}) is stopped; what it held is gone."
+        )
 
 
 @click.command()
@@ -153,6 +170,10 @@ def env(*, as_json: bool, unset: bool) -> None:
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     tools = [str(ROOT / ".tools" / "sam" / "bin"), str(ROOT / ".venv" / "bin")]
-    missing = [tool for tool in tools if os.path.isdir(tool) and tool not in os.environ.get("PATH", "").split(os.pathsep)]
+    missing = [
+        tool
+        for tool in tools
+        if os.path.isdir(tool) and tool not in os.environ.get("PATH", "").split(os.pathsep)
+    ]
     if missing:
-        click.echo(f"export PATH={shlex.quote(os.pathsep.join(missing))}:\"$PATH\"")
+        click.echo(f'export PATH={shlex.quote(os.pathsep.join(missing))}:"$PATH"')

@@ -44,7 +44,13 @@ class StaleCloud:
 
 def state_folder() -> Path:
     """Where the local cloud keeps what it writes; PERENNIAL_STATE moves it (tests run several)."""
-    return Path(os.environ.get("PERENNIAL_STATE") or ROOT / ".local").resolve()
+    return Path(os.environ.get("PERENNIAL_STATE") or ROOT / ".local" / "state").resolve()
+
+
+def start_log() -> Path:
+    """What the local cloud says while it starts; beside its state, which it empties itself."""
+    folder = state_folder()
+    return folder.with_name(f"{folder.name}.start.log")
 
 
 def read_record() -> dict[str, Any] | None:
@@ -118,9 +124,8 @@ def start_cloud(
         )
     stale = clear_stale()
     require_free_port(port)
-    folder = state_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    output = folder / "start.log"
+    output = start_log()
+    output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as log:
         process = subprocess.Popen(
             launch_arguments(port, clock),

@@ -74,14 +74,20 @@ class Session:
 def on_target(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
     """Give a command `--target` and `--json`; print the target; turn errors into words."""
 
-    @click.option("--target", metavar="TARGET", help="Where to act (default: $PERENNIAL_TARGET, else the running local cloud).")
+    @click.option(
+        "--target",
+        metavar="TARGET",
+        help="Where to act (default: $PERENNIAL_TARGET, else the running local cloud).",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         asked = kwargs.pop("target", None)
         as_json = bool(kwargs.pop("as_json", False))
         context = click.get_current_context()
-        session = open_session(str(asked or context.find_root().params.get("target") or "") or None, as_json=as_json)
+        session = open_session(
+            str(asked or context.find_root().params.get("target") or "") or None, as_json=as_json
+        )
         with spoken_errors(session.target):
             return command(session, *args, **kwargs)
 

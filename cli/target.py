@@ -76,9 +76,7 @@ class Target:
 def misleading_variables(environ: Mapping[str, str]) -> list[str]:
     """Names in the environment that would lead a client away from the local cloud."""
     return sorted(
-        name
-        for name in environ
-        if name in MISLEADING or name.startswith("AWS_ENDPOINT_URL_")
+        name for name in environ if name in MISLEADING or name.startswith("AWS_ENDPOINT_URL_")
     )
 
 

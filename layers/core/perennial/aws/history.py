@@ -11,6 +11,7 @@ from perennial.aws.clients import client
 from perennial.aws.errors import translated
 
 JOB_NAMES = ("ProcessingJobName", "TrainingJobName")
+ENDINGS = ("ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut", "ExecutionSucceeded")
 FAILURES = ("TaskFailed", "LambdaFunctionFailed", "TaskTimedOut", "LambdaFunctionTimedOut")
 
 
@@ -49,7 +50,10 @@ def _apply(found: list[Visit], event: Mapping[str, Any]) -> None:
     if kind.endswith("StateExited"):
         found[-1] = replace(newest, left_ms=at_ms)
     elif kind == "TaskScheduled":
-        job = _job_name(event.get("taskScheduledEventDetails", {}).get("parameters", "")) or newest.job
+        job = (
+            _job_name(event.get("taskScheduledEventDetails", {}).get("parameters", ""))
+            or newest.job
+        )
         again = newest.attempts + 1 if newest.error else newest.attempts
         found[-1] = replace(newest, job=job, attempts=again, error="", cause="")
     elif kind in FAILURES:
@@ -57,9 +61,8 @@ def _apply(found: list[Visit], event: Mapping[str, Any]) -> None:
         found[-1] = replace(
             newest, error=str(details.get("error", kind)), cause=str(details.get("cause", ""))
         )
-    elif kind in {"ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut", "ExecutionSucceeded"}:
-        if newest.left_ms is None:
-            found[-1] = replace(newest, left_ms=at_ms)
+    elif kind in ENDINGS and newest.left_ms is None:
+        found[-1] = replace(newest, left_ms=at_ms)
 
 
 def _job_name(parameters: str) -> str:

@@ -12,11 +12,12 @@ from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound, Rejected
 
-CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
+CAPABILITIES: list[Any] = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
 NOTHING_TO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 # Polls begin fast (a small stack is ready in a second) and slow down to spare the API's rate.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
 LONGEST_DEPLOYMENT_S = 1800
+MOST_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,21 @@ def deploy_stack(
 
     Raises `Rejected` with the first failures' reasons when CloudFormation rolls back.
     """
-    existing = describe_stack(name)
+    for attempt in range(MOST_ATTEMPTS):
+        try:
+            return _deploy_once(name, template, parameters, tags, tell)
+        except Rejected as error:
+            # Somebody else began to change the stack in between: theirs first, then ours anew.
+            busy = "_IN_PROGRESS" in str(error) or "InvalidChangeSetStatus" in str(error)
+            if not busy or attempt == MOST_ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _deploy_once(
+    name: str, template: str, parameters: Mapping[str, str], tags: Mapping[str, str], tell: Tell
+) -> bool:
+    existing = _settled(name)
     if existing is not None and existing.status in {"ROLLBACK_COMPLETE", "DELETE_FAILED"}:
         # What failed to be created can only be deleted; it holds nothing.
         delete_stack(name, tell)
@@ -133,6 +148,15 @@ def deploy_stack(
         client("cloudformation").execute_change_set(StackName=name, ChangeSetName=change_set)
     _follow(name, events, tell, wanted=("CREATE_COMPLETE", "UPDATE_COMPLETE"))
     return True
+
+
+def _settled(name: str) -> Stack | None:
+    """The stack once nobody changes it any more."""
+    for _ in _pauses():
+        stack = describe_stack(name)
+        if stack is None or not stack.status.endswith("_IN_PROGRESS"):
+            return stack
+    raise Rejected(f"stack {name} was not settled in {LONGEST_DEPLOYMENT_S} s")
 
 
 def delete_stack(name: str, tell: Tell) -> bool:

@@ -1,0 +1,86 @@
+"""Remove a model: its open run, its stack with the registered versions, its files, its rows.
+
+What producers landed is theirs, and stays unless asked for. Each step may be repeated, so a
+removal that died half-way is simply asked for again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from perennial.aws.objects import delete_versions
+from perennial.aws.stacks import StackEvent, delete_stack
+from perennial.describe_model import describe_model
+from perennial.domain import naming
+from perennial.domain.errors import NotAllowed, NotFound
+from perennial.end_run import end_run
+from perennial.forget_model import forget_model
+from perennial.pause_model import pause_model
+from perennial.stop_run import stop_run
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+LONGEST_STOP_S = 180  # a processing job is given two minutes to stop
+PAUSE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a removal took away: numbers of object versions, and whether a stack was there."""
+
+    model: str
+    stopped_run: int | None
+    stack_deleted: bool
+    artifacts: int
+    landed: int
+
+
+def remove_model(
+    ports: Ports, model: str, *, by: str, with_data: bool, tell: Callable[[StackEvent], None]
+) -> Removed:
+    """Take the model away; raises `NotFound` when there is nothing of it."""
+    naming.check_model_name(model)
+    known = True
+    try:
+        stopped = _stop_open_run(ports, model, by)
+    except NotFound:
+        # Perhaps an earlier removal came this far: what is left is still taken away.
+        known, stopped = False, None
+    stack_deleted = delete_stack(naming.model_stack(ports.deployment.stack, model), tell)
+    bucket = ports.deployment.artifact_bucket
+    artifacts = sum(
+        delete_versions(bucket, f"{folder}/{model}/") for folder in ("code", "runs", "models")
+    )
+    landed = 0
+    if with_data:
+        landed = delete_versions(ports.deployment.landing_bucket, naming.landing_prefix(model))
+    if known:
+        forget_model(ports, model)
+    elif not (stack_deleted or artifacts or landed):
+        raise NotFound(f"there is no model '{model}' on stack {ports.deployment.stack}")
+    return Removed(model, stopped, stack_deleted, artifacts, landed)
+
+
+def _stop_open_run(ports: Ports, model: str, by: str) -> int | None:
+    """Pause the model, so that nothing opens meanwhile, and bring an open run to its end."""
+    pause_model(ports, model, f"{model} is being removed", by)
+    run = describe_model(ports, model).open_run
+    if run is None:
+        return None
+    stop_run(ports, model, run, f"{model} is being removed by {by}")
+    deadline = time.monotonic() + LONGEST_STOP_S
+    while describe_model(ports, model).open_run == run:
+        if time.monotonic() > deadline:
+            raise NotAllowed(f"run {run} of {model} does not stop; try again in a few minutes")
+        end_run(ports, _execution(ports, model, run))
+        time.sleep(PAUSE_S)
+    return run
+
+
+def _execution(ports: Ports, model: str, run: int) -> str:
+    name = naming.execution_name(ports.deployment.stack, model, run)
+    return naming.execution_arn(ports.deployment.machine_arn, name)

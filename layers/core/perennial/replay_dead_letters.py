@@ -1,0 +1,93 @@
+"""Bring dead letters back: messages that were given up on are delivered once more.
+
+Signals go back to the signal queue (known ids count once, so nothing doubles). An end-of-run
+event is settled here and now, as the sweeper would do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perennial.aws.signal_queue import Message, SignalQueue
+from perennial.domain.errors import PerennialError
+from perennial.end_run import end_run
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+SIGNALS, ENDED_RUNS = "signals", "ended runs"
+HIDDEN_S = 120
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One message that nobody could deal with: its queue, its body, what became of it."""
+
+    queue: str
+    id: str
+    body: str
+    replayed: bool
+    words: str
+
+
+def list_dead_letters(ports: Ports) -> list[DeadLetter]:
+    """The dead letters of both queues, left where they are."""
+    return [
+        DeadLetter(name, message.id, message.body, replayed=False, words="")
+        for name, queue in _queues(ports)
+        for message in _taken(queue, hidden_s=0)
+    ]
+
+
+def replay_dead_letters(ports: Ports) -> list[DeadLetter]:
+    """Replay every dead letter; one that fails again stays, and its words say why."""
+    return [
+        _replayed(ports, name, queue, message)
+        for name, queue in _queues(ports)
+        for message in _taken(queue, hidden_s=HIDDEN_S)
+    ]
+
+
+def _queues(ports: Ports) -> tuple[tuple[str, SignalQueue], ...]:
+    deployment = ports.deployment
+    return (
+        (SIGNALS, SignalQueue(deployment.signal_dead_letters_url)),
+        (ENDED_RUNS, SignalQueue(deployment.run_ended_dead_letters_url)),
+    )
+
+
+def _taken(queue: SignalQueue, *, hidden_s: int) -> Iterator[Message]:
+    """Each message once; ends when a receive brings nothing that was not seen before."""
+    seen: set[str] = set()
+    while True:
+        fresh = [message for message in queue.receive(hidden_s=hidden_s) if message.id not in seen]
+        if not fresh:
+            return
+        seen.update(message.id for message in fresh)
+        yield from fresh
+
+
+def _replayed(ports: Ports, name: str, queue: SignalQueue, message: Message) -> DeadLetter:
+    try:
+        if name == SIGNALS:
+            # Sent before it is deleted: a crash in between doubles a message, and loses none.
+            ports.signals.send_text(message.body)
+            words = "back on the signal queue"
+        else:
+            words = f"settled {_settle(ports, message.body)}"
+    except (PerennialError, ValueError, KeyError, TypeError) as error:
+        return DeadLetter(name, message.id, message.body, replayed=False, words=f"stays: {error}")
+    queue.delete(message)
+    return DeadLetter(name, message.id, message.body, replayed=True, words=words)
+
+
+def _settle(ports: Ports, body: str) -> str:
+    """Settle the run whose end the event tells; Lambda wraps it when it gives up on it."""
+    event: Any = json.loads(body)
+    event = event.get("requestPayload", event)
+    execution = str(event["detail"]["executionArn"])
+    end_run(ports, execution)
+    return execution.rsplit(":", 1)[-1]

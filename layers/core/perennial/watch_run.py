@@ -1,0 +1,72 @@
+"""What an execution of the retrain machine does at this moment: its path, its job, its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from perennial.aws.history import Visit, visits
+from perennial.aws.jobs import describe_processing_job, describe_training_job
+from perennial.aws.log_groups import LogLine, read_lines
+from perennial.aws.machine import Execution, describe
+from perennial.domain.errors import NotFound
+from perennial.tail_logs import job_source
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One SageMaker job: its status, its stage in SageMaker's words, why it failed."""
+
+    name: str
+    kind: str
+    status: str
+    stage: str
+    failure: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One look at an execution: the states so far; the running job with its newest lines."""
+
+    execution: Execution
+    path: tuple[Visit, ...]
+    job: JobView | None
+    log: tuple[LogLine, ...]
+
+    @property
+    def state(self) -> str:
+        """The state that the execution is in, or ended in; nothing before the first."""
+        return self.path[-1].state if self.path else ""
+
+
+def watch_run(execution_arn: str, *, log_lines: int = 6) -> RunView | None:
+    """Look once; None while the execution does not exist."""
+    execution = describe(execution_arn)
+    if execution is None:
+        return None
+    path = visits(execution_arn)
+    newest = path[-1] if path else None
+    if newest is None or not newest.job or newest.left_ms is not None:
+        return RunView(execution, path, None, ())
+    job = describe_job(newest.job)
+    source = job_source(newest.job)
+    lines = read_lines(source.group, stream_prefix=source.stream_prefix, most=log_lines)
+    return RunView(execution, path, job, tuple(lines))
+
+
+def describe_job(name: str) -> JobView | None:
+    """One job of either kind by its name, or None while it does not exist."""
+    training = name.rsplit("-", 1)[0].endswith("-train")
+    try:
+        found: Any = describe_training_job(name) if training else describe_processing_job(name)
+    except NotFound:
+        return None
+    kind = "training" if training else "processing"
+    status = str(found["TrainingJobStatus" if training else "ProcessingJobStatus"])
+    return JobView(
+        name=name,
+        kind=kind,
+        status=status,
+        stage=str(found.get("SecondaryStatus", status)),
+        failure=str(found.get("FailureReason", "") or found.get("ExitMessage", "")),
+    )
