@@ -70,18 +70,6 @@ class NotAllowed(Terminal):
     """A command that Perennial refuses to carry out in the present state; the text says why."""
 
 
-class Denied(Terminal):
-    """The caller's own rights do not suffice, or there are no valid credentials."""
-
-
-class Rejected(Terminal):
-    """A service refuses a request as it is; sending the same again changes nothing."""
-
-
-class SettingMissing(Terminal):
-    """A function or command lacks a setting of its environment; the text names it."""
-
-
 class SignalInvalid(Terminal):
     """A message on the signal queue that is none: it belongs in the dead-letter queue."""
 

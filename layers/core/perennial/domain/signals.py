@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from perennial.domain.errors import SignalInvalid
 from perennial.domain.naming import is_model_name, model_of_key, parse_monitor_alarm
@@ -50,6 +50,28 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class ObjectVersion:
+    """One version of an object, as events, listings and manifests name it (raw key)."""
+
+    bucket: str
+    key: str
+    version_id: str
+    etag: str
+    size: int
+    last_modified_ms: int
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """What makes the identity of its signal."""
+        return (self.bucket, self.key, self.version_id)
+
+    @property
+    def id(self) -> str:
+        """The id of its signal."""
+        return signal_id(DATA, self.parts)
+
+
+@dataclass(frozen=True)
 class Wake:
     """A note to ourselves: look at ``model`` now. ``due_ms`` is when it was meant to come."""
 
@@ -73,12 +95,14 @@ def signal_id(kind: str, parts: tuple[str, ...]) -> str:
     return hashlib.sha256(words.encode()).hexdigest()
 
 
-def data_signal(
-    bucket: str, key: str, version_id: str, *, model: str, size: int, etag: str, landed_ms: int
-) -> Signal:
+def data_signal(model: str, version: ObjectVersion) -> Signal:
     """One object version in the landing bucket."""
-    evidence = {"size": size, "etag": etag, "landed_ms": landed_ms}
-    return Signal(model, DATA, (bucket, key, version_id), evidence)
+    evidence = {
+        "size": version.size,
+        "etag": version.etag,
+        "landed_ms": version.last_modified_ms,
+    }
+    return Signal(model, DATA, version.parts, evidence)
 
 
 def code_signal(model: str, version: int, *, by: str) -> Signal:
@@ -152,15 +176,9 @@ def _object_created(message: Mapping[str, Any]) -> Parsed:
         return Ignored(f"{key!r} is a folder's mark, not data")
     # A bucket without versioning names no version; S3 itself then calls it "null".
     version = _text(entry, "version-id") if "version-id" in entry else "null"
-    return data_signal(
-        bucket,
-        key,
-        version,
-        model=model,
-        size=size,
-        etag=_text(entry, "etag") if "etag" in entry else "",
-        landed_ms=_iso_ms(_text(message, "time")),
-    )
+    etag = _text(entry, "etag") if "etag" in entry else ""
+    landed_ms = _iso_ms(_text(message, "time"))
+    return data_signal(model, ObjectVersion(bucket, key, version, etag, size, landed_ms))
 
 
 def is_folder_mark(key: str, size: int) -> bool:
