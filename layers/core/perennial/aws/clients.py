@@ -25,7 +25,7 @@ CONFIG = Config(
     connect_timeout=3,
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 4},
-    user_agent_appid="perennial",
+    user_agent_extra="perennial",
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound, Rejected
+from perennial.domain.naming import is_job_of
 
 ACTIVE = ("InProgress", "Stopping")
 
@@ -33,17 +34,15 @@ def active_jobs(run_prefix: str) -> Sequence[Job]:
 
 
 def _listed(kind: str, run_prefix: str, status: str) -> Iterator[Job]:
-    """Jobs of one kind and status whose name begins with the run's prefix and a dash.
-
-    SageMaker finds by containment, so that run 1 also finds run 12 and other stacks.
-    """
+    """Jobs of one kind and status that are the run's; SageMaker finds by containment only."""
     title = kind.capitalize()
-    paginator: Any = client("sagemaker").get_paginator(f"list_{kind}_jobs")
+    sagemaker: Any = client("sagemaker")
+    paginator = sagemaker.get_paginator(f"list_{kind}_jobs")
     with translated(f"listing {kind} jobs of {run_prefix}"):
         for page in paginator.paginate(NameContains=run_prefix, StatusEquals=status):
             for found in page[f"{title}JobSummaries"]:
                 name = found[f"{title}JobName"]
-                if name.startswith(f"{run_prefix}-"):
+                if is_job_of(run_prefix, name):
                     yield Job(kind, name, found[f"{title}JobStatus"])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.errors import Conflict, NotFound
+from perennial.domain.naming import execution_arn
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 
@@ -40,11 +41,6 @@ class Machine:
 
     arn: str
 
-    def execution_arn(self, name: str) -> str:
-        """The ARN that an execution of this name has: names make ARNs in Step Functions."""
-        head, _, machine = self.arn.partition(":stateMachine:")
-        return f"{head}:execution:{machine.split(':')[0]}:{name}"
-
     def start(self, name: str, document: str) -> str:
         """Start the execution of this name, or find it started before; its ARN.
 
@@ -57,7 +53,7 @@ class Machine:
                     stateMachineArn=self.arn, name=name, input=document
                 )
         except Conflict:
-            return self.execution_arn(name)
+            return execution_arn(self.arn, name)
         return answer["executionArn"]
 
     def describe(self, execution: str) -> Execution | None:

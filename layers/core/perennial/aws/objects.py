@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def list_versions(
-    bucket: str, prefix: str, *, cursor: str | None = None, most: int = 1000
-) -> Page:
+def list_versions(bucket: str, prefix: str, *, cursor: str | None = None, most: int = 1000) -> Page:
     """One page of all versions and delete markers under a prefix, by key, newest first."""
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": most}
     if cursor:
@@ -175,14 +173,17 @@ def exists(uri: str) -> bool:
     return True
 
 
-def delete_versions(bucket: str, prefix: str, *, enough: Any = None) -> int:
+def delete_versions(
+    bucket: str, prefix: str, *, before_page: Callable[[], None] = lambda: None
+) -> int:
     """Delete every version under a prefix ("" empties the bucket) and count them.
 
-    `enough()` is asked before each page and may stop the deletion; the rest is left, and a
-    repetition goes on with it. A missing bucket is an empty one.
+    `before_page()` may stop the deletion by raising; the rest is left, and a repetition goes
+    on with it. A missing bucket is an empty one.
     """
     deleted = 0
-    while not (enough and enough()):
+    while True:
+        before_page()
         try:
             page = list_versions(bucket, prefix, most=LARGEST_DELETE)
         except NotFound:
@@ -206,3 +207,12 @@ def _delete_page(bucket: str, page: Page) -> None:
             f"deleting s3://{bucket}/{failed.get('Key')}: "
             f"{failed.get('Code')}: {failed.get('Message')}"
         )
+
+
+def delete_bucket(bucket: str) -> None:
+    """Remove an empty bucket; one that is gone stays gone."""
+    try:
+        with translated(f"deleting bucket {bucket}"):
+            client("s3").delete_bucket(Bucket=bucket)
+    except NotFound:
+        return

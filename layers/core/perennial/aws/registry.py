@@ -71,7 +71,7 @@ def list_versions(group: str) -> Iterator[Mapping[str, Any]]:
             for page in paginator.paginate(
                 ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending"
             ):
-                yield from page["ModelPackageSummaryList"]  # type: ignore[misc]  # TypedDict
+                yield from page["ModelPackageSummaryList"]
     except NotFound:
         return
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
+from perennial.domain.signals import wake_body
 
 LONGEST_DELAY_S = 900
 LARGEST_BATCH = 10
@@ -30,19 +29,16 @@ class SignalQueue:
 
     url: str
 
-    def send(self, body: Mapping[str, Any], *, delay_s: int = 0) -> None:
-        """Send one message that becomes visible after `delay_s` seconds (0 to 900)."""
-        self.send_text(json.dumps(body, separators=(",", ":"), ensure_ascii=False), delay_s)
-
     def send_text(self, body: str, delay_s: int = 0) -> None:
-        """Send a message body as it is."""
+        """Send a message that becomes visible after `delay_s` seconds (0 to 900)."""
         delay = max(0, min(LONGEST_DELAY_S, delay_s))
         with translated("sending to the signal queue"):
             client("sqs").send_message(QueueUrl=self.url, MessageBody=body, DelaySeconds=delay)
 
-    def wake(self, model: str, *, delay_s: int = 0) -> None:
-        """Ask for another look at the model's signals, at the latest in 900 seconds."""
-        self.send({"perennial": "wake", "model": model}, delay_s=delay_s)
+    def wake(self, model: str, *, due_ms: int, now_ms: int) -> None:
+        """Ask for another look at the model's signals at `due_ms`, at the latest in 900 s."""
+        delay_s = -((now_ms - due_ms) // 1000)  # rounded up: too early would be in vain
+        self.send_text(wake_body(model, due_ms), delay_s)
 
     def receive(self, *, most: int = LARGEST_BATCH, hidden_s: int = 60) -> Sequence[Message]:
         """Take up to ten messages, hidden from others for `hidden_s` seconds."""
