@@ -7,7 +7,42 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# The figures that an evaluation has, by problem (jobs/model_quality.py writes them).
+METRICS = {
+    "binary": (
+        "auc",
+        "accuracy",
+        "precision",
+        "recall",
+        "f0_5",
+        "f1",
+        "f2",
+        "true_positive_rate",
+        "true_negative_rate",
+        "false_positive_rate",
+        "false_negative_rate",
+        "log_loss",
+        "brier",
+        "rows",
+    ),
+    "multiclass": (
+        "accuracy",
+        "weighted_precision",
+        "weighted_recall",
+        "weighted_f0_5",
+        "weighted_f1",
+        "weighted_f2",
+        "log_loss",
+        "rows",
+    ),
+    "regression": ("mae", "mse", "rmse", "r2", "rows"),
+}
 OPERATORS = {"min": "at least", "max": "at most"}
+
+
+def facet_metric(metric: str, column: str, group: str) -> str:
+    """The name of a figure over one group of a facet: `auc:sex=Female`."""
+    return f"{metric}:{column}={group}"
 
 
 @dataclass(frozen=True)

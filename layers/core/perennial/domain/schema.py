@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 TYPES = ("int", "float", "string", "category", "bool", "date", "timestamp")
@@ -82,23 +83,11 @@ class Column:
 
     def accept(self, value: Any, missing: frozenset[str] = frozenset({""})) -> Value:
         """The value of a cell that came typed (JSON, Parquet, a request); raises `BadValue`."""
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return self.parse("", missing | {""})
-        if isinstance(value, str):
-            return self.parse(value, missing)
-        if isinstance(value, bool):
-            if self.type not in ("bool", "string", "category"):
-                raise BadValue(f"{value} is a truth value, not {self.wanted}")
-            return self.parse("true" if value else "false", missing)
-        if isinstance(value, int | float):
-            if self.type in ("date", "timestamp"):
-                raise BadValue(f"{value} is a number, not {self.wanted}")
-            return self.parse(number_text(value), missing)
-        if isinstance(value, datetime):
-            return self.parse(value.isoformat(), missing)
-        if isinstance(value, date):
-            return self.parse(value.isoformat(), missing)
-        raise BadValue(f"a {type(value).__name__} is not {self.wanted}")
+        try:
+            text = text_of(value)
+        except TypeError as error:
+            raise BadValue(f"{error} is not {self.wanted}") from None
+        return self.parse(text, missing | {""})
 
     @property
     def wanted(self) -> str:
@@ -201,6 +190,26 @@ _CONVERTERS: Mapping[str, Callable[[str], Value]] = {
 }
 
 
+def text_of(value: Any) -> str:
+    """The text of a cell that came typed, such that parsing it gives the value back.
+
+    "" for a missing one. Raises TypeError, whose message names the kind, for lists and objects.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:  # noqa: PLR0124 - only not-a-number differs from itself
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return number_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"a {type(value).__name__}")
+
+
 def number_text(value: float) -> str:
     """The canonical decimal text of a number: 3 for 3.0, 0.1 for 0.1."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -261,8 +270,9 @@ def match_width(columns: Sequence[Column], width: int) -> Header:
     """The mapping of a file without header: the columns in the order of the settings."""
     if width != len(columns):
         raise BadHeader(
-            f"{width} columns in the first line; expected {len(columns)} "
-            f"({columns[0].name} to {columns[-1].name}), in the order of the settings"
+            f"{width} {'column' if width == 1 else 'columns'} in the first line; "
+            f"expected {len(columns)} ({columns[0].name} to {columns[-1].name})"
+            + ("; another delimiter than data.delimiter?" if width == 1 else "")
         )
     return Header(tuple(range(width)), width)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +18,6 @@ from perennial.domain.schema import Column
 from perennial.domain.settings_reader import Mistake, duration
 
 VERSION = 1
-PROJECT_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 PROBLEMS = ("binary", "multiclass", "regression")
 FORMATS = ("csv", "jsonlines", "parquet")
 STEPS = ("check_data", "train", "evaluate")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from itertools import pairwise
 from typing import Any
 
-from perennial.domain.gates import OPERATORS, Gate
+from perennial.domain.gates import METRICS, OPERATORS, Gate, facet_metric
+from perennial.domain.naming import is_model_name, is_schedule_name
 from perennial.domain.schema import NUMERIC, TYPES, BadValue, Column
 from perennial.domain.settings import (
     FORMATS,
     PROBLEMS,
-    PROJECT_NAME,
     STEPS,
     VERSION,
     DataSettings,
@@ -22,13 +23,11 @@ from perennial.domain.settings import (
     TrainSettings,
     Triggers,
 )
-from perennial.domain.settings_reader import Mistake, Reader, is_number, shown
+from perennial.domain.settings_reader import Mistake, Reader, is_number, one_of, shown
 
 COLUMN_NAME = r"[^\x00-\x1f.]{1,100}"
 RESERVED_PREFIX = "__"
-METRIC_NAME = r"[A-Za-z][A-Za-z0-9_.=<>+-]{0,127}"
 INSTANCE = r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}"
-SCHEDULE_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 RATE = re.compile(r"rate\((1 (minute|hour|day)|[1-9][0-9]{0,4} (minutes|hours|days))\)")
 CRON = re.compile(r"cron\([^\s()]+( [^\s()]+){5}\)")
 TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
@@ -47,27 +46,28 @@ LATER = {
 def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Settings:
     """Read the whole document; what is returned only counts when no mistake was added."""
     root = Reader(document, "", mistakes)
-    if not PROJECT_NAME.fullmatch(project):
+    if not is_model_name(project):
         root.mistake_at(
             "the project's folder",
             shown(project),
-            "a name of 1 to 20 characters a-z, 0-9 and -, beginning with a letter",
+            "a letter, then up to 19 characters a-z, 0-9 and inner -",
         )
     root.integer("version", VERSION, least=VERSION, most=VERSION)
     problem = root.text("problem", choices=PROBLEMS)
     label = root.text("label", expected="the name of the column to predict")
     data = _data(root.section("data"))
+    facets = _facets(root, data)
     train = root.section("train")
     settings = Settings(
         project=project,
         problem=problem,
         label=label,
         positive=root.text("positive", "", expected="the level of the label that counts as hit"),
-        facets=_facets(root, data),
+        facets=facets,
         data=data,
         train=_train(train),
         jobs=(*_jobs(root.section("jobs")), ("train", _job(train))),
-        gates=_gates(root.section("gates")),
+        gates=_gates(root.section("gates"), problem, facets),
         release=_release(root.section("release")),
         triggers=_triggers(root.section("triggers")),
         tags=_tags(root.section("tags")),
@@ -292,11 +292,24 @@ def _max_seconds(entry: Reader, default: int) -> int:
     return entry.integer("max_seconds", default, least=1, most=LONGEST_JOB)
 
 
-def _gates(gates: Reader) -> tuple[Gate, ...]:
+def _check_metric(gates: Reader, metric: str, problem: str, facets: tuple[Facet, ...]) -> None:
+    """A gate on a figure that no evaluation has would never pass: name it now."""
+    known = METRICS.get(problem, ())
+    name, _, group = metric.partition(":")
+    columns = {facet.column for facet in facets}
+    if known and name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"{near[0]}?" if near else one_of(known)
+        gates.mistake_at(gates.at(metric), "no figure of this problem", hint)
+    elif group and group.partition("=")[0] not in columns:
+        like = facet_metric(name, "sex", "Female")
+        gates.mistake_at(gates.at(metric), "a group of no facet", f"a name like {like}")
+
+
+def _gates(gates: Reader, problem: str, facets: tuple[Facet, ...]) -> tuple[Gate, ...]:
     read = []
     for metric in gates:
-        if not re.fullmatch(METRIC_NAME, metric):
-            gates.mistake_at(gates.at(metric), shown(metric), "the name of a figure, like auc")
+        _check_metric(gates, metric, problem, facets)
         entry = gates.section(metric)
         bounds = [
             Gate(metric, operator, entry.number(operator, 0.0))
@@ -346,9 +359,9 @@ def _triggers(triggers: Reader) -> Triggers:
 def _schedules(schedules: Reader) -> tuple[tuple[str, str], ...]:
     read = []
     for name in schedules:
-        if not SCHEDULE_NAME.fullmatch(name):
+        if not is_schedule_name(name):
             schedules.mistake_at(
-                schedules.at(name), shown(name), "a name of 1 to 20 characters a-z, 0-9 and -"
+                schedules.at(name), shown(name), "a name of 1 to 32 characters a-z, 0-9 and inner -"
             )
         expression = schedules.raw(name)
         if isinstance(expression, str) and (
