@@ -12,12 +12,14 @@ from perennial.remove_remains import change_stack
 @observed
 def handler(event: Any, context: Any) -> None:
     """Do what the stack's change asks for, and answer CloudFormation."""
-    status = respond(event, change_stack, remaining_s=context.get_remaining_time_in_millis() / 1000)
+    remaining_s = context.get_remaining_time_in_millis() / 1000
+    status, reason = respond(event, change_stack, remaining_s=remaining_s)
     logger.info(
         "answered CloudFormation",
         extra={
             "request": event["RequestType"],
             "resource": event["LogicalResourceId"],
             "status": status,
+            "reason": reason,
         },
     )

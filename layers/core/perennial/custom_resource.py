@@ -35,8 +35,8 @@ def physical_id(event: Mapping[str, Any]) -> str:
     return f"perennial-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
 
 
-def respond(event: Mapping[str, Any], work: Work, *, remaining_s: float) -> str:
-    """Do the work, answer the event's URL exactly once, and return the answered status.
+def respond(event: Mapping[str, Any], work: Work, *, remaining_s: float) -> tuple[str, str]:
+    """Do the work, answer the event's URL exactly once; the status and its words.
 
     `work(event, deadline)` gets the monotonic time by which it should give up by itself, and
     returns the resource's attributes. Raises only if the answer could not be delivered.
@@ -44,10 +44,10 @@ def respond(event: Mapping[str, Any], work: Work, *, remaining_s: float) -> str:
     once = threading.Lock()
     deadline = time.monotonic() + remaining_s - MARGIN_S
 
-    def answer(status: str, reason: str, data: Answer) -> str:
+    def answer(status: str, reason: str, data: Answer) -> tuple[str, str]:
         if once.acquire(blocking=False):
             _put(event["ResponseURL"], _document(event, status, reason, data))
-        return status
+        return status, reason
 
     words = f"the time of {remaining_s:.0f} s was not enough; repeat the operation to go on"
     timer = threading.Timer(deadline - time.monotonic(), answer, ("FAILED", words, {}))

@@ -36,7 +36,7 @@ def client_error(code: str, words: str = "words", status: int = 400, **extra: An
     return ClientError(response, "SomeCall")
 
 
-@pytest.mark.parametrize(("code", "kind"), sorted(BY_CODE.items(), key=lambda item: item[0]))
+@pytest.mark.parametrize(("code", "kind"), [(code, BY_CODE[code]) for code in sorted(BY_CODE)])
 def test_each_known_code_has_its_class_and_keeps_its_words(
     code: str, kind: type[PerennialError]
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from perennial.aws.clients import client
 from perennial.aws.ledger_table import LedgerTable, delete_table, from_attribute, to_attribute
 from perennial.domain.errors import Conflict, NotFound, Unavailable
@@ -17,6 +18,7 @@ from perennial.domain.ledger.rows import (
     Key,
     ModelRow,
     Paused,
+    Row,
     RunRow,
     SettingsRow,
     SignalRow,
@@ -54,7 +56,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 def test_rows_come_back_as_they_were_written(store: Store) -> None:
     """Every kind of row, with numbers, lists, nested values, empty and hostile texts."""
     champion = Champion(7, "arn", "sha256:x", 12, 99)
-    rows = [
+    rows: list[Row] = [
         replace(MODEL, champion=champion),
         SettingsRow("census", 3, "s3://a/b", "sha", "{}", 1, "ann"),
         signal(1),
@@ -68,9 +70,9 @@ def test_rows_come_back_as_they_were_written(store: Store) -> None:
 
 def test_a_query_finds_what_begins_so_in_order(store: Store) -> None:
     """Only one partition and only the prefix."""
-    rows = [signal(n) for n in (3, 1, 2)]
-    other = replace(signal(4), model="abalone")
-    store.commit([create(row) for row in [*rows, MODEL, other]])
+    rows: list[Row] = [signal(n) for n in (3, 1, 2)]
+    rows += [MODEL, replace(signal(4), model="abalone")]
+    store.commit([create(row) for row in rows])
     found = [row.key.sk for row in store.query(model_pk("census"), "open#")]
     assert found == [f"open#{n:064}" for n in (1, 2, 3)]
     assert list(store.query(model_pk("none"), "open#")) == []
@@ -164,7 +166,7 @@ def test_a_server_error_is_unavailable(table: str, monkeypatch: pytest.MonkeyPat
     store = LedgerTable(table)
 
     def fail(**_request: Any) -> Any:
-        answer = AWSResponse("http://x", 500, {}, None)
+        answer: Any = AWSResponse("http://x", 500, HTTPHeaders(), None)
         answer._content = b""
         return answer
 
