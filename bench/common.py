@@ -42,8 +42,9 @@ def report(
 
 def run(*command: str, env: dict[str, str] | None = None, **more: Any) -> str:
     """Run a command, return what it printed, and end the benchmark with its output if it fails."""
+    whole = {**os.environ, **(env or {})}
     done = subprocess.run(
-        command, env={**os.environ, **(env or {})}, text=True, capture_output=True, cwd=ROOT, **more
+        command, env=whole, text=True, capture_output=True, cwd=ROOT, check=False, **more
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
