@@ -1,1 +1,1 @@
-"""The command `perennial`: one file per family of commands; all reading goes through `perennial`."""
+"""The command `perennial`: one file per family of commands; all reading is `perennial`'s."""

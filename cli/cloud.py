@@ -133,7 +133,8 @@ def down(*, as_json: bool) -> None:
         )
     else:
         screen.line(
-            f"The local cloud at {stopped.endpoint} (process {stopped.pid}) is stopped; what it held is gone."
+            f"The local cloud at {stopped.endpoint} (process {stopped.pid}) is stopped;"
+            " what it held is gone."
         )
 
 

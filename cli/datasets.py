@@ -133,13 +133,14 @@ def invent_abalone(generator: random.Random) -> list[str]:
     return [str(value) for value in fields]
 
 
-ADULT_COLUMNS = tuple(
-    "age workclass fnlwgt education education_num marital_status occupation relationship race"
-    " sex capital_gain capital_loss hours_per_week native_country income".split()
+ADULT_COLUMNS = (
+    *("age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation"),
+    *("relationship", "race", "sex", "capital_gain", "capital_loss", "hours_per_week"),
+    *("native_country", "income"),
 )
-ABALONE_COLUMNS = tuple(
-    "sex length diameter height whole_weight shucked_weight viscera_weight shell_weight"
-    " rings".split()
+ABALONE_COLUMNS = (
+    *("sex", "length", "diameter", "height", "whole_weight", "shucked_weight"),
+    *("viscera_weight", "shell_weight", "rings"),
 )
 DATASETS = {
     "census": Description(

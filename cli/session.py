@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
+from perennial.domain import errors as ours
 from rich.markup import escape
 
 from cli.errors import CommandError, NotFound, Refused, TargetUnreachable
 from cli.output import Screen
 from cli.target import Target, resolve_target
-from perennial.domain import errors as ours
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports

@@ -1,0 +1,94 @@
+"""Follow a run while it works: each state with its job and time, as the APIs tell them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from cli.errors import CommandError
+from cli.live import Progress
+from cli.output import duration
+from cli.session import Session
+
+if TYPE_CHECKING:
+    from perennial.aws.history import Visit
+    from perennial.domain.ledger.rows import RunRow
+    from perennial.watch_run import RunView
+
+LOCAL_POLL_S, AWS_POLL_S = 0.25, 2.0
+# States that only say how it ended; the outcome's own line tells that better.
+WORK = ("Task",)
+SETTLE_S = 600  # the sweeper settles within five minutes what its event did not
+
+
+def follow_run(session: Session, model: str, number: int, progress: Progress) -> RunRow:
+    """Tell each step of a run until it is settled in the ledger, and return its row."""
+    from perennial.describe_run import describe_run  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.watch_run import watch_run  # noqa: PLC0415 - as above
+
+    teller = Teller(progress)
+    over_since: float | None = None
+    while True:
+        run = describe_run(session.ports, model, number)
+        view = watch_run(run.execution) if run.execution else None
+        if view is None:
+            progress.now(f"run {number} · {run.state}")
+        else:
+            teller.tell(view)
+        if run.state == "ended":
+            progress.quiet()
+            return run
+        if view is not None and view.execution.is_over:
+            over_since = over_since or time.monotonic()
+            progress.now(f"run {number} · {view.execution.status.lower()}, being recorded")
+            if time.monotonic() - over_since > SETTLE_S:
+                raise CommandError(
+                    f"Run {number} of {model} is over but not recorded after {SETTLE_S} s.",
+                    "Look at: perennial logs on_run_ended; perennial replay --list",
+                )
+        time.sleep(AWS_POLL_S if session.target.is_aws else LOCAL_POLL_S)
+
+
+class Teller:
+    """Tells each state once when it is left (and, where nothing is live, when it begins)."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.begun: set[int] = set()
+        self.told: set[int] = set()
+
+    def tell(self, view: RunView) -> None:
+        """Say what is new since the last look, and show what happens now."""
+        for index, visit in enumerate(view.path):
+            if visit.type not in WORK or index in self.told:
+                continue
+            if visit.left_ms is not None:
+                self.told.add(index)
+                self.progress.say(finished(visit))
+            elif index not in self.begun:
+                self.begun.add(index)
+                if not self.progress.is_live and visit.job:
+                    self.progress.say(f"  [dim]…[/] {visit.state:<18} [dim]{escape(visit.job)}[/]")
+        if view.path and view.path[-1].left_ms is None and view.path[-1].type in WORK:
+            self.progress.now(running(view), tuple(line.text for line in view.log))
+
+
+def finished(visit: Visit) -> str:
+    """One line for a state that was left."""
+    mark = "[red]✗[/]" if visit.error else "[green]✓[/]"
+    spent = duration(((visit.left_ms or visit.entered_ms) - visit.entered_ms) / 1000)
+    again = f" · attempt {visit.attempts}" if visit.attempts > 1 else ""
+    words = f"  [red]{escape(visit.error)}[/]" if visit.error else ""
+    return f"  {mark} {visit.state:<18} {spent:>8}  [dim]{escape(visit.job)}{again}[/]{words}"
+
+
+def running(view: RunView) -> str:
+    """The state that works now: its time, its job and the job's stage."""
+    visit = view.path[-1]
+    spent = duration(time.time() - visit.entered_ms / 1000)
+    words = f"{visit.state:<18} {spent:>8}"
+    if view.job is not None:
+        return f"{words}  [dim]{escape(view.job.name)} · {escape(view.job.stage)}[/]"
+    return f"{words}  [dim]{escape(visit.job)}[/]"

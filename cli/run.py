@@ -1,0 +1,232 @@
+"""`run show|stop|retry`: one run of a model."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+
+from cli.follow import follow_run
+from cli.live import Progress
+from cli.names import model_and_number
+from cli.output import clock, count, duration, plain, size, table
+from cli.session import Session, on_target
+
+if TYPE_CHECKING:
+    from perennial.domain.ledger.rows import RunRow
+    from perennial.read_report import Report
+    from perennial.watch_run import RunView
+
+WHICH = click.argument("which", nargs=-1, required=True, metavar="[MODEL] RUN")
+MODEL = click.option("--model", help="The model, if there are several.")
+COLOURS = {"won": "green", "lost": "yellow", "refused": "yellow", "stopped": "yellow"}
+MOST_BAD_LINES = 3
+
+
+@click.group("run")
+def run_group() -> None:
+    """Look at one run, stop it, or repeat it."""
+
+
+@run_group.command()
+@WHICH
+@MODEL
+@click.option("--follow", "-f", is_flag=True, help="Stay until the run is over.")
+@on_target
+def show(session: Session, which: tuple[str, ...], model: str | None, *, follow: bool) -> None:
+    """Show a run: why it began, its data, its path, its verdict and its version.
+
+    \b
+    Examples:
+      perennial run show census 3
+      perennial run show 3 --follow
+      perennial run show 3 --model census --json
+    """
+    from perennial.describe_run import describe_run  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.read_report import read_report  # noqa: PLC0415 - as above
+    from perennial.watch_run import watch_run  # noqa: PLC0415 - as above
+
+    name, number = model_and_number(session, which, model, "run")
+    run = describe_run(session.ports, name, number)
+    screen = session.screen
+    if follow and run.state != "ended":
+        screen.line(f"[bold]{name} run {number}[/]  [dim]{escape('; '.join(run.because))}[/]")
+        with Progress(screen.people) as progress:
+            run = follow_run(session, name, number, progress)
+    report = read_report(session.ports, name, number)
+    view = watch_run(run.execution) if run.execution else None
+    if screen.as_json:
+        screen.document(run_document(run, report, view))
+    else:
+        show_run(session, run, report, view)
+    if follow and run.outcome not in {"won", "lost"}:
+        sys.exit(1)
+
+
+def run_document(run: RunRow, report: Report, view: RunView | None) -> dict[str, Any]:
+    """Everything known about a run, for scripts."""
+    return {
+        **plain(run),
+        "path": plain(view.path) if view else [],
+        "job": plain(view.job) if view else None,
+        "quarantined": report.quarantined,
+        "gates": report.gates,
+    }
+
+
+def show_run(session: Session, run: RunRow, report: Report, view: RunView | None) -> None:
+    """Print a run as a page: head, reasons, data, quarantine, path, gates, verdict, version."""
+    screen = session.screen
+    screen.line(headline(run))
+    for index, reason in enumerate(run.because):
+        screen.line(f"{'because' if index == 0 else '':<10}{escape(reason)}")
+    if run.overrides:
+        pairs = ", ".join(f"{key}={value}" for key, value in run.overrides.items())
+        screen.line(f"{'settings':<10}{run.settings}, for this run only: {escape(pairs)}")
+    else:
+        screen.line(f"{'settings':<10}{run.settings}")
+    if run.manifest is not None:
+        screen.line(f"{'dataset':<10}{dataset_words(run)}")
+    show_quarantine(session, report)
+    if view is not None:
+        show_path(session, view)
+    show_verdict(session, run, report)
+    if run.outcome in {"failed", "refused", "stopped", "not_claimed"}:
+        words = run.ending.words if run.ending else run.error
+        screen.line(f"{'ended':<10}[red]{escape(words)}[/]")
+        if run.cause and run.cause not in words:
+            screen.line(f"{'cause':<10}{escape(run.cause)}")
+        screen.line(
+            f"[dim]next:[/]     perennial logs run {run.number} --model {run.model}"
+            f"   or: perennial run retry {run.model} {run.number}"
+        )
+
+
+def headline(run: RunRow) -> str:
+    """The first line: which run, how it stands, when and how long."""
+    state = run.outcome or run.state
+    colour = COLOURS.get(str(run.outcome), "red" if run.outcome else "cyan")
+    since = run.started_ms or run.opened_ms
+    spent = duration(((run.ended_ms or time.time() * 1000) - since) / 1000)
+    again = f" · repeats run {run.retry_of}" if run.retry_of else ""
+    return (
+        f"[bold]{run.model} run {run.number}[/] · [{colour}]{state}[/] · {spent}"
+        f" · opened {clock(run.opened_ms)}{again}"
+    )
+
+
+def dataset_words(run: RunRow) -> str:
+    """How much the run read, and what of it was good."""
+    if run.manifest is None:
+        return "-"
+    words = f"{count(run.manifest.objects, 'object')}, {size(run.manifest.bytes)}"
+    rows = run.check.get("rows")
+    if isinstance(rows, dict):
+        words += (
+            f" · {rows.get('good', 0):,} good rows, {rows.get('bad', 0):,} bad"
+            f" · {rows.get('training', 0):,} for training, {rows.get('holdout', 0):,} held out"
+        )
+    return words
+
+
+def show_quarantine(session: Session, report: Report) -> None:
+    """Each object that the check refused, with its reason and first bad lines."""
+    for index, found in enumerate(report.quarantined):
+        head = "quarantine" if index == 0 else ""
+        name = str(found["key"]).split("/", 2)[-1]
+        session.screen.line(f"{head:<10}[bold]{escape(name)}[/]: {escape(str(found['reason']))}")
+        for bad in list(found.get("first_bad", []))[:MOST_BAD_LINES]:
+            column = f", column {bad['column']}" if bad.get("column") else ""
+            why = escape(str(bad.get("why", "")))
+            session.screen.line(
+                f"{'':<10}  line {bad.get('line')}{escape(column)}: {why}"
+                f"  [dim]{escape(str(bad.get('text', ''))[:80])}[/]"
+            )
+
+
+def show_path(session: Session, view: RunView) -> None:
+    """The states that the execution visited, with their times and jobs."""
+    rows = []
+    for visit in view.path:
+        if visit.type != "Task":
+            continue
+        left = visit.left_ms or int(time.time() * 1000)
+        now = "failed" if visit.error else "done" if visit.left_ms else "runs"
+        rows.append((visit.state, now, duration((left - visit.entered_ms) / 1000), visit.job))
+    if rows:
+        session.screen.line()
+        session.screen.out.print(table(("state", "", "time", "job"), rows, right=(2,)))
+        session.screen.line()
+
+
+def show_verdict(session: Session, run: RunRow, report: Report) -> None:
+    """The gates with their figures, the verdict in words, the version and what to do with it."""
+    screen = session.screen
+    if report.gates:
+        rows = [
+            (
+                gate.get("name", gate.get("metric")),
+                gate.get("words", ""),
+                "pass" if gate.get("passed") else "FAIL",
+            )
+            for gate in report.gates
+        ]
+        screen.out.print(table(("gate", "", ""), rows))
+        screen.line()
+    if report.verdict:
+        colour = "green" if report.verdict.get("passed") else "yellow"
+        screen.line(f"{'verdict':<10}[{colour}]{escape(str(report.verdict.get('words', '')))}[/]")
+    if run.version is not None:
+        screen.line(f"{'version':<10}{run.model} {run.version.number} · {run.version.status}")
+        if run.version.status == "PendingManualApproval":
+            which = f"{run.model} {run.version.number}"
+            screen.line(f'[dim]next:[/]     perennial approve {which} --because "…"')
+
+
+@run_group.command()
+@WHICH
+@MODEL
+@click.option("--because", required=True, help="Why; kept in the ledger.")
+@on_target
+def stop(session: Session, which: tuple[str, ...], model: str | None, because: str) -> None:
+    """Stop a run; its signals are held until something changes or it is retried.
+
+    \b
+    Examples:
+      perennial run stop census 3 --because "wrong file landed"
+    """
+    from perennial.stop_run import stop_run  # noqa: PLC0415 - boto3 costs 0.2 s
+
+    name, number = model_and_number(session, which, model, "run")
+    stop_run(session.ports, name, number, because)
+    if session.screen.as_json:
+        session.screen.document({"model": name, "run": number, "stopping": True})
+        return
+    session.screen.line(f"Run {number} of [bold]{name}[/] is being stopped.")
+    session.screen.line(f"[dim]next:[/]  perennial run show {name} {number} --follow")
+
+
+@run_group.command()
+@WHICH
+@MODEL
+@click.option("--because", default="", help="Why; kept in the ledger.")
+@on_target
+def retry(session: Session, which: tuple[str, ...], model: str | None, because: str) -> None:
+    """Repeat a run that failed: a new run number, the same signals and settings.
+
+    \b
+    Examples:
+      perennial run retry census 3
+    """
+    from perennial.retry_run import retry_run  # noqa: PLC0415 - boto3 costs 0.2 s
+
+    name, number = model_and_number(session, which, model, "run")
+    retry_run(session.ports, name, number)
+    if session.screen.as_json:
+        session.screen.document({"model": name, "run": number, "retry": True})
+        return
+    session.screen.line(f"Run {number} of [bold]{name}[/] will be repeated under a new number.")
+    session.screen.line(f"[dim]next:[/]  perennial why {name}")
