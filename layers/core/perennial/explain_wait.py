@@ -1,0 +1,186 @@
+"""Say what each unsettled signal of a model waits for: the answer to `perennial why`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perennial.describe_model import known_model, read_settings
+from perennial.domain.errors import Conflict, NotFound
+from perennial.domain.ledger.book import Book, read_book
+from perennial.domain.ledger.holding import (
+    Hold,
+    Waiting,
+    alone_holds,
+    common_holds,
+    common_openers,
+    decide,
+    drift_hold,
+    may_open,
+    runs_alone,
+    standstill,
+)
+from perennial.domain.ledger.limits import Limits
+from perennial.domain.ledger.rows import DONE_SK, OPEN_SK, ModelRow, SignalRow
+from perennial.domain.ledger.store import read_signals
+from perennial.domain.ledger.words import describe
+from perennial.domain.settings import Settings
+from perennial.domain.signals import DATA, DRIFT
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class SignalWait:
+    """One signal and what it waits for; `until_ms` None: for an event, not for a time."""
+
+    id: str
+    kind: str
+    words: str
+    state: str
+    admitted_ms: int
+    run: int | None
+    reason: str
+    until_ms: int | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why no run opens now; `opens_ms` is the earliest moment one could, None: not by time."""
+
+    model: str
+    open_run: int | None
+    opens_ms: int | None
+    holds: tuple[Hold, ...]
+    signals: tuple[SignalWait, ...]
+
+
+@dataclass(frozen=True)
+class ObjectFate:
+    """What became of one version of an object."""
+
+    key: str
+    version_id: str
+    state: str
+    run: int | None
+    reason: str
+    first_bad: tuple[str, ...]
+    admitted_ms: int
+    settled_ms: int | None
+
+
+def explain_wait(ports: Ports, model: str) -> Explanation:
+    """Explain every pending, held or claimed signal; raises `NotFound` for an unknown model."""
+    row = known_model(ports.ledger, model)
+    book = read_steady_book(ports, model)
+    limits = read_limits(ports, row)
+    now_ms = ports.clock()
+    decision = decide(book, limits, now_ms) if book.run is None else Waiting(None, ())
+    common = common_openers(book, now_ms)
+    shared = common_holds(common, book.model, limits, now_ms) if common else ()
+    return Explanation(
+        model=model,
+        open_run=book.model.open_run,
+        opens_ms=decision.until_ms if isinstance(decision, Waiting) else now_ms,
+        holds=decision.holds if isinstance(decision, Waiting) else (),
+        signals=tuple(_wait(signal, book, shared, now_ms) for signal in _in_order(book)),
+    )
+
+
+def explain_object(ports: Ports, model: str, key: str) -> tuple[ObjectFate, ...]:
+    """What became of each known version of an object, newest first; raises `NotFound`."""
+    known_model(ports.ledger, model)
+    fates = [
+        ObjectFate(
+            key=signal.parts[1],
+            version_id=signal.parts[2],
+            state=signal.state,
+            run=signal.run,
+            reason=signal.reason,
+            first_bad=signal.first_bad,
+            admitted_ms=signal.admitted_ms,
+            settled_ms=signal.settled_ms,
+        )
+        for family in (OPEN_SK, DONE_SK)
+        for signal in read_signals(ports.ledger, model, family)
+        if signal.kind == DATA and signal.parts[1] == key
+    ]
+    if not fates:
+        raise NotFound(
+            f"the ledger knows no object {key!r} of {model}; what landed a moment ago is known "
+            "after the next sweep at the latest (5 minutes)"
+        )
+    return tuple(sorted(fates, key=lambda fate: fate.admitted_ms, reverse=True))
+
+
+def read_steady_book(ports: Ports, model: str) -> Book:
+    """The model's book, read again while runs end under the reader's hands."""
+    for _ in range(ATTEMPTS):
+        try:
+            book = read_book(ports.ledger, model)
+        except Conflict:
+            continue
+        if book is None:
+            break
+        return book
+    raise NotFound(f"there is no model '{model}' any more")
+
+
+def read_limits(ports: Ports, row: ModelRow) -> Limits:
+    """The limits of the newest settings."""
+    return Limits.of(parsed_settings(read_settings(ports.ledger, row).settings, row.model).triggers)
+
+
+def parsed_settings(text: str, model: str) -> Settings:
+    """A settings row's document as settings."""
+    document: dict[str, Any] = json.loads(text)
+    return Settings.from_json(document, project=model)
+
+
+def _in_order(book: Book) -> list[SignalRow]:
+    return sorted(book.signals, key=lambda signal: (signal.admitted_ms, signal.id))
+
+
+def _wait(signal: SignalRow, book: Book, shared: tuple[Hold, ...], now_ms: int) -> SignalWait:
+    holds = _holds(signal, book, shared, now_ms)
+    times = [hold.until_ms for hold in holds]
+    lasting = [time for time in times if time is not None]
+    return SignalWait(
+        id=signal.id,
+        kind=signal.kind,
+        words=describe(signal),
+        state=signal.state,
+        admitted_ms=signal.admitted_ms,
+        run=signal.run,
+        reason="; ".join(hold.words for hold in holds),
+        until_ms=max(lasting) if lasting and len(lasting) == len(times) else None,
+    )
+
+
+def _holds(
+    signal: SignalRow, book: Book, shared: tuple[Hold, ...], now_ms: int
+) -> tuple[Hold, ...]:
+    """Everything that keeps one signal from opening a run at this moment."""
+    if signal.state == "claimed":
+        return (Hold("claimed", f"run {signal.run} is at work on it"),)
+    holds: list[Hold] = []
+    if book.run is not None:
+        holds.append(Hold("single-flight", f"run {book.run.number} must end first"))
+    stop = standstill(book.model)
+    if stop is not None:
+        holds.append(stop)
+    drift = drift_hold(signal, book, now_ms) if signal.kind == DRIFT else None
+    if drift is not None:
+        holds.append(drift)
+    elif not may_open(signal, book, now_ms):
+        words = f"{signal.reason}; waits for new data, code or settings, or `run retry`"
+        holds.append(Hold("held", words))
+    elif runs_alone(signal):
+        holds += alone_holds(signal, book, now_ms)
+    else:
+        holds += shared
+    return tuple(holds)
