@@ -1,0 +1,194 @@
+"""A state machine as a picture (SVG) and as Mermaid text, without any drawing tool.
+
+Main path from top to bottom, what an error leads to at its right, in the order of the
+definition. No layout engine: a machine that needs one is too large to be read anyway.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+BOX_WIDTH, BOX_HEIGHT = 178, 42
+COLUMN, ROW, MARGIN = 226, 84, 28
+COLOURS = {  # fill, border
+    "Task": ("#eaf2fb", "#2f6db3"),
+    "Choice": ("#fff6df", "#b07d12"),
+    "Pass": ("#f3f0fa", "#6b54a8"),
+    "Succeed": ("#e6f6ec", "#2b8a4b"),
+    "Fail": ("#fdecea", "#b9382c"),
+}
+SQUARE = '["{0}"]'
+FONT = "font-family=\"Helvetica, Arial, sans-serif\""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One way from state to state; `words` stand beside it, `caught` marks an error's way."""
+
+    source: str
+    target: str
+    words: str = ""
+    caught: bool = False
+
+
+def edges(states: Mapping[str, Any]) -> Iterator[Edge]:
+    """Every way that the definition knows, in its order."""
+    for name, state in states.items():
+        if "Next" in state:
+            yield Edge(name, state["Next"])
+        for choice in state.get("Choices", []):
+            yield Edge(name, choice["Next"], _condition(choice))
+        if "Default" in state:
+            yield Edge(name, state["Default"], "otherwise")
+        for catch in state.get("Catch", []):
+            errors = ", ".join(catch["ErrorEquals"])
+            yield Edge(name, catch["Next"], "" if errors == "States.ALL" else errors, caught=True)
+
+
+def _condition(choice: Mapping[str, Any]) -> str:
+    """A Choice rule in a few words: `refused`, `vpc present`."""
+    subject = str(choice["Variable"]).rsplit(".", 1)[-1]
+    operator = next(key for key in choice if key not in ("Variable", "Next"))
+    if operator == "BooleanEquals":
+        return subject if choice[operator] else f"not {subject}"
+    if operator == "IsPresent":
+        return f"{subject} {'present' if choice[operator] else 'absent'}"
+    return f"{subject} {operator} {choice[operator]}"
+
+
+def mermaid(definition: Mapping[str, Any]) -> str:
+    """The machine as a Mermaid flowchart, which GitHub draws by itself."""
+    shapes = {"Choice": '{{{{"{0}"}}}}', "Succeed": '(["{0}"])', "Fail": '[["{0}"]]'}
+    states = definition["States"]
+    lines = ["flowchart TD", f"  start((start)) --> {definition['StartAt']}"]
+    for name, state in states.items():
+        lines.append(f"  {name}{shapes.get(state['Type'], SQUARE).format(name)}")
+    for edge in edges(states):
+        arrow = "-.->" if edge.caught else "-->"
+        words = f'|"{edge.words}"|' if edge.words else ""
+        lines.append(f"  {edge.source} {arrow}{words} {edge.target}")
+    for kind, (fill, border) in COLOURS.items():
+        members = [n for n, s in states.items() if s["Type"] == kind]
+        if members:
+            lines.append(f"  classDef {kind} fill:{fill},stroke:{border},color:#1d2733")
+            lines.append(f"  class {','.join(members)} {kind}")
+    return "\n".join(lines) + "\n"
+
+
+def _places(definition: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Column and row of each state: rows by the longest way from the start."""
+    states, ways = definition["States"], list(edges(definition["States"]))
+    rows = {definition["StartAt"]: 0}
+    for _ in states:  # relax until nothing moves; the machine has no loops
+        for way in ways:
+            if not way.caught and way.source in rows:
+                rows[way.target] = max(rows.get(way.target, 0), rows[way.source] + 1)
+    main, side = set(rows), {}
+    for way in ways:
+        if way.target not in main and way.target not in side:
+            side[way.target] = rows[way.source]
+    for way in ways:  # what follows a state at the side may push the end down
+        if way.source in side and way.target in main:
+            rows[way.target] = max(rows[way.target], side[way.source] + 1)
+    places: dict[str, tuple[int, int]] = {}
+    taken: dict[int, int] = {}
+    for name in states:
+        if name in main:
+            places[name] = (taken.get(rows[name], 0), rows[name])
+            taken[rows[name]] = places[name][0] + 1
+    first_side = max(column for column, _ in places.values()) + 1
+    for name, row in side.items():  # what several rows lead to stands outside
+        column = first_side + (len({rows.get(w.source) for w in ways if w.target == name}) > 1)
+        while (column, row) in places.values():
+            column += 1
+        places[name] = (column, row)
+    return places
+
+
+def svg(definition: Mapping[str, Any]) -> str:
+    """The machine as a picture; solid lines are its ways, dashed red ones an error's."""
+    places = _places(definition)
+    width = 2 * MARGIN + COLUMN * max(c for c, _ in places.values()) + BOX_WIDTH
+    height = 2 * MARGIN + ROW * max(r for _, r in places.values()) + BOX_HEIGHT
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img">',
+        f"<title>{escape(definition['Comment'])}</title>",
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+        _marker("way", "#5b6774"),
+        _marker("error", "#c0564b"),
+    ]
+    parts += [_line(edge, places) for edge in edges(definition["States"])]
+    parts += [_box(n, s["Type"], places[n]) for n, s in definition["States"].items()]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _marker(name: str, colour: str) -> str:
+    return (
+        f'<marker id="{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        f'markerHeight="7" orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="{colour}"/></marker>'
+    )
+
+
+def _corner(place: tuple[int, int]) -> tuple[int, int]:
+    return MARGIN + COLUMN * place[0], MARGIN + ROW * place[1]
+
+
+def _box(name: str, kind: str, place: tuple[int, int]) -> str:
+    x, y = _corner(place)
+    fill, border = COLOURS[kind]
+    radius = BOX_HEIGHT // 2 if kind in ("Succeed", "Fail") else 6
+    style = f'fill="{fill}" stroke="{border}" stroke-width="1.5"'
+    if kind == "Choice":
+        cut, right, low, middle = 16, x + BOX_WIDTH, y + BOX_HEIGHT, y + BOX_HEIGHT // 2
+        points = (
+            f"{x},{middle} {x + cut},{y} {right - cut},{y} "
+            f"{right},{middle} {right - cut},{low} {x + cut},{low}"
+        )
+        shape = f'<polygon points="{points}" {style}/>'
+    else:
+        shape = (
+            f'<rect x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" '
+            f'rx="{radius}" {style}/>'
+        )
+    text = (
+        f'<text x="{x + BOX_WIDTH // 2}" y="{y + BOX_HEIGHT // 2 + 5}" {FONT} font-size="14" '
+        f'text-anchor="middle" fill="#1d2733">{escape(name)}</text>'
+    )
+    return shape + text
+
+
+def _line(edge: Edge, places: Mapping[str, tuple[int, int]]) -> str:
+    """A curve from box to box, with its words near where it starts."""
+    (x1, y1), (x2, y2) = _corner(places[edge.source]), _corner(places[edge.target])
+    half_w, half_h = BOX_WIDTH // 2, BOX_HEIGHT // 2
+    if edge.caught and y1 == y2:
+        start, end = (x1 + BOX_WIDTH, y1 + half_h), (x2, y2 + half_h)
+        (column1, row), (column2, _) = places[edge.source], places[edge.target]
+        blocked = any(c in range(column1 + 1, column2) and r == row for c, r in places.values())
+        bend = -36 if blocked else 0  # over the boxes between
+        way = f"C{start[0] + 24},{start[1] + bend} {end[0] - 24},{end[1] + bend} "
+    elif edge.caught:  # to a box of another row: below the own row, then up
+        start, end = (x1 + BOX_WIDTH - 24, y1 + BOX_HEIGHT), (x2 + half_w, y2 + BOX_HEIGHT)
+        way = f"V{start[1] + 18} H{end[0]} L"
+    else:
+        start, end = (x1 + half_w, y1 + BOX_HEIGHT), (x2 + half_w, y2)
+        way = f"C{start[0]},{start[1] + 26} {end[0]},{end[1] - 26} "
+    colour, name = ("#c0564b", "error") if edge.caught else ("#5b6774", "way")
+    dash = ' stroke-dasharray="5 4"' if edge.caught else ""
+    path = (
+        f'<path d="M{start[0]},{start[1]} {way}{end[0]},{end[1]}" fill="none" '
+        f'stroke="{colour}" stroke-width="1.4"{dash} marker-end="url(#{name})"/>'
+    )
+    if not edge.words:
+        return path
+    at = (start[0] + 6, start[1] - 5) if edge.caught else (end[0] + 6, end[1] - 10)
+    if edge.caught and y1 != y2:
+        at = (start[0] + 6, start[1] + 13)
+    elif edge.caught and blocked:
+        at = (start[0] + 16, start[1] - 26)
+    return path + (
+        f'<text x="{at[0]}" y="{at[1]}" {FONT} font-size="11" fill="{colour}">'
+        f"{escape(edge.words)}</text>"
+    )
