@@ -83,6 +83,7 @@ class Champion:
     arn: str
     digest: str
     run: int
+    settings: int
     since_ms: int
 
 
@@ -98,9 +99,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class ClosedEvidence:
-    """An alarm whose last run kept the champion: what that run had seen, and the present hold."""
+    """An alarm whose last run kept the champion: that run, its settings, and the present hold."""
 
     alarm: str
+    run: int
     settings: int
     hold_ms: int
     until_ms: int
@@ -131,7 +133,7 @@ class ModelRow:
     wake_ms: int = 0
     #: Whether any data is known; without it nothing can be trained.
     has_data: bool = False
-    #: The last run that reached a verdict and consumed data.
+    #: The last run that reached a verdict on data which no run had seen before.
     data_run: int = 0
     champion: Champion | None = None
     retry: Retry | None = None
@@ -256,12 +258,13 @@ class StopRequest:
 class Ending:
     """How a run ended, written once before its signals are settled: all who settle use it.
 
-    ``words`` is what signals that go on hold show as their reason. ``empty``: the run found no
-    data at all.
+    ``words`` is what signals that go on hold show as their reason. ``ran``: an execution was
+    started. ``empty``: the run found no data at all.
     """
 
     outcome: Outcome
     words: str
+    ran: bool = True
     transient: bool = False
     error: str = ""
     cause: str = ""
@@ -282,6 +285,10 @@ class RunRow:
     alone: str = ""
     retry_of: int | None = None
     because: tuple[str, ...] = ()
+    #: How many claimed signals bring labelled rows that no run has seen (data, review).
+    fresh: int = 0
+    #: The alarms among the claimed signals.
+    alarms: tuple[str, ...] = ()
     input: str = ""
     manifest: ManifestRef | None = None
     execution: str = ""

@@ -24,6 +24,8 @@ from perennial.domain.ledger.rows import (
 
 #: DynamoDB's limit of one transaction.
 MOST_WRITES = 100
+#: How many signals one transaction moves: each takes up to two changes.
+CHUNK = 40
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,16 @@ def move(row: SignalRow, **fields: Any) -> tuple[Write, Write]:
     if moved.key == row.key:
         raise ValueError(f"signal {row.id} does not move: {row.state} to {moved.state}")
     return drop(row), create(moved, after=row.rev)
+
+
+def in_chunks(groups: Sequence[Transaction], guard: Check | None = None) -> tuple[Transaction, ...]:
+    """Join small transactions into as few as may be, each with the guard in front."""
+    front: Transaction = (guard,) if guard is not None else ()
+    joined: list[Transaction] = []
+    for start in range(0, len(groups), CHUNK):
+        inner = tuple(each for group in groups[start : start + CHUNK] for each in group)
+        joined.append((*front, *inner))
+    return tuple(joined)
 
 
 class Store(Protocol):
