@@ -19,7 +19,7 @@ COLOURS = {  # fill, border
     "Fail": ("#fdecea", "#b9382c"),
 }
 SQUARE = '["{0}"]'
-FONT = "font-family=\"Helvetica, Arial, sans-serif\""
+FONT = 'font-family="Helvetica, Arial, sans-serif"'
 
 
 @dataclass(frozen=True)
@@ -78,32 +78,40 @@ def mermaid(definition: Mapping[str, Any]) -> str:
 
 def _places(definition: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     """Column and row of each state: rows by the longest way from the start."""
-    states, ways = definition["States"], list(edges(definition["States"]))
-    rows = {definition["StartAt"]: 0}
-    for _ in states:  # relax until nothing moves; the machine has no loops
+    ways = list(edges(definition["States"]))
+    main = _rows(definition["StartAt"], ways, len(definition["States"]))
+    side: dict[str, int] = {}
+    for way in ways:
+        if way.target not in main:
+            side.setdefault(way.target, main[way.source])
+    for way in ways:  # what follows a state at the side may push the end down
+        if way.source in side and way.target in main:
+            main[way.target] = max(main[way.target], side[way.source] + 1)
+    places: dict[str, tuple[int, int]] = {}
+    for name, row in main.items():
+        _place(places, name, 0, row)
+    first_side = max(column for column, _ in places.values()) + 1
+    for name, row in side.items():  # what several rows lead to stands outside
+        rows = {main.get(way.source) for way in ways if way.target == name}
+        _place(places, name, first_side + (len(rows) > 1), row)
+    return places
+
+
+def _rows(start: str, ways: list[Edge], limit: int) -> dict[str, int]:
+    """The row of each state on a way of success; no such way is longer than `limit`."""
+    rows = {start: 0}
+    for _ in range(limit):  # relax until nothing moves; the machine has no loops
         for way in ways:
             if not way.caught and way.source in rows:
                 rows[way.target] = max(rows.get(way.target, 0), rows[way.source] + 1)
-    main, side = set(rows), {}
-    for way in ways:
-        if way.target not in main and way.target not in side:
-            side[way.target] = rows[way.source]
-    for way in ways:  # what follows a state at the side may push the end down
-        if way.source in side and way.target in main:
-            rows[way.target] = max(rows[way.target], side[way.source] + 1)
-    places: dict[str, tuple[int, int]] = {}
-    taken: dict[int, int] = {}
-    for name in states:
-        if name in main:
-            places[name] = (taken.get(rows[name], 0), rows[name])
-            taken[rows[name]] = places[name][0] + 1
-    first_side = max(column for column, _ in places.values()) + 1
-    for name, row in side.items():  # what several rows lead to stands outside
-        column = first_side + (len({rows.get(w.source) for w in ways if w.target == name}) > 1)
-        while (column, row) in places.values():
-            column += 1
-        places[name] = (column, row)
-    return places
+    return rows
+
+
+def _place(places: dict[str, tuple[int, int]], name: str, column: int, row: int) -> None:
+    """Put a state into the first free column of its row, from `column` on."""
+    while (column, row) in places.values():
+        column += 1
+    places[name] = (column, row)
 
 
 def svg(definition: Mapping[str, Any]) -> str:
@@ -112,8 +120,7 @@ def svg(definition: Mapping[str, Any]) -> str:
     width = 2 * MARGIN + COLUMN * max(c for c, _ in places.values()) + BOX_WIDTH
     height = 2 * MARGIN + ROW * max(r for _, r in places.values()) + BOX_HEIGHT
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img">',
         f"<title>{escape(definition['Comment'])}</title>",
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         _marker("way", "#5b6774"),

@@ -43,7 +43,7 @@ def _retry(*error_names: str, seconds: int, attempts: int, at_most: int) -> Any:
 
 
 def _retry_job() -> list[Any]:
-    """Throttles and missing capacity pass by waiting; a job that failed (States.TaskFailed) does not.
+    """Throttles and missing capacity pass by waiting; a failed job (States.TaskFailed) does not.
 
     Every attempt is a new job, so its name carries the retry count.
     """

@@ -33,12 +33,13 @@ def quiet_import() -> Iterator[None]:
 
 with quiet_import():
     import boto3
-    from sagemaker import Session, image_uris
+    from sagemaker import image_uris
     from sagemaker.estimator import Estimator
     from sagemaker.inputs import TrainingInput
     from sagemaker.processing import ProcessingInput, ProcessingOutput, Processor
-    from stepfunctions.inputs import Placeholder
-    from stepfunctions.steps import Chain, Choice, ChoiceRule, Graph, Succeed, integration_resources
+    from sagemaker.session import Session
+    from stepfunctions.inputs import Placeholder  # type: ignore[import-untyped]  # has no types
+    from stepfunctions.steps import Chain, Choice, ChoiceRule, Graph, Succeed, integration_resources  # type: ignore[import-untyped]  # has no types
     from stepfunctions.steps import sagemaker as sdk_sagemaker
     from stepfunctions.steps import states as sdk_states
 
@@ -48,8 +49,9 @@ integration_resources.get_aws_partition = lambda: "${AwsPartition}"
 
 __all__ = [
     "Catch", "Chain", "Choice", "ChoiceRule", "Estimator", "Fail", "Graph", "Pass", "Placeholder",
-    "ProcessingInput", "ProcessingOutput", "ProcessingStep", "Processor", "Retry", "Succeed", "Task",
-    "TrainingInput", "TrainingStep", "fmt", "image_uris", "offline_session", "path",
+    "ProcessingInput", "ProcessingOutput", "ProcessingStep", "Processor", "Retry", "Succeed",
+    "Task", "TrainingInput", "TrainingStep", "definition", "fmt", "image_uris", "offline_session",
+    "path",
 ]  # fmt: skip
 
 
