@@ -1,0 +1,150 @@
+"""Container images: which there are, and the environment of files that stands in for each."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.sagemaker.container.process import Command
+
+log = logging.getLogger(__name__)
+
+# AWS's registry of its scikit-learn images in the local cloud's Region (SageMaker SDK's table).
+SCIKIT_LEARN = re.compile(
+    r"141502667606\.dkr\.ecr\.eu-west-1\.amazonaws\.com/sagemaker-scikit-learn:1\.4-2-cpu-py3"
+)
+KNOWN = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
+_building = threading.Lock()
+
+
+class ImageError(Exception):
+    """An image's environment could not be built; the text says why."""
+
+
+def is_known(image: str) -> bool:
+    """Whether the local cloud can run this image."""
+    return SCIKIT_LEARN.fullmatch(image) is not None
+
+
+class Images:
+    """The environments below `<repository>/.local/envs`; they survive the cloud."""
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._envs = repository / ".local" / "envs"
+        self._requirements = repository / "jobs" / "requirements.txt"
+
+    def environment(self, image: str, extra: str = "") -> Path:
+        """The folder of the image's environment, built once per content of its requirements.
+
+        `extra` is the text of a requirements.txt that the job brings: it is laid over the image's
+        own, as `pip install -r` in the container would.
+        """
+        if not is_known(image):
+            raise ImageError(f"the local cloud has no image {image}; it has {KNOWN}")
+        base = self._requirements.read_text(encoding="utf-8")
+        wanted = base if not _adds_to(base, extra) else f"{base}\n# the job's own\n{extra}"
+        digest = hashlib.sha256(wanted.encode()).hexdigest()[:16]
+        place = self._envs / f"jobs-{digest}"
+        with _building:
+            if not _is_ready(place):
+                self._build(place, base, "" if wanted == base else extra)
+        return place
+
+    def _build(self, place: Path, base: str, extra: str) -> None:
+        self._envs.mkdir(parents=True, exist_ok=True)
+        with (self._envs / f"{place.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another cloud on this machine may build it too
+            if _is_ready(place):
+                return
+            log.info("building the jobs' environment %s", place)
+            shutil.rmtree(place, ignore_errors=True)
+            files = []
+            for name, text in (("base.txt", base), ("extra.txt", extra)):
+                if text:
+                    file = self._envs / f"{place.name}.{name}"
+                    file.write_text(text, encoding="utf-8")
+                    files.append(file)
+            # One after the other, as the image comes before `pip install -r requirements.txt`.
+            self._create(place)
+            for file in files:
+                self._install(place, file)
+                file.unlink()
+            (place / ".done").write_text(_python_version(), encoding="utf-8")
+
+    def _create(self, place: Path) -> None:
+        uv = self._uv()
+        if uv:
+            python = os.path.realpath(sys.executable)
+            _run([uv, "venv", "--quiet", "--seed", "--python", python, str(place)])
+        else:
+            _run([sys.executable, "-m", "venv", str(place)])
+
+    def _install(self, place: Path, file: Path) -> None:
+        uv, python = self._uv(), str(place / "bin" / "python")
+        if uv:
+            install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+            _run([*install, "-r", str(file)])
+        else:
+            _run([python, "-m", "pip", "install", "--quiet", "-r", str(file)])
+
+    def _uv(self) -> str | None:
+        own = self._repository / ".tools" / "uv" / "bin" / "uv"
+        return str(own) if own.exists() else shutil.which("uv")
+
+
+def base_environment(place: Path, scratch: Path) -> dict[str, str]:
+    """What the image's ENV lines give every container."""
+    return {
+        "PATH": f"{place / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "VIRTUAL_ENV": str(place),
+        "HOME": str(scratch / "home"),
+        "TMPDIR": str(scratch / "tmp"),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "UTF-8",
+        "TZ": "UTC",
+    }
+
+
+def command(
+    argv: Sequence[str], environment: dict[str, str], cwd: str, place: Path, *, network: bool
+) -> Command:
+    """A command in the image's environment."""
+    return Command(argv=argv, environment=environment, cwd=cwd, image=place, network=network)
+
+
+def _python_version() -> str:
+    return ".".join(map(str, sys.version_info[:3]))
+
+
+def _is_ready(place: Path) -> bool:
+    done = place / ".done"
+    return done.exists() and done.read_text(encoding="utf-8").strip() == _python_version()
+
+
+def _lines(text: str) -> set[str]:
+    stripped = (line.split("#")[0].strip().rstrip("\\").strip() for line in text.splitlines())
+    return {line for line in stripped if line and not line.startswith("--hash")}
+
+
+def _adds_to(base: str, extra: str) -> bool:
+    """Whether `extra` asks for anything that the image's own lock does not pin in the same way."""
+    return not _lines(extra) <= _lines(base)
+
+
+def _run(argv: Sequence[str]) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment.pop("VIRTUAL_ENV", None)
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode != 0:
+        tail = (done.stderr or done.stdout).strip()[-800:]
+        raise ImageError(f"{Path(argv[0]).name} failed with exit code {done.returncode}: {tail}")
