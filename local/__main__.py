@@ -18,6 +18,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 EXIT_PORT_IN_USE = 3
 # Parts with an `install(cloud)`, in order. The first are this package's own.
 PARTS = (
+    "local.metrics",
+    "local.lambdas",
+    "local.events",
     "local.cloudformation",
     "local.sagemaker",
     "local.states",

@@ -1,0 +1,1 @@
+"""Schedules that fire: EventBridge Scheduler and rules with a schedule."""

@@ -1,0 +1,1 @@
+"""SQS: moto's queues, with long polling, scaled waits and pollers for functions."""
