@@ -104,11 +104,8 @@ def stop(run: RunRow, by: str, because: str) -> Transaction:
 
 def exclude(signal: Signal, known: Known, by: str, because: str, now_ms: int) -> Transaction:
     """Keep an object version out of every coming run."""
-    fate: dict[str, Any] = {
-        "state": "excluded",
-        "reason": f"excluded by {by}: {because}",
-        "settled_ms": now_ms,
-    }
+    words = f"excluded by {by}: {because}"
+    fate: dict[str, Any] = {"state": "excluded", "reason": words, "settled_ms": now_ms}
     row = known.open
     if row is not None and row.state == "claimed":
         raise NotAllowed(

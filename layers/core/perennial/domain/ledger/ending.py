@@ -112,9 +112,9 @@ def _failure(end: ExecutionEnd, words: str, *, transient: bool) -> Ending:
 
 
 def _cut(cause: str) -> str:
-    """The most telling line of a cause, which may be the JSON text of a job or an error."""
+    """The most telling line of a cause, which may end with the JSON text of a job or error."""
     try:
-        document = json.loads(cause)
+        document = json.loads(cause[max(cause.find("{"), 0) :])
     except ValueError:
         document = None
     if isinstance(document, Mapping):

@@ -1,0 +1,112 @@
+"""The input of the retrain machine, made once when a run is claimed and kept on its row.
+
+Whoever starts the execution sends these very bytes, so a repeated start is the same start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from perennial.domain import naming
+from perennial.domain.ledger.rows import RunRow, SettingsRow
+from perennial.domain.settings import Settings
+
+#: The steps as the input names them; the names of their jobs have dashes.
+STEPS = ("check_data", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where a stack's jobs run: subnets and security groups (or none), isolated or not."""
+
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    isolated: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """The stack that a run belongs to and the bucket that it writes to."""
+
+    stack: str
+    artifact_bucket: str
+    network: Network = Network()
+
+
+def effective_settings(settings: Settings) -> bytes:
+    """``settings.json`` of a run: its settings with overrides applied, in canonical bytes."""
+    document = settings.to_json()
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.encode()
+
+
+def build(
+    run: RunRow, pushed: SettingsRow, settings: Settings, place: Place, manifest_uri: str
+) -> str:
+    """The input as JSON text. ``settings`` have the run's overrides applied."""
+    root = f"s3://{place.artifact_bucket}"
+    document = {
+        "model": run.model,
+        "run": run.number,
+        "prefix": naming.run_prefix(place.stack, run.model, run.number),
+        "settings": pushed.version,
+        "code": pushed.code,
+        "code_sha": pushed.code_sha,
+        "manifest": manifest_uri,
+        "settings_uri": f"{root}/{naming.settings_key(run.model, run.number)}",
+        "base": f"{root}/{naming.run_base(run.model, run.number)}",
+        "models": f"{root}/{naming.models_prefix(run.model, run.number)}",
+        "group": naming.package_group(place.stack, run.model),
+        "instances": {step: _instance(settings, step) for step in STEPS},
+        "hyperparameters": _hyperparameters(pushed.code),
+        "network": _network(place.network),
+        "tags": _tags(run, settings, place),
+    }
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _instance(settings: Settings, step: str) -> dict[str, Any]:
+    job = settings.job(step)
+    return {
+        "type": job.instance,
+        "count": job.count,
+        "volume_gb": job.volume_gb,
+        "max_seconds": job.max_seconds,
+    }
+
+
+def _hyperparameters(code: str) -> dict[str, str]:
+    """What script mode wants. The model's own hyperparameters travel in ``settings.json``."""
+    values = {
+        "step": "train",
+        "sagemaker_program": "entry.py",
+        "sagemaker_submit_directory": code,
+    }
+    return {name: json.dumps(value) for name, value in values.items()}
+
+
+def _network(network: Network) -> dict[str, Any]:
+    """Isolation reaches every job but ``check_data``, which reads S3 itself, in the VPC."""
+    vpc: dict[str, Any] = {}
+    if network.subnets:
+        groups, subnets = list(network.security_groups), list(network.subnets)
+        vpc = {"VpcConfig": {"SecurityGroupIds": groups, "Subnets": subnets}}
+    return {
+        "isolated": network.isolated,
+        **({"vpc": vpc["VpcConfig"]} if vpc else {}),
+        "check_data": {"EnableNetworkIsolation": False, **vpc},
+        "evaluate": {"EnableNetworkIsolation": network.isolated, **vpc},
+    }
+
+
+def _tags(run: RunRow, settings: Settings, place: Place) -> list[Mapping[str, str]]:
+    own = {
+        "perennial:stack": place.stack,
+        "perennial:model": run.model,
+        "perennial:run": str(run.number),
+    }
+    tags = {**dict(settings.tags), **own}
+    return [{"Key": name, "Value": value} for name, value in tags.items()]
