@@ -79,7 +79,7 @@ def invent_adult(generator: random.Random) -> list[str]:
     married = generator.random() < (0.6 if age > 28 else 0.15)
     gain = generator.choice((3103, 5178, 7298, 7688, 15024)) if generator.random() < 0.08 else 0
     loss = generator.choice((1602, 1887, 1977)) if gain == 0 and generator.random() < 0.05 else 0
-    weight = -5.2 + 0.03 * (age - 38) + 0.38 * (years - 10) + 0.03 * (hours - 40)
+    weight = -4.1 + 0.03 * (age - 38) + 0.38 * (years - 10) + 0.03 * (hours - 40)
     weight += 3.4 * married + (2.4 if gain else 0) + (0.9 if loss else 0)
     rich = generator.random() < 1 / (1 + math.exp(-weight * 1.4))
     relationship = ("Husband" if sex == "Male" else "Wife") if married else "Not-in-family"

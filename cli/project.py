@@ -144,7 +144,8 @@ def push(session: Session, folder: Path, sets: tuple[str, ...]) -> None:
         return
     screen.line(
         f"[bold]{pushed.model}[/]: settings {pushed.version} published"
-        f" · code {pushed.code_sha[:12]} · stack {pushed.stack} {'deployed' if pushed.stack_changed else 'unchanged'}"
+        f" · code {pushed.code_sha[:12]}"
+        f" · stack {pushed.stack} {'deployed' if pushed.stack_changed else 'unchanged'}"
     )
     screen.line(
         f"[dim]next:[/]  perennial land {pushed.model} <file>…   or: perennial why {pushed.model}"

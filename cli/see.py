@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from cli.errors import NotFound
 from cli.names import one_model
-from cli.output import Styled, ago, count, duration, plain, size, table, until
+from cli.output import Styled, ago, count, duration, plain, table, until
 from cli.session import Session, on_target
 
 if TYPE_CHECKING:
-    from perennial.describe_model import ModelView
-    from perennial.domain.ledger.rows import RunRow
-    from perennial.explain_wait import Wait
+    from perennial.describe_model import ModelDescription
+    from perennial.domain.ledger.rows import RunRow, Version
+    from perennial.explain_wait import Explanation
 
 MOST_SIGNALS = 20
 COLOURS = {"won": "green", "lost": "yellow", "refused": "yellow", "stopped": "yellow"}
+
+
+@dataclass(frozen=True)
+class View:
+    """One model on the status screen."""
+
+    model: ModelDescription
+    newest: Version | None
+    now: dict[str, Any] | None
 
 
 @click.command()
@@ -34,13 +43,24 @@ def status(session: Session, model: str | None) -> None:
       perennial status census --json
     """
     from perennial.describe_model import describe_model  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.latest_version import latest_version  # noqa: PLC0415 - as above
     from perennial.list_models import list_models  # noqa: PLC0415 - as above
 
     names = [model] if model else list_models(session.ports)
-    views = [describe_model(session.ports, name) for name in names]
+    views = [
+        View(
+            describe_model(session.ports, name),
+            latest_version(session.ports, name),
+            working(session, name),
+        )
+        for name in names
+    ]
     screen = session.screen
     if screen.as_json:
-        documents = [{**plain(view), "now": working(session, view)} for view in views]
+        documents = [
+            {**plain(view.model), "latest_version": plain(view.newest), "now": view.now}
+            for view in views
+        ]
         screen.document(documents[0] if model else documents)
         return
     if not views:
@@ -48,48 +68,48 @@ def status(session: Session, model: str | None) -> None:
         screen.line("[dim]next:[/]  perennial push models/census")
         return
     columns = ("model", "champion", "newest version", "settings", "now", "waiting", "quarantined")
-    screen.out.print(table(columns, [status_row(session, view) for view in views], right=(3, 6)))
+    screen.out.print(table(columns, [status_row(view) for view in views], right=(3, 6)))
     for view in views:
         for words in notes(view):
             screen.line(words)
 
 
-def status_row(session: Session, view: ModelView) -> tuple[str, ...]:
+def status_row(view: View) -> tuple[str, ...]:
     """One model as a row of the status table."""
-    champion = f"version {view.champion.version}" if view.champion else "none"
-    newest = view.latest_version
-    latest = f"{newest.number} · {newest.status}" if newest else "none"
-    waiting = [count(view.pending, "pending signal")] if view.pending else []
-    waiting += [f"{view.held} held"] if view.held else []
+    model = view.model
+    waiting = [f"{model.pending} pending"] if model.pending else []
+    waiting += [f"{held} held"] if (held := sum(model.held.values())) else []
     return (
-        Styled(f"[bold]{escape(view.model)}[/]"),
-        champion,
-        latest,
-        str(view.settings),
-        Styled(now_words(session, view)),
+        Styled(f"[bold]{escape(model.model)}[/]"),
+        f"version {model.champion.version}" if model.champion else "none",
+        f"{view.newest.number} · {view.newest.status}" if view.newest else "none",
+        str(model.settings),
+        Styled(now_words(view)),
         ", ".join(waiting) or "-",
-        str(view.quarantined),
+        str(model.quarantined),
     )
 
 
-def now_words(session: Session, view: ModelView) -> str:
+def now_words(view: View) -> str:
     """What the model does at this moment: its open run's state, job and time, or that it rests."""
-    now = working(session, view)
+    now = view.now
     if now is None:
-        return "[yellow]paused[/]" if view.paused else "rests"
+        return "[yellow]paused[/]" if view.model.paused else "rests"
     job = f" · {escape(str(now['job_status']))}" if now["job_status"] else ""
     spent = duration(float(now["seconds"]))
     return f"[cyan]run {now['run']} · {escape(str(now['state']))}{job}[/] · {spent}"
 
 
-def working(session: Session, view: ModelView) -> dict[str, Any] | None:
+def working(session: Session, model: str) -> dict[str, Any] | None:
     """The open run: its state in the machine, its job, and the seconds since it was opened."""
-    if view.open_run is None:
-        return None
-    from perennial.describe_run import describe_run  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.describe_model import describe_model  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.describe_run import describe_run  # noqa: PLC0415 - as above
     from perennial.watch_run import watch_run  # noqa: PLC0415 - as above
 
-    run = describe_run(session.ports, view.model, view.open_run)
+    number = describe_model(session.ports, model).open_run
+    if number is None:
+        return None
+    run = describe_run(session.ports, model, number)
     seen = watch_run(run.execution, log_lines=1) if run.execution else None
     return {
         "run": run.number,
@@ -100,21 +120,21 @@ def working(session: Session, view: ModelView) -> dict[str, Any] | None:
     }
 
 
-def notes(view: ModelView) -> list[str]:
-    """Lines below the table: why signals are held, and who paused the model."""
+def notes(view: View) -> list[str]:
+    """Lines below the table: why signals are held, who paused it, what a person should do."""
     lines = []
-    if view.paused:
+    model, paused = view.model, view.model.paused
+    if paused:
         lines.append(
-            f"{view.model} is paused by {escape(view.paused.by)} since {ago(view.paused.since_ms)}:"
-            f" {escape(view.paused.because)}  [dim]perennial resume {view.model}[/]"
+            f"{model.model} is paused by {escape(paused.by)} since {ago(paused.since_ms)}:"
+            f" {escape(paused.because)}  [dim]perennial resume {model.model}[/]"
         )
-    for reason, number in sorted(view.held_because.items()):
-        lines.append(f"{view.model}: {count(number, 'signal')} held: {escape(reason)}")
-    newest = view.latest_version
-    if newest and newest.status == "PendingManualApproval":
+    for reason, number in sorted(model.held.items()):
+        lines.append(f"{model.model}: {count(number, 'signal')} held: {escape(reason)}")
+    if view.newest and view.newest.status == "PendingManualApproval":
+        which = f"{model.model} {view.newest.number}"
         lines.append(
-            f"{view.model} {newest.number} waits for a person:"
-            f'  [dim]perennial approve {view.model} {newest.number} --because "…"[/]'
+            f'{which} waits for a person:  [dim]perennial approve {which} --because "…"[/]'
         )
     return lines
 
@@ -148,7 +168,7 @@ def why(session: Session, model: str | None, key: str | None) -> None:
     rows = [
         (
             signal.kind,
-            signal.words,
+            signal.words.removeprefix(f"{signal.kind}: "),
             ago(signal.admitted_ms),
             signal.state,
             signal.reason + (f" · {until(signal.until_ms)}" if signal.until_ms else ""),
@@ -160,43 +180,51 @@ def why(session: Session, model: str | None, key: str | None) -> None:
         screen.line(f"[dim]… and {len(wait.signals) - len(shown)} more; --json has all[/]")
 
 
-def wait_words(wait: Wait) -> str:
-    """The one sentence of `why`, with the time it names."""
-    moment = f" · {until(wait.until_ms)}" if wait.until_ms else ""
-    return f"[bold]{wait.model}[/] {escape(wait.words)}{moment}"
+def wait_words(wait: Explanation) -> str:
+    """What the model waits for, in one sentence, with the time if there is one."""
+    name = f"[bold]{wait.model}[/]"
+    if wait.open_run is not None:
+        return (
+            f"{name} is at work: run {wait.open_run}"
+            f"  [dim]perennial run show {wait.model} {wait.open_run} --follow[/]"
+        )
+    if not wait.signals:
+        return f"{name} waits for nothing: every signal is settled; new data opens the next run"
+    holds = "; ".join(hold.words for hold in wait.holds)
+    if wait.opens_ms is None:
+        return f"{name} opens no run by itself: {escape(holds or 'nothing pending may open one')}"
+    moment = until(wait.opens_ms)
+    if moment == "now":
+        return f"{name} opens a run now"
+    return f"{name} opens a run {moment}" + (f": {escape(holds)}" if holds else "")
 
 
 def why_object(session: Session, model: str, key: str) -> None:
     """What became of each version of an object."""
     from perennial.domain import naming  # noqa: PLC0415 - only this command needs it
-    from perennial.explain_object import explain_object  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.explain_wait import explain_object  # noqa: PLC0415 - boto3 costs 0.2 s
 
     prefix = naming.landing_prefix(model)
     full = key if key.startswith(prefix) else prefix + key
-    stories = explain_object(session.ports, model, full)
-    if not stories:
-        raise NotFound(
-            f"Nothing was ever landed as {full}.", f"Land it: perennial land {model} <file>"
-        )
+    fates = explain_object(session.ports, model, full)
     screen = session.screen
     if screen.as_json:
-        screen.document(stories)
+        screen.document(fates)
         return
     screen.line(f"[bold]{escape(full)}[/]")
     rows = [
         (
-            story.version_id,
-            ago(story.landed_ms),
-            size(story.size),
-            story.state,
-            f"run {story.run}" if story.run else "-",
-            story.reason,
+            fate.version_id,
+            ago(fate.admitted_ms),
+            fate.state,
+            f"run {fate.run}" if fate.run else "-",
+            fate.reason,
         )
-        for story in stories
+        for fate in fates
     ]
-    screen.out.print(table(("version", "landed", "size", "state", "by", "why"), rows, right=(2,)))
-    for story in stories:
-        for line in story.first_bad:
+    screen.out.print(table(("version", "admitted", "state", "by", "why"), rows))
+    for fate in fates:
+        for line in fate.first_bad:
             screen.line(f"  {escape(line)}")
 
 
