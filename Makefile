@@ -31,6 +31,18 @@ $(UV):
 .PHONY: setup
 setup: .venv/.done .tools/sam/.done ## install the project and its tools into this folder
 
+.PHONY: up
+up: setup ## start the local cloud (if none runs), build and deploy the stack
+	@$(BIN)/perennial up --keep --deploy
+
+.PHONY: demo
+demo: setup ## show the whole loop on real data, on the local cloud
+	@$(BIN)/perennial demo
+
+.PHONY: down
+down: ## stop the local cloud and everything it runs
+	@if [ -x $(BIN)/perennial ]; then $(BIN)/perennial down; else echo "Nothing is set up here yet, so nothing runs."; fi
+
 .PHONY: test
 test: setup ## run every suite (SUITES="unit template" for some)
 	@$(BIN)/python tools/run_tests.py $(SUITES)

@@ -9,7 +9,9 @@ import sys
 import click
 from rich.markup import escape
 
+from cli.deployment import build_and_deploy
 from cli.errors import Refused, TargetUnreachable
+from cli.live import Progress
 from cli.local_cloud import (
     DEFAULT_PORT,
     ROOT,
@@ -23,8 +25,10 @@ from cli.local_cloud import (
     start_cloud,
     stop_cloud,
 )
-from cli.output import Screen, duration
-from cli.target import client_environment, misleading_variables
+from cli.output import Screen, duration, plain
+from cli.target import DEFAULT_STACK, Target, client_environment, misleading_variables
+
+NEXT = 'eval "$(perennial env)" && sam build && sam deploy   [dim](or all at once: make up)[/]'
 
 
 @click.command()
@@ -38,60 +42,62 @@ from cli.target import client_environment, misleading_variables
 )
 @click.option("--foreground", is_flag=True, help="Stay attached; end with Ctrl-C.")
 @click.option("--keep", is_flag=True, help="Keep the local cloud that runs, if one does.")
+@click.option("--deploy", is_flag=True, help="Then build and deploy the stack with the sam CLI.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-def up(port: int, clock: float, *, foreground: bool, keep: bool, as_json: bool) -> None:
+def up(  # noqa: PLR0913 - one argument an option
+    port: int, clock: float, *, foreground: bool, keep: bool, deploy: bool, as_json: bool
+) -> None:
     """Start the local cloud: AWS on this machine, empty.
 
     \b
     Examples:
       perennial up
       perennial up --port 5000 --clock 60
-      make up            # also builds and deploys the stack
+      make up            # the same as: perennial up --keep --deploy
     """
     screen = Screen(as_json=as_json)
-    running = find_cloud() if keep else None
-    if running is not None:
-        say_ready(screen, running, f"The local cloud already runs at [bold]{running.endpoint}[/].")
-        return
     if foreground:
         run_in_foreground(port, clock)
+    cloud = find_cloud() if keep else None
+    if cloud is not None:
+        screen.line(f"The local cloud already runs at [bold]{cloud.endpoint}[/].")
+    else:
+        cloud = start(screen, port, clock)
+    if deploy:
+        deploy_onto(cloud, screen)
+    if as_json:
+        screen.document(plain(cloud) | {"deployed": deploy})
+        return
+    if cloud.python and not cloud.python.startswith("3.13"):
+        python = escape(cloud.python)
+        screen.line(f"[dim]Functions ask for Python 3.13; {python} stands in for it.[/]")
+    following = "perennial push models/census" if deploy else NEXT
+    screen.line(f"[dim]next:[/]  {following}")
+
+
+def start(screen: Screen, port: int, clock: float) -> RunningCloud:
+    """Start the local cloud and say so."""
     with screen.people.status("starting the local cloud") as status:
 
         def on_wait(seconds: float, last: str) -> None:
             if seconds > 2:
-                status.update(
-                    f"starting the local cloud · {duration(seconds)} [dim]{escape(last[:90])}[/]"
-                )
+                words = f"starting the local cloud · {duration(seconds)}"
+                status.update(f"{words} [dim]{escape(last[:90])}[/]")
 
         cloud, stale = start_cloud(port, clock, on_wait)
     if stale is not None:
-        screen.line(
-            f"[yellow]The last local cloud (process {stale.pid}) had died; what it held is gone.[/]"
-        )
-    say_ready(screen, cloud, f"The local cloud runs at [bold]{cloud.endpoint}[/] and is empty.")
+        gone = f"The last local cloud (process {stale.pid}) had died; what it held is gone."
+        screen.line(f"[yellow]{gone}[/]")
+    screen.line(f"The local cloud runs at [bold]{cloud.endpoint}[/] and is empty.")
+    return cloud
 
 
-def say_ready(screen: Screen, cloud: RunningCloud, first: str) -> None:
-    """Say where the local cloud is, which Python stands in, and what to run next."""
-    if screen.as_json:
-        screen.document(
-            {
-                "endpoint": cloud.endpoint,
-                "pid": cloud.pid,
-                "region": cloud.region,
-                "python": cloud.python,
-            }
-        )
-        return
-    screen.line(first)
-    if cloud.python and not cloud.python.startswith("3.13"):
-        screen.line(
-            f"[dim]Functions ask for Python 3.13; {escape(cloud.python)} stands in for it.[/]"
-        )
-    screen.line(
-        '[dim]next:[/]  eval "$(perennial env)" && sam build && sam deploy'
-        "   [dim](or all at once: make up)[/]"
-    )
+def deploy_onto(cloud: RunningCloud, screen: Screen) -> None:
+    """Build and deploy the main stack onto the local cloud."""
+    target = Target(stack=DEFAULT_STACK, region=cloud.region, cloud=cloud)
+    target.apply(os.environ)
+    with Progress(screen.people) as progress:
+        build_and_deploy(target.stack, progress)
 
 
 def run_in_foreground(port: int, clock: float) -> None:

@@ -157,7 +157,8 @@ class Story:
             f" · code {pushed.code_sha[:12]} · stack {pushed.stack}"
         )
         self.progress.say(
-            f"    [dim]for the demo only: quiet period 4 s instead of {duration(usual.quiet_period)},"
+            "    [dim]for the demo only: quiet period 4 s instead of"
+            f" {duration(usual.quiet_period)},"
             f" cool-down 0 s instead of {duration(usual.cool_down)}[/]"
         )
         for pair in self.sets:
@@ -306,7 +307,7 @@ def free_name(session: Session) -> str:
 
 
 def damage(text: str) -> str:
-    """Three damaged lines in an otherwise good file: a word for a number, a field too few, noise."""
+    """A good file with three damaged lines: a word for a number, a field too few, noise."""
     lines = text.splitlines()
     fields = lines[7].split(",")
     lines[7] = ",".join(["thirty-nine", *fields[1:]])
