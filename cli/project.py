@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import yaml
+from perennial.domain.project import ProjectInvalid
 from rich.markup import escape
 
 from cli.check import run_check
@@ -17,7 +21,8 @@ from cli.session import Session, on_target
 
 if TYPE_CHECKING:
     from perennial.aws.stacks import StackEvent
-    from perennial.push_project import Pushed
+    from perennial.domain.settings import Settings
+    from perennial.push_project import Code, Pushed
     from perennial.scaffold import Scaffold
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
@@ -154,27 +159,41 @@ def push(session: Session, folder: Path, sets: tuple[str, ...]) -> None:
 
 def push_folder(session: Session, folder: Path, sets: tuple[str, ...]) -> Pushed:
     """Validate, pack and publish a project folder, with the stack's progress on a terminal."""
-    from perennial.pack_project import ProjectInvalid, pack_project  # noqa: PLC0415 - boto3 below
-    from perennial.push_project import Code, push_project  # noqa: PLC0415 - as above
+    from perennial.push_project import push_project  # noqa: PLC0415 - boto3 costs 0.2 s
 
     screen = session.screen
     settings = read_settings(folder, parse_sets(sets))
-    try:
-        packed = pack_project(folder)
-    except ProjectInvalid as error:
-        raise CommandError(str(error), "Nothing was changed.") from error
+    code = pack(folder, settings if sets else None)
     with screen.people.status(f"pushing {settings.project}") as status:
 
         def tell(event: StackEvent) -> None:
             status.update(f"pushing {settings.project} · {event.resource} {event.status}")
 
-        return push_project(
-            session.ports,
-            settings,
-            Code(packed.body, packed.sha256),
-            pushed_by=session.who,
-            tell=tell,
-        )
+        return push_project(session.ports, settings, code, pushed_by=session.who, tell=tell)
+
+
+def pack(folder: Path, changed: Settings | None) -> Code:
+    """The packed project; with `--set`, its model.yaml is the one that holds after them.
+
+    So the archive's digest tells everything that was published: the same code with another
+    setting is another version.
+    """
+    from perennial.pack_project import pack_project  # noqa: PLC0415 - only push packs
+    from perennial.push_project import Code  # noqa: PLC0415 - boto3 costs 0.2 s
+
+    with tempfile.TemporaryDirectory() as scratch:
+        if changed is not None:
+            copy = Path(scratch) / folder.resolve().name
+            shutil.copytree(folder, copy, symlinks=True)
+            (copy / "model.yaml").write_text(
+                yaml.safe_dump(changed.to_json(), sort_keys=False), encoding="utf-8"
+            )
+            folder = copy
+        try:
+            packed = pack_project(folder)
+        except ProjectInvalid as error:
+            raise CommandError(str(error), "Nothing was changed.") from error
+    return Code(packed.body, packed.sha256)
 
 
 @click.command()
