@@ -149,6 +149,7 @@ class Settings:
         data = self.data
         return {
             "version": VERSION,
+            "project": self.project,
             "problem": self.problem,
             "label": self.label,
             **({"positive": self.positive} if self.positive else {}),

@@ -53,6 +53,7 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
             "a letter, then up to 19 characters a-z, 0-9 and inner -",
         )
     root.integer("version", VERSION, least=VERSION, most=VERSION)
+    root.text("project", project, choices=(project,))
     problem = root.text("problem", choices=PROBLEMS)
     label = root.text("label", expected="the name of the column to predict")
     data = _data(root.section("data"))

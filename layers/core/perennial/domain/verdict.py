@@ -192,4 +192,4 @@ def _parameter_table(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _shown(value: float | None) -> str:
-    return "–" if value is None else figure(value)
+    return "-" if value is None else figure(value)

@@ -1,0 +1,1 @@
+"""What runs inside SageMaker jobs: `entry` starts a step, the steps do the work."""

@@ -1,0 +1,264 @@
+"""The contract with a project's model.py: how its functions are loaded, called and judged.
+
+Every call into the project's code goes through `Project`, so that whatever it does ends as a
+`ModelError` that names the model, the function, the line, and what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from jobs.casting import ROW
+from jobs.failures import ModelError
+
+LIGHTGBM_FILE = "model.txt"
+JSON_FILE = "model.json"
+SAMPLE_ROWS = 200
+MODULE = "perennial_project_model"
+
+
+class Project:
+    """A model project, loaded: its functions, with defaults for what it leaves out."""
+
+    def __init__(self, folder: Path, name: str, problem: str, label: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.problem = problem
+        self.label = label
+        self.module = self._load_module()
+
+    def prepare(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The prepared features of some rows; the caller's frame stays as it is."""
+        with self._calling("prepare"):
+            prepared = self.module.prepare(frame.copy())
+        self._check_prepared(frame, prepared)
+        return prepared
+
+    def train(
+        self, train: pd.DataFrame, validation: pd.DataFrame, hyperparameters: dict[str, Any]
+    ) -> Any:
+        """The trained model."""
+        with self._calling("train"):
+            model = self.module.train(train, validation, hyperparameters)
+        if model is None:
+            raise self._broken("train", "returned nothing; it must return the model")
+        return model
+
+    def predict(self, model: Any, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """The scores of prepared rows: probability of the positive class, one column of
+        probabilities per class, or the value, by problem."""
+        with self._calling("predict"):
+            scores = self.module.predict(model, frame.copy())
+            scores = np.asarray(scores, dtype=np.float64)
+        return self._check_scores(scores, len(frame))
+
+    def save(self, model: Any, folder: Path) -> None:
+        """Write the model, by the project's own function or in its library's own format."""
+        if hasattr(self.module, "save"):
+            with self._calling("save"):
+                self.module.save(model, str(folder))
+        else:
+            self._save_default(model, folder)
+
+    def load(self, folder: Path) -> Any:
+        """Read back what `save` wrote."""
+        if hasattr(self.module, "load"):
+            with self._calling("load"):
+                return self.module.load(str(folder))
+        if (folder / LIGHTGBM_FILE).exists():
+            return lgb.Booster(model_file=str(folder / LIGHTGBM_FILE))
+        if (folder / JSON_FILE).exists():
+            return json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
+        raise self._broken("load", f"is needed: {folder} holds no model of a known format")
+
+    def explain(self, model: Any, frame: pd.DataFrame) -> pd.DataFrame:
+        """The attribution of each feature to each row's score.
+
+        By default the exact TreeSHAP values of LightGBM, in log-odds for classes; the last
+        column is the expected value.
+        """
+        if hasattr(self.module, "explain"):
+            with self._calling("explain"):
+                return pd.DataFrame(self.module.explain(model, frame.copy()), index=frame.index)
+        if not isinstance(model, lgb.Booster):
+            raise self._broken("explain", f"is needed for a {type(model).__name__}")
+        values = np.asarray(model.predict(frame, pred_contrib=True))
+        width = len(frame.columns) + 1
+        names = [*map(str, frame.columns), "expected_value"]
+        if values.shape[1] != width:
+            names = [f"{n}:{k}" for k in range(values.shape[1] // width) for n in names]
+        return pd.DataFrame(values, columns=names, index=frame.index)
+
+    def predict_row(self, model: Any, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """The score of one cast request; `frame` has one row."""
+        if hasattr(self.module, "predict_row"):
+            row = frame.iloc[0].to_dict()
+            with self._calling("predict_row"):
+                scores = np.atleast_1d(np.asarray(self.module.predict_row(model, row), float))
+            return self._check_scores(scores, 1)
+        return self.predict(model, self.prepare(frame))
+
+    def check_row_by_row(self, frame: pd.DataFrame) -> None:
+        """Prepare a sample whole, in parts and turned round: the rows must come out the same."""
+        sample = frame.head(SAMPLE_ROWS).reset_index(drop=True)
+        whole = self.prepare(sample)
+        middle = len(sample) // 2
+        for rows in (slice(0, 1), slice(middle, None), slice(None, None, -1)):
+            part = sample.iloc[rows]
+            expected = whole.iloc[rows]
+            if part.empty:
+                continue
+            prepared = self.prepare(part)
+            try:
+                pd.testing.assert_frame_equal(prepared, expected)
+            except AssertionError as error:
+                raise self._broken(
+                    "prepare",
+                    "makes other rows or types when it sees fewer rows. It must work row by row; "
+                    f"what is learned from many rows belongs into train. {_one_line(error)}",
+                ) from None
+
+    def check_saved(self, model: Any, folder: Path, frame: pd.DataFrame) -> Any:
+        """Load what was saved and compare its scores with the model's; return the loaded one."""
+        loaded = self.load(folder)
+        sample = frame.head(SAMPLE_ROWS)
+        if not sample.empty:
+            before, after = self.predict(model, sample), self.predict(loaded, sample)
+            if not np.allclose(before, after, rtol=1e-6, atol=1e-9):
+                raise self._broken("save", "and load give a model that scores otherwise")
+        return loaded
+
+    def _load_module(self) -> ModuleType:
+        source = self.folder / "model.py"
+        spec = importlib.util.spec_from_file_location(MODULE, source)
+        if not source.exists() or spec is None or spec.loader is None:
+            raise ModelError(f"project {self.name} has no model.py at {source}")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[MODULE] = module
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
+        with self._calling("import"):
+            spec.loader.exec_module(module)
+        for function in ("prepare", "train", "predict"):
+            if not callable(getattr(module, function, None)):
+                raise ModelError(f"model.py of {self.name} has no function {function}")
+        return module
+
+    def _save_default(self, model: Any, folder: Path) -> None:
+        if isinstance(model, lgb.Booster):
+            model.save_model(str(folder / LIGHTGBM_FILE))
+            return
+        if isinstance(model, dict | list):
+            try:
+                text = json.dumps(model, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise self._broken("train", f"returned a model that is no JSON: {error}") from None
+            (folder / JSON_FILE).write_text(text, encoding="utf-8")
+            return
+        hint = "; return model.booster_" if isinstance(model, lgb.LGBMModel) else ""
+        raise self._broken(
+            "train",
+            f"returned a {type(model).__name__}, which cannot be saved without pickle{hint}. "
+            "Saved by default are lightgbm.Booster and plain JSON values; for all else write "
+            "save(model, folder) and load(folder)",
+        )
+
+    def _check_prepared(self, frame: pd.DataFrame, prepared: Any) -> None:
+        if not isinstance(prepared, pd.DataFrame):
+            raise self._broken("prepare", f"returned a {type(prepared).__name__}, not a frame")
+        if not prepared.index.equals(frame.index):
+            raise self._broken(
+                "prepare",
+                f"made {len(prepared)} rows of {len(frame)}, or changed their index; it must "
+                "keep every row",
+            )
+        names = list(prepared.columns)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise self._broken("prepare", "must return columns with names that are text")
+        if len(set(names)) != len(names):
+            raise self._broken("prepare", "returned two columns of one name")
+        taken = {self.label, ROW} & set(names)
+        if taken:
+            raise self._broken("prepare", f"returned a column {taken.pop()!r}; that name is taken")
+
+    def _check_scores(self, scores: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
+        dimensions = 2 if self.problem == "multiclass" else 1
+        if scores.ndim != dimensions or len(scores) != rows:
+            raise self._broken(
+                "predict",
+                f"returned scores of shape {scores.shape} for {rows} rows of a {self.problem} "
+                "problem",
+            )
+        if not np.isfinite(scores).all():
+            raise self._broken("predict", "returned a score that is not a finite number")
+        if self.problem != "regression" and rows and not (0 <= scores.min() <= scores.max() <= 1):
+            raise self._broken(
+                "predict", f"returned {scores.min():g} to {scores.max():g}, no probabilities"
+            )
+        return scores
+
+    def _broken(self, function: str, words: str) -> ModelError:
+        return ModelError(f"{function}() in model.py of {self.name} {words}.")
+
+    @contextlib.contextmanager
+    def _calling(self, function: str) -> Iterator[None]:
+        what = "importing model.py" if function == "import" else f"{function}() in model.py"
+        doing(f"{what} of {self.name}")
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            traceback.print_exc()
+            raise ModelError(
+                f"{what} of {self.name} needs the package {error.name!r}, which is not there. Add "
+                f"it with its version to the project's requirements.txt and push again."
+            ) from None
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            traceback.print_exc()
+            raise ModelError(self._raised(what, error)) from None
+        doing("")
+
+    def _raised(self, what: str, error: BaseException) -> str:
+        place = ""
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            if Path(frame.filename).is_relative_to(self.folder):
+                place = f" ({Path(frame.filename).name} line {frame.lineno})"
+                break
+        kind = type(error).__name__
+        words = (
+            f"called sys.exit({error.code!r})"
+            if isinstance(error, SystemExit)
+            else (f"raised {kind}: {_one_line(error)}")
+        )
+        return (
+            f"{what} of {self.name} {words}{place}. Correct it, try it with `perennial check`, "
+            "and push again; the log has the whole traceback."
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def doing(what: str) -> None:
+    """Leave word of what this process is about to do, for whoever finds it hung or dead."""
+    workspace = os.environ.get("PERENNIAL_WORKSPACE")
+    if workspace:
+        Path(workspace, "doing").write_text(what)
+
+
+def project_folder() -> Path:
+    """Where the packed project lies beside the entry point."""
+    return Path(os.environ["PERENNIAL_CODE_ROOT"]) / "project"

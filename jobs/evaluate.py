@@ -1,0 +1,163 @@
+"""Scores the holdout with the trained model and writes its figures, whole and by group."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from perennial.domain.gates import facet_metric
+from perennial.domain.settings import Facet, Settings
+
+from jobs.casting import ROW, TrainingSchema, read_schema
+from jobs.check_data import write_json
+from jobs.contract import Project, project_folder
+from jobs.failures import SettingsError
+from jobs.model_quality import THRESHOLD, Figures, figures, statistics
+from jobs.paths import Paths
+
+MISSING_GROUP = "missing"
+BATCH_ROWS = 50_000
+# The figures of groups; all of them for every group would bury what matters.
+GROUP_FIGURES = {
+    "binary": ("auc", "accuracy", "recall", "false_positive_rate", "rows"),
+    "multiclass": ("accuracy", "weighted_f1", "rows"),
+    "regression": ("mae", "rmse", "rows"),
+}
+
+
+def run(paths: Paths, settings: Settings) -> str:
+    """The job: model archive and holdout in, evaluation.json and predictions.parquet out."""
+    project = Project(project_folder(), settings.project, settings.problem, settings.label)
+    with tempfile.TemporaryDirectory(prefix="model-") as folder:
+        unpack(paths.input("model"), Path(folder))
+        document = evaluate(
+            settings,
+            project,
+            Path(folder),
+            paths.input("holdout") / "rows.parquet",
+            paths.output("evaluation"),
+        )
+    metrics = document["perennial"]["metrics"]
+    for name, value in metrics.items():
+        if value is not None and ":" not in name:
+            print(f"{name}={value:.10g};")
+    shown = ", ".join(f"{k} {v:.6g}" for k, v in list(metrics.items())[:4] if v is not None)
+    return f"{document['perennial']['rows']:,} holdout rows: {shown}"
+
+
+def unpack(source: Path, folder: Path) -> None:
+    """Unpack the one model.tar.gz below `source`; names that leave the folder are refused."""
+    archives = sorted(source.glob("*.tar.gz"))
+    if len(archives) != 1:
+        raise SettingsError(f"expected one model archive in {source}, found {len(archives)}")
+    try:
+        with tarfile.open(archives[0]) as archive:
+            for member in archive.getmembers():
+                path = PurePosixPath(member.name)
+                if (
+                    path.is_absolute()
+                    or ".." in path.parts
+                    or not (member.isfile() or member.isdir())
+                ):
+                    raise SettingsError(f"the model archive holds {member.name!r}: no plain file")
+                archive.extract(member, folder)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise SettingsError(f"cannot unpack {archives[0].name}: {error}") from None
+
+
+def evaluate(
+    settings: Settings, project: Project, model_folder: Path, rows: Path, output: Path
+) -> dict[str, Any]:
+    """Score the holdout and write the evaluation; answer it as a document."""
+    schema = read_schema(model_folder / "schema.json")
+    model = project.load(model_folder)
+    try:
+        table = pq.read_table(rows)
+    except OSError:
+        raise SettingsError(f"the job has no holdout rows at {rows}") from None
+    began = time.monotonic()
+    scores = predict(project, model, schema, table)
+    seconds = time.monotonic() - began
+    labels = schema.labels(table)
+    metrics: Figures = figures(schema.problem, labels, scores)
+    for facet in settings.facets:
+        metrics |= group_figures(schema, facet, table, labels, scores)
+    classes = () if schema.problem == "regression" else schema.classes
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    document = statistics(schema.problem, labels, scores, classes, {"evaluation_time": now})
+    document["perennial"] = {
+        "rows": table.num_rows,
+        "problem": schema.problem,
+        "metrics": metrics,
+        "threshold": THRESHOLD if schema.problem == "binary" else None,
+        "seconds_per_1000_rows": 1000 * seconds / max(table.num_rows, 1),
+    }
+    write_predictions(output / "predictions.parquet", table.column(ROW), labels, scores)
+    write_json(output / "evaluation.json", document)
+    return document
+
+
+def predict(
+    project: Project, model: Any, schema: TrainingSchema, table: pa.Table
+) -> np.ndarray[Any, Any]:
+    """The scores of raw rows, batch by batch, through the same casting as a request's."""
+    parts = []
+    for batch in table.to_batches(BATCH_ROWS):
+        part = pa.Table.from_batches([batch])
+        parts.append(project.predict(model, project.prepare(schema.frame(part))))
+    if not parts:
+        raise SettingsError("the holdout has no rows")
+    return np.concatenate(parts)
+
+
+def group_figures(
+    schema: TrainingSchema,
+    facet: Facet,
+    table: pa.Table,
+    labels: np.ndarray[Any, Any],
+    scores: np.ndarray[Any, Any],
+) -> Figures:
+    """The figures of each group of a facet, named `auc:sex=Female`."""
+    groups = group_of_rows(facet, table.column(facet.column).to_pandas())
+    found: Figures = {}
+    for group in dict.fromkeys([*facet.groups(), *sorted(set(groups))]):
+        rows = groups == group
+        if not rows.any():
+            continue
+        all_figures = figures(schema.problem, labels[rows], scores[rows])
+        for name in GROUP_FIGURES[schema.problem]:
+            found[facet_metric(name, facet.column, group)] = all_figures[name]
+    return found
+
+
+def group_of_rows(facet: Facet, values: pd.Series[Any]) -> np.ndarray[Any, Any]:
+    """The name of each row's group; rows without a value are a group of their own."""
+    absent = values.isna().to_numpy()
+    if facet.edges:
+        numbers = values.astype("float64").to_numpy()
+        places = np.digitize(np.where(absent, 0, numbers), facet.edges)
+        names = np.array(facet.groups(), dtype=object)[places]
+    else:
+        names = values.astype(str).to_numpy(dtype=object)
+    names[absent] = MISSING_GROUP
+    return names
+
+
+def write_predictions(
+    path: Path, rows: Any, labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]
+) -> None:
+    """Each row's identity, label and score (one column per class for multiclass)."""
+    columns: dict[str, Any] = {ROW: rows, "label": labels}
+    if scores.ndim == 1:
+        columns["score"] = scores
+    else:
+        columns |= {f"score_{code}": scores[:, code] for code in range(scores.shape[1])}
+    pq.write_table(pa.table(columns), path)

@@ -1,0 +1,283 @@
+"""Reads one data object of any format, in chunks of cells as text, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from perennial.domain.schema import (
+    LONGEST_TEXT,
+    BadHeader,
+    Header,
+    match_header,
+    match_width,
+    text_of,
+)
+from perennial.domain.settings import DataSettings
+
+CHUNK_ROWS = 20_000
+LONGEST_LINE = 64 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+PARQUET_MAGIC = b"PAR1"
+SHOWN = 200
+
+
+class BadObject(ValueError):
+    """An object that cannot be read as a whole; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that is left out: its line, the column if one is to blame, why, and its text."""
+
+    line: int
+    column: str | None
+    why: str
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as check/report.json holds it."""
+        return {"line": self.line, "column": self.column, "why": self.why, "text": self.text}
+
+
+@dataclass
+class Chunk:
+    """Some rows: `cells[c][r]` is the text of column c (in the settings' order) of row r."""
+
+    lines: list[int]
+    cells: list[Sequence[str]]
+    bad: list[BadRow] = field(default_factory=list)
+
+
+@dataclass
+class Reading:
+    """An object being read: its notices, then its chunks."""
+
+    chunks: Iterator[Chunk]
+    notices: tuple[str, ...] = ()
+
+
+def shown(text: str) -> str:
+    """Text of a data file as reports quote it: printable, at most 200 characters."""
+    cut = text[:SHOWN]
+    return "".join(c if c.isprintable() else "�" for c in cut) + ("…" if len(text) > SHOWN else "")
+
+
+def open_object(path: Path, settings: DataSettings) -> Reading:
+    """Begin reading an object; raises `BadObject` or `BadHeader`, also while chunks are read."""
+    if path.stat().st_size == 0:
+        raise BadObject("the file is empty")
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if (magic == PARQUET_MAGIC) != (settings.format == "parquet"):
+        what = "a" if magic == PARQUET_MAGIC else "no"
+        raise BadObject(f"it is {what} Parquet file; data.format says {settings.format}")
+    if settings.format == "parquet":
+        return _open_parquet(path, settings)
+    lines = _lines(path, zipped=magic.startswith(GZIP_MAGIC))
+    if settings.format == "jsonlines":
+        return _open_json_lines(lines, settings)
+    return _open_csv(lines, settings)
+
+
+def _lines(path: Path, *, zipped: bool) -> Iterator[str]:
+    """The lines of a text file, each with its end; raises `BadObject`."""
+    number = 0
+    with contextlib.ExitStack() as stack:
+        source: IO[bytes] = stack.enter_context(path.open("rb", buffering=1 << 18))
+        if zipped:
+            source = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=source)))
+        while True:
+            try:
+                line = source.readline(LONGEST_LINE)
+            except EOFError:
+                raise BadObject("the gzip file ends too early; it was cut off") from None
+            except (OSError, zlib.error) as error:
+                raise BadObject(f"the gzip file is damaged: {error}") from None
+            if not line:
+                return
+            number += 1
+            if len(line) >= LONGEST_LINE:
+                raise BadObject(f"line {number} is longer than {LONGEST_LINE >> 20} MiB")
+            yield _decoded(line, number)
+
+
+def _decoded(line: bytes, number: int) -> str:
+    if b"\0" in line:
+        raise BadObject(f"line {number} holds binary data, not text")
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadObject(
+            f"line {number} is not UTF-8 text (byte {error.start + 1} of the line)"
+        ) from None
+
+
+def _open_csv(lines: Iterator[str], settings: DataSettings) -> Reading:
+    csv.field_size_limit(LONGEST_TEXT)
+    reader = csv.reader(
+        lines, delimiter=settings.delimiter, skipinitialspace=settings.delimiter != " ", strict=True
+    )
+    records = _records(reader)
+    first = next(((line, row) for line, row in records if isinstance(row, list)), None)
+    if first is None:
+        raise BadObject("the file holds no rows, only blank lines")
+    if settings.header:
+        header = match_header(settings.columns, first[1])
+    else:
+        header = match_width(settings.columns, len(first[1]))
+        records = _chain(first, records)
+    return Reading(_csv_chunks(records, header, settings), header.notices)
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _records(reader: Any) -> Iterator[tuple[int, list[str] | BadRow]]:
+    """Each record with the line that it begins on; what cannot be parsed is a bad row."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            why = str(error)
+            if "field limit" in why:
+                why = f"a field has more than {LONGEST_TEXT:,} characters"
+            yield line, BadRow(line, None, why, "")
+            continue
+        if row:
+            yield line, row
+
+
+def _csv_chunks(
+    records: Iterable[tuple[int, list[str] | BadRow]], header: Header, settings: DataSettings
+) -> Iterator[Chunk]:
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    bad: list[BadRow] = []
+    for line, row in records:
+        if isinstance(row, BadRow):
+            bad.append(row)
+        elif len(row) != header.width:
+            why = f"{len(row)} fields; the {'header' if settings.header else 'first line'} has "
+            text = shown(settings.delimiter.join(row))
+            bad.append(BadRow(line, None, f"{why}{header.width}", text))
+        else:
+            lines.append(line)
+            rows.append(row)
+        if len(rows) + len(bad) >= CHUNK_ROWS:
+            yield _csv_chunk(lines, rows, bad, header)
+            lines, rows, bad = [], [], []
+    if rows or bad:
+        yield _csv_chunk(lines, rows, bad, header)
+
+
+def _csv_chunk(lines: list[int], rows: list[list[str]], bad: list[BadRow], header: Header) -> Chunk:
+    columns = _transposed(rows, header.width)
+    return Chunk(lines, [columns[position] for position in header.positions], bad)
+
+
+def _open_json_lines(lines: Iterator[str], settings: DataSettings) -> Reading:
+    notices: set[str] = set()
+    chunks = _json_chunks(lines, settings, notices)
+    # The first chunk is read now, so that a file without any row is refused at once.
+    first = next(chunks, None)
+    if first is None:
+        raise BadObject("the file holds no rows, only blank lines")
+    return Reading(_chain(first, chunks), tuple(sorted(notices)))
+
+
+def _json_chunks(
+    lines: Iterator[str], settings: DataSettings, notices: set[str]
+) -> Iterator[Chunk]:
+    names = [column.name for column in settings.columns]
+    numbers: list[int] = []
+    rows: list[list[str]] = []
+    bad: list[BadRow] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        row = _json_row(line, number, names)
+        if isinstance(row, BadRow):
+            bad.append(row)
+        else:
+            numbers.append(number)
+            rows.append(row[0])
+            if row[1] and not notices:
+                notices.add(f"ignored {', '.join(row[1])}, which the settings do not have")
+        if len(rows) + len(bad) >= CHUNK_ROWS:
+            yield Chunk(numbers, _transposed(rows, len(names)), bad)
+            numbers, rows, bad = [], [], []
+    if rows or bad:
+        yield Chunk(numbers, _transposed(rows, len(names)), bad)
+
+
+def _transposed(rows: list[list[str]], width: int) -> list[Sequence[str]]:
+    return list(zip(*rows, strict=True)) if rows else [() for _ in range(width)]
+
+
+def _json_row(line: str, number: int, names: list[str]) -> tuple[list[str], list[str]] | BadRow:
+    """The texts of a JSON object in the columns' order, and its keys that are no columns."""
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return BadRow(number, None, f"no JSON: {error}", shown(line))
+    if not isinstance(document, dict):
+        return BadRow(number, None, "no JSON object", shown(line))
+    texts = []
+    for name in names:
+        try:
+            texts.append(text_of(document.get(name)))
+        except TypeError as error:
+            return BadRow(number, name, f"{error} is no single value", shown(line))
+    return texts, sorted(set(document) - set(names))
+
+
+def _open_parquet(path: Path, settings: DataSettings) -> Reading:
+    try:
+        file = pq.ParquetFile(path)
+        header = match_header(settings.columns, file.schema_arrow.names)
+    except (pa.ArrowException, OSError) as error:
+        raise BadObject(f"the Parquet file is damaged: {error}") from None
+    if file.metadata.num_rows == 0:
+        raise BadObject("the file holds no rows")
+    return Reading(_parquet_chunks(file, settings), header.notices)
+
+
+def _parquet_chunks(file: pq.ParquetFile, settings: DataSettings) -> Iterator[Chunk]:
+    names = [column.name for column in settings.columns]
+    seen = 0
+    try:
+        for batch in file.iter_batches(CHUNK_ROWS, columns=names):
+            cells: list[Sequence[str]] = [_texts(batch.column(name)) for name in names]
+            yield Chunk(list(range(seen + 1, seen + 1 + batch.num_rows)), cells)
+            seen += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise BadObject(f"the Parquet file is damaged: {error}") from None
+
+
+def _texts(column: pa.Array) -> list[str]:
+    """The texts of a column; a value is turned into text once, however often it occurs."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        encoded = column.dictionary_encode()
+        texts = [text_of(value) for value in encoded.dictionary.to_pylist()]
+        return ["" if i is None else texts[i] for i in encoded.indices.to_pylist()]
+    except (TypeError, pa.ArrowNotImplementedError) as error:
+        raise BadHeader(
+            f"a Parquet column of type {column.type} holds no plain values: {error}"
+        ) from None

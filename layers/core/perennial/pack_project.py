@@ -1,0 +1,125 @@
+"""Packs a model project with the jobs' code into one archive, byte for byte the same each time.
+
+The archive is what a run's jobs execute: `entry.py` and `requirements.txt` at its root, `jobs/`,
+`perennial/domain/` and the project's own files under `project/`. Its SHA-256 names it, so equal
+content is equal code on every machine; that is also why it is stored, not compressed: two builds
+of zlib may compress differently.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from perennial.domain.project import ProjectInvalid, find_model_mistakes, join_requirements
+
+LARGEST_FILE = 50 << 20
+LARGEST_PROJECT = 200 << 20
+IGNORED_FOLDERS = {"__pycache__", "node_modules"}
+IGNORED_ENDINGS = (".pyc", ".pyo", "~", ".swp")
+
+
+@dataclass(frozen=True)
+class PackedProject:
+    """The archive of a project: its bytes, their SHA-256, and the names in it."""
+
+    body: bytes
+    sha256: str
+    files: list[str]
+
+
+def pack_project(folder: Path) -> PackedProject:
+    """Pack a project folder; raises `ProjectInvalid` with everything that is wrong with it."""
+    name = folder.resolve().name
+    mistakes: list[str] = []
+    own = _project_files(folder, mistakes)
+    for needed in ("model.py", "model.yaml"):
+        if needed not in own:
+            mistakes.append(f"{needed} is missing")
+    if "model.py" in own:
+        mistakes += find_model_mistakes(own["model.py"].decode("utf-8", "replace"))
+    jobs = _package_folder("jobs")
+    files = _python_files(jobs, "jobs")
+    files |= _python_files(_package_folder("perennial") / "domain", "perennial/domain")
+    files["entry.py"] = (jobs / "entry.py").read_bytes()
+    files["perennial/__init__.py"] = b""
+    files |= {f"project/{path}": content for path, content in own.items()}
+    try:
+        lock = (jobs / "requirements.txt").read_text(encoding="utf-8")
+        joined = join_requirements(lock, own.get("requirements.txt", b"").decode("utf-8"))
+        files["requirements.txt"] = joined.encode()
+    except ValueError as error:
+        mistakes.append(str(error))
+    if mistakes:
+        raise ProjectInvalid(name, mistakes)
+    body = _archive(files)
+    return PackedProject(body, hashlib.sha256(body).hexdigest(), sorted(files))
+
+
+def _project_files(folder: Path, mistakes: list[str]) -> dict[str, bytes]:
+    """The project's own files by their path in it; links out of it and huge files are mistakes."""
+    root = folder.resolve()
+    files: dict[str, bytes] = {}
+    total = 0
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if _ignored(relative):
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            mistakes.append(f"{relative} is a link to {path.resolve()}, outside the project")
+            continue
+        if not path.is_file():
+            continue
+        size = path.stat().st_size
+        total += size
+        if size > LARGEST_FILE:
+            mistakes.append(
+                f"{relative} has {size >> 20} MiB; at most {LARGEST_FILE >> 20} are packed. Land "
+                "data with `perennial land` instead of packing it"
+            )
+        elif total <= LARGEST_PROJECT:
+            files[relative.as_posix()] = path.read_bytes()
+    if total > LARGEST_PROJECT:
+        mistakes.append(f"the project has {total >> 20} MiB; at most {LARGEST_PROJECT >> 20}")
+    return files
+
+
+def _ignored(relative: Path) -> bool:
+    return any(
+        part.startswith(".") or part in IGNORED_FOLDERS for part in relative.parts
+    ) or relative.name.endswith(IGNORED_ENDINGS)
+
+
+def _package_folder(name: str) -> Path:
+    """Where a package lies: a checkout and an installation differ."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ProjectInvalid(name, [f"the package {name} is not installed beside the command"])
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _python_files(folder: Path, prefix: str) -> dict[str, bytes]:
+    return {
+        f"{prefix}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    """A tar.gz with nothing in it that depends on when, where or by whom it was made."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)
+            member.size = len(files[name])
+            member.mode = 0o644
+            archive.addfile(member, io.BytesIO(files[name]))
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", compresslevel=0, mtime=0) as file:
+        file.write(plain.getvalue())
+    return packed.getvalue()
