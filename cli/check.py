@@ -42,6 +42,9 @@ def run_check(screen: Screen, folder: Path, files: tuple[Path, ...], sets: tuple
             tell(progress, event)
         noise.seek(0)
         printed = noise.read().splitlines()
+    if not result and steps and steps[-1].get("status") == "failed":
+        result = {"step": "result", "passed": False, "words": steps[-1].get("words", "")}
+        printed = []
     if not result:
         tail = "\n".join(printed[-MOST_TAIL:]) or "it said nothing"
         raise CommandError(f"The check of {folder} ended without a result:\n{tail}")
@@ -122,8 +125,10 @@ def show_result(screen: Screen, result: dict[str, Any], printed: list[str]) -> N
             for gate in gates
         ]
         screen.out.print(table(("gate", "", ""), rows))
-    colour = "green" if result.get("passed") else "yellow"
-    screen.line(f"[{colour}]{escape(str(result.get('words', '')))}[/]")
+    words = escape(str(result.get("words", "")))
+    screen.line(
+        "[green]passes[/]" if result.get("passed") else f"[yellow]does not pass[/]: {words}"
+    )
     if not result.get("passed") and not gates and printed:
         screen.line("[dim]the model's own output ended with:[/]")
         for line in printed[-MOST_TAIL:]:

@@ -201,7 +201,7 @@ def stop(session: Session, which: tuple[str, ...], model: str | None, because: s
     from perennial.stop_run import stop_run  # noqa: PLC0415 - boto3 costs 0.2 s
 
     name, number = model_and_number(session, which, model, "run")
-    stop_run(session.ports, name, number, because)
+    stop_run(session.ports, name, number, because, session.who)
     if session.screen.as_json:
         session.screen.document({"model": name, "run": number, "stopping": True})
         return
@@ -224,7 +224,7 @@ def retry(session: Session, which: tuple[str, ...], model: str | None, because: 
     from perennial.retry_run import retry_run  # noqa: PLC0415 - boto3 costs 0.2 s
 
     name, number = model_and_number(session, which, model, "run")
-    retry_run(session.ports, name, number)
+    retry_run(session.ports, name, number, because or "asked for", session.who)
     if session.screen.as_json:
         session.screen.document({"model": name, "run": number, "retry": True})
         return

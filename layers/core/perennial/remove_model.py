@@ -71,7 +71,7 @@ def _stop_open_run(ports: Ports, model: str, by: str) -> int | None:
     run = describe_model(ports, model).open_run
     if run is None:
         return None
-    stop_run(ports, model, run, f"{model} is being removed by {by}")
+    stop_run(ports, model, run, f"{model} is being removed", by)
     deadline = time.monotonic() + LONGEST_STOP_S
     while describe_model(ports, model).open_run == run:
         if time.monotonic() > deadline:
