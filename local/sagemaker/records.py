@@ -91,7 +91,7 @@ def _matches(listing: Listing, record: Record, parameters: Mapping[str, Any]) ->
     if status is not None and record[listing.status] != status:
         return False
     return all(
-        compare(record.get(member, record["CreationTime"]), parameters[name])
+        compare(float(record.get(member, record["CreationTime"])), float(parameters[name]))
         for name, member, compare in _TIMES
         if name in parameters
     )

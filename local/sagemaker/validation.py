@@ -116,7 +116,8 @@ def _join(path: str, name: str) -> str:
 def compile_pattern(pattern: str) -> "re.Pattern[str]":
     r"""A pattern of botocore's model for Python: Java's `\p{L}` becomes its characters."""
     translated = re.sub(r"\\p\{(\w+)\}", lambda found: _category(found.group(1)), pattern)
-    return re.compile(translated)
+    # The model also repeats an end mark, `${1,128}`, which says no more than `$`.
+    return re.compile(re.sub(r"\$\{\d+,\d+\}$", "$", translated))
 
 
 @functools.cache

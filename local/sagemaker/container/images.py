@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,11 +52,32 @@ class Images:
             raise ImageError(f"the local cloud has no image {image}; it has {KNOWN}")
         base = self._requirements.read_text(encoding="utf-8")
         wanted = base if not _adds_to(base, extra) else f"{base}\n# the job's own\n{extra}"
-        digest = hashlib.sha256(wanted.encode()).hexdigest()[:16]
-        place = self._envs / f"jobs-{digest}"
+        if wanted == base:
+            return self._ensure(base, base, "")
+        if _is_ready(self._place(wanted)):
+            return self._place(wanted)
+        self._try_out(self._ensure(base, base, ""), extra)
+        return self._ensure(wanted, base, extra)
+
+    def _place(self, wanted: str) -> Path:
+        return self._envs / f"jobs-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
+
+    def _try_out(self, base: Path, extra: str) -> None:
+        """Fail early, before a whole environment is built, when a requirement cannot be met."""
+        uv = self._uv()
+        if not uv:
+            return
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+            file.write(extra)
+            file.flush()
+            install = [uv, "pip", "install", "--quiet", "--dry-run", "-r", file.name]
+            _run([*install, "--python", str(base / "bin" / "python")])
+
+    def _ensure(self, wanted: str, base: str, extra: str) -> Path:
+        place = self._place(wanted)
         with _building:
             if not _is_ready(place):
-                self._build(place, base, "" if wanted == base else extra)
+                self._build(place, base, extra)
         return place
 
     def _build(self, place: Path, base: str, extra: str) -> None:
@@ -74,9 +96,15 @@ class Images:
                     files.append(file)
             # One after the other, as the image comes before `pip install -r requirements.txt`.
             self._create(place)
-            for file in files:
-                self._install(place, file)
-                file.unlink()
+            try:
+                for file in files:
+                    self._install(place, file)
+            except ImageError:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
+            finally:
+                for file in files:
+                    file.unlink()
             (place / ".done").write_text(_python_version(), encoding="utf-8")
 
     def _create(self, place: Path) -> None:
