@@ -60,7 +60,10 @@ def job_hyperparameters(path: Path) -> dict[str, Any]:
 def train(
     settings: Settings, project: Project, schema: TrainingSchema, rows: Path, folder: Path
 ) -> dict[str, float]:
-    """Train, save, load again and compare; answer the figures on the validation rows."""
+    """Train, save, load again and compare.
+
+    Answer the figures on the validation rows, and as `rows` how many were learned from.
+    """
     learn, watch = read_rows(rows, settings, schema)
     # One seed for every generator that a library may fall back on.
     random.seed(settings.train.seed)
@@ -80,11 +83,11 @@ def train(
     }
     write_json(folder / "metadata.json", metadata)
     write_json(folder / "settings.json", settings.to_json())
-    metrics = {"training_rows": float(len(learn)), "validation_rows": float(len(watch))}
+    metrics = {"rows": float(len(learn))}
     if len(watch):
         scores = project.predict(loaded, watch[features])
         found = figures(settings.problem, watch[schema.label].to_numpy(), scores)
-        metrics |= {f"validation_{k}": v for k, v in found.items() if v is not None and k != "rows"}
+        metrics = {name: value for name, value in found.items() if value is not None} | metrics
     return metrics
 
 

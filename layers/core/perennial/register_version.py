@@ -1,0 +1,188 @@
+"""Register a judged candidate as a version of its model: pending approval, or rejected.
+
+Repeatable: SageMaker answers a repeated token with the version it made, and the run's row keeps
+the version, so that no attempt makes a second one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perennial.aws import objects, registry
+from perennial.commit_change import commit_change
+from perennial.domain.errors import Rejected
+from perennial.domain.ledger import claims
+from perennial.domain.ledger.rows import RunRow, Version, run_key
+from perennial.domain.ledger.store import Transaction, read_model, read_run
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+TASKS = {"binary": "CLASSIFICATION", "multiclass": "CLASSIFICATION", "regression": "REGRESSION"}
+# What SageMaker lets a value of CustomerMetadataProperties hold: letters, digits and these.
+UNFIT = re.compile(r"[^\w .:/=+\-@]")
+LONGEST_VALUE = 256
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What RegisterVersion is told; `verdict` is JudgeCandidate's answer."""
+
+    model: str
+    run: int
+    execution: str
+    group: str
+    verdict: Mapping[str, Any]
+    artifact: str
+    code: str
+    code_sha: str
+    image: str
+    manifest: str
+    training_job: str
+    check_job: str = ""
+    evaluate_job: str = ""
+
+
+def register_version(ports: Ports, registration: Registration) -> Version:
+    """Register the version and note it on the run's row.
+
+    Raises `NotClaimed` when this execution does not hold the run, `Rejected` when verdict, model
+    or code are not the bytes that were judged.
+    """
+    row = _claimed(ports, registration)
+    if row.version is not None:
+        return row.version
+    verdict = _verified(registration)
+    request = create_request(registration, row, verdict)
+    found = registry.describe_version(registry.create_version(request))
+    version = Version(found.number, found.arn, found.status)
+
+    def decide() -> Transaction:
+        return claims.record_version(_claimed(ports, registration), version)
+
+    commit_change(ports, decide)
+    return version
+
+
+def _claimed(ports: Ports, registration: Registration) -> RunRow:
+    model = read_model(ports.ledger, registration.model)
+    row = read_run(ports.ledger, run_key(registration.model, registration.run))
+    claims.check_claim(model, row, registration.execution)
+    if row is None:
+        raise Rejected(f"run {registration.run} of {registration.model} has no row")
+    return row
+
+
+def _verified(registration: Registration) -> Mapping[str, Any]:
+    """The verdict, after its own, the model's and the code's digest were checked."""
+    body = objects.get_bytes(registration.verdict["uri"])
+    if objects.digest(body) != registration.verdict["digest"]:
+        raise _changed(registration, registration.verdict["uri"])
+    verdict: Mapping[str, Any] = json.loads(body)
+    judged = verdict["candidate"]
+    for uri, digest in (
+        (registration.artifact, judged["artifact_digest"]),
+        (registration.code, judged["code_digest"]),
+    ):
+        if objects.stream_digest(uri) != digest:
+            raise _changed(registration, uri)
+    return verdict
+
+
+def _changed(registration: Registration, uri: str) -> Rejected:
+    return Rejected(
+        f"{uri} changed after run {registration.run} of {registration.model} was judged; "
+        f"nothing is registered. Find out who wrote it, then: perennial run retry "
+        f"{registration.model} {registration.run}"
+    )
+
+
+def create_request(
+    registration: Registration, row: RunRow, verdict: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole CreateModelPackage request; equal for every attempt of one execution."""
+    passed = bool(verdict["passed"])
+    judged, evaluation = verdict["candidate"], verdict["evaluation"]
+    return {
+        "ModelPackageGroupName": registration.group,
+        "ModelPackageDescription": str(verdict["words"])[: registry.LONGEST_DESCRIPTION],
+        "ModelApprovalStatus": registry.PENDING if passed else registry.REJECTED,
+        "ClientToken": registry.client_token(registration.execution, str(registration.run)),
+        "InferenceSpecification": {
+            "Containers": [
+                {
+                    "Image": registration.image,
+                    "ModelDataUrl": registration.artifact,
+                    # The server refuses a model or code that has another digest.
+                    "Environment": {
+                        "PERENNIAL_CODE": registration.code,
+                        "PERENNIAL_CODE_SHA256": judged["code_digest"],
+                        "PERENNIAL_MODEL_SHA256": judged["artifact_digest"],
+                    },
+                }
+            ],
+            "SupportedContentTypes": ["text/csv", "application/json"],
+            "SupportedResponseMIMETypes": ["text/csv", "application/json"],
+        },
+        "ModelMetrics": {
+            "ModelQuality": {
+                "Statistics": {
+                    "ContentType": "application/json",
+                    "S3Uri": evaluation["uri"],
+                    "ContentDigest": f"sha256:{evaluation['digest']}",
+                }
+            }
+        },
+        "MetadataProperties": {
+            "CommitId": registration.code_sha,
+            "Repository": registration.code,
+            "GeneratedBy": registration.execution,
+            "ProjectId": registration.model,
+        },
+        "CustomerMetadataProperties": _metadata(registration, row, verdict),
+        "SkipModelValidation": "All",
+        "Domain": "MACHINE_LEARNING",
+        "Task": TASKS[verdict["problem"]],
+    }
+
+
+def _metadata(
+    registration: Registration, row: RunRow, verdict: Mapping[str, Any]
+) -> dict[str, str]:
+    """What answers `perennial lineage` from the registry alone; at most 50 short texts.
+
+    A value that SageMaker's alphabet or length cannot hold is left out rather than cut: half a
+    URI leads nowhere, and the whole one is in the verdict.
+    """
+    judged = verdict["candidate"]
+    facts = {
+        "model": registration.model,
+        "run": str(registration.run),
+        "settings": str(row.settings),
+        "passed": "true" if verdict["passed"] else "false",
+        "manifest": verdict["manifest"]["uri"],
+        "manifest_digest": verdict["manifest"]["digest"],
+        "evaluation": verdict["evaluation"]["uri"],
+        "evaluation_digest": verdict["evaluation"]["digest"],
+        "verdict": str(registration.verdict["uri"]),
+        "verdict_digest": str(registration.verdict["digest"]),
+        "artifact_digest": judged["artifact_digest"],
+        "code": registration.code,
+        "code_digest": judged["code_digest"],
+        "image": registration.image,
+        "execution": registration.execution,
+        "check_job": registration.check_job,
+        "training_job": registration.training_job,
+        "evaluate_job": registration.evaluate_job,
+        "rows": str(verdict["rows"]),
+        **{name: f"{value:.6g}" for name, value in verdict["figures"].items()},
+    }
+    return {
+        f"perennial:{name}": value
+        for name, value in facts.items()
+        if value and len(value) <= LONGEST_VALUE and not UNFIT.search(value)
+    }
