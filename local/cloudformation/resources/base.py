@@ -101,8 +101,8 @@ class ResourceType:
 
     def update(
         self, context: Context, made: Made, old: Properties, new: Properties
-    ) -> Mapping[str, Any]:
-        """Change the resource in place; return its attributes."""
+    ) -> Mapping[str, Any] | Made:
+        """Change the resource in place; return its attributes, or what replaced it."""
         del old, new
         raise ResourceError(f"{context.resource_type} {made.physical_id} cannot be changed in place")
 
