@@ -1,0 +1,263 @@
+"""Runs a definition in moto's interpreter, in this process, with answers by state name.
+
+No service is called: each Task gets the answer that its script holds for the attempt. Waits of
+Retry are recorded instead of slept, so that a run takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from moto.stepfunctions.parser.api import StateMachineType
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import (
+    CustomErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import (
+    StatesErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import mock_eval_utils
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_unsupported as unsupported,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
+    ResourceCondition,
+)
+from moto.stepfunctions.parser.asl.eval.evaluation_details import (
+    AWSExecutionDetails,
+    EvaluationDetails,
+    ExecutionDetails,
+    StateMachineDetails,
+)
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.parser.mocking.mock_config import (
+    MockedResponseReturn,
+    MockedResponseThrow,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCOUNT, REGION = "111122223333", "eu-west-1"
+SUBSTITUTIONS = {
+    "AwsPartition": "aws",
+    "ArtifactBucket": "artifacts",
+    "JobImage": "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3",
+    "JobRoleArn": f"arn:aws:iam::{ACCOUNT}:role/perennial-JobRole",
+    "KmsKeyArn": "",
+    **{
+        f"{name}FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+        for name in ("CheckClaim", "JudgeCandidate", "RegisterVersion", "ApproveCandidate")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Throw:
+    """An attempt that ends in an error."""
+
+    error: str
+    cause: str = "because"
+
+
+@dataclass
+class Ran:
+    """What an execution did, from its history."""
+
+    status: str
+    output: Any
+    error: str
+    cause: str
+    visited: list[str]
+    caught: list[tuple[str, str]]
+    payloads: dict[str, list[Any]]
+    waits: list[float]
+    states: dict[str, Any] = field(repr=False, default_factory=dict)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without moto's log, which prints whole parse trees; the history has it all."""
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+class Program:
+    """A parsed definition; parsing takes far longer than running."""
+
+    def __init__(self, definition: Mapping[str, Any]) -> None:
+        # moto's interpreter knows no job of SageMaker; answered Tasks need only its consent.
+        unsupported._SUPPORTED_INTEGRATION_PATTERNS.add(ResourceCondition.Sync)
+        self.text = json.dumps(definition)
+        self.document = definition
+        with _quiet():
+            self.parsed = AmazonStateLanguageParser.parse(self.text)[0]
+
+
+class _Worker(ExecutionWorker):
+    """Runs in the caller's thread, on a definition that was parsed before."""
+
+    program: Program
+
+    def _get_evaluation_entrypoint(self) -> Any:
+        return self.program.parsed
+
+
+class _Comm:
+    def terminated(self) -> None:
+        """Nobody waits: the caller's thread is the worker."""
+
+
+def load(name: str) -> dict[str, Any]:
+    """The committed definition of a machine, its `${…}` filled in."""
+    text = (ROOT / "statemachines" / f"{name}.asl.json").read_text("utf-8")
+    filled = re.sub(r"\$\{(\w+)\}", lambda found: SUBSTITUTIONS[found[1]], text)
+    document: dict[str, Any] = json.loads(filled)
+    return document
+
+
+def parse(definition: Mapping[str, Any]) -> Program:
+    """Make a definition ready to run, many times."""
+    return Program(definition)
+
+
+def _error_name(name: str) -> Any:
+    if name.startswith("States."):
+        return StatesErrorName(StatesErrorNameType.from_name(name))
+    return CustomErrorName(name)
+
+
+def _responses(program: Program, answers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    found = {}
+    for name, state in program.document["States"].items():
+        if state["Type"] != "Task":
+            continue
+        wrap = ":function:" in state["Resource"]
+        responses: list[Any] = []
+        for answer in answers.get(name, []):
+            if isinstance(answer, Throw):
+                responses.append(MockedResponseThrow(0, 0, answer.error, answer.cause))
+            else:
+                payload = {"Payload": answer, "StatusCode": 200} if wrap else answer
+                responses.append(MockedResponseReturn(0, 0, payload))
+        # The last answer holds for every later attempt.
+        endless = _Endless(responses, name)
+        found[name] = SimpleNamespace(mocked_responses=endless)
+    return found
+
+
+class _Endless:
+    def __init__(self, responses: list[Any], state: str) -> None:
+        self.responses, self.state = responses, state
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def __getitem__(self, attempt: int) -> Any:
+        if not self.responses:
+            raise AssertionError(f"{self.state} was not expected to be reached")
+        return self.responses[min(attempt, len(self.responses) - 1)]
+
+
+@contextmanager
+def _patched(waits: list[float]) -> Iterator[None]:
+    sleeper = SimpleNamespace(sleep=waits.append, time=time.time)
+    with (
+        mock.patch.object(retrier_decl, "time", sleeper),
+        mock.patch.object(mock_eval_utils, "CustomErrorName", _error_name),
+    ):
+        yield
+
+
+def run(program: Program, document: Any, answers: Mapping[str, Sequence[Any]]) -> Ran:
+    """Run to the end; `answers` holds, per Task, one answer an attempt (the last one repeats)."""
+    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:perennial-retrain:{document['prefix']}"
+    machine = arn.rsplit(":", 1)[0].replace(":execution:", ":stateMachine:")
+    worker = _Worker(
+        evaluation_details=EvaluationDetails(
+            aws_execution_details=AWSExecutionDetails(
+                account=ACCOUNT, region=REGION, role_arn=f"arn:aws:iam::{ACCOUNT}:role/machine"
+            ),
+            execution_details=ExecutionDetails(
+                arn=arn,
+                name=document["prefix"],
+                role_arn=f"arn:aws:iam::{ACCOUNT}:role/machine",
+                inpt=document,
+                start_time=datetime.datetime.now(tz=datetime.UTC).isoformat(),
+            ),
+            state_machine_details=StateMachineDetails(
+                arn=machine,
+                name="perennial-retrain",
+                typ=StateMachineType.STANDARD,
+                definition=program.text,
+            ),
+        ),
+        exec_comm=_Comm(),
+        cloud_watch_logging_session=None,
+        activity_store={},
+        mock_test_case=SimpleNamespace(state_mocked_responses=_responses(program, answers)),
+    )
+    worker.program = program
+    waits: list[float] = []
+    with _quiet(), _patched(waits):
+        worker._execution_logic()
+    return _ran(worker, program, waits)
+
+
+def _kind(event: Mapping[str, Any]) -> str:
+    return str(event["type"].value)
+
+
+def _ran(worker: _Worker, program: Program, waits: list[float]) -> Ran:
+    assert worker.env is not None
+    events = worker.env.event_manager.get_event_history()
+    visited, caught = [], []
+    payloads: dict[str, list[Any]] = {}
+    current, failed = "", False
+    for event in events:
+        kind = _kind(event)
+        if kind.endswith("StateEntered"):
+            entered = event["stateEnteredEventDetails"]["name"]
+            if failed and entered != current:
+                caught.append((current, entered))
+            visited.append(entered)
+            current, failed = entered, False
+        elif kind in ("TaskScheduled", "LambdaFunctionScheduled"):
+            details = event.get("taskScheduledEventDetails") or {}
+            text = (
+                details.get("parameters") or event["lambdaFunctionScheduledEventDetails"]["input"]
+            )
+            payloads.setdefault(current, []).append(json.loads(text))
+            failed = False
+        elif kind in ("TaskFailed", "LambdaFunctionFailed", "TaskTimedOut", "TaskStateAborted"):
+            failed = True
+    last = events[-1]
+    details = last.get("executionFailedEventDetails") or {}
+    output = last.get("executionSucceededEventDetails") or {}
+    return Ran(
+        status={"ExecutionSucceeded": "SUCCEEDED", "ExecutionFailed": "FAILED"}[_kind(last)],
+        output=json.loads(output["output"]) if output else None,
+        error=str(details.get("error", "")),
+        cause=str(details.get("cause", "")),
+        visited=visited,
+        caught=caught,
+        payloads=payloads,
+        waits=waits,
+        states=dict(program.document["States"]),
+    )

@@ -1,0 +1,139 @@
+"""Every branch of the retrain machine, run from the committed definition."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
+
+from tests.statemachines.machine import Program, Ran, load, parse
+from tests.statemachines.scenarios import SCENARIOS, TASKS, Scenario, errors_of
+
+DEFINITION = load("retrain")
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    """The committed definition, parsed once."""
+    return parse(DEFINITION)
+
+
+@pytest.fixture(scope="module")
+def ran(program: Program) -> dict[str, Ran]:
+    """Every scenario's execution."""
+    return {scenario.name: scenario.run(program) for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_scenario(scenario: Scenario, ran: dict[str, Ran]) -> None:
+    """The execution ends as it should, after as many attempts as it should."""
+    assert scenario.differences(ran[scenario.name]) == []
+
+
+def test_every_state_is_visited(ran: dict[str, Ran]) -> None:
+    """The histories together visit each state."""
+    assert {name for one in ran.values() for name in one.visited} == set(DEFINITION["States"])
+
+
+def test_every_catch_is_taken(ran: dict[str, Ran]) -> None:
+    """The histories together take each Catch of each state."""
+    edges = {
+        (name, catch["Next"])
+        for name, state in DEFINITION["States"].items()
+        for catch in state.get("Catch", [])
+    }
+    assert {edge for one in ran.values() for edge in one.caught} == edges
+
+
+def test_every_choice_is_made(ran: dict[str, Ran]) -> None:
+    """The histories together leave each Choice by each of its branches."""
+    choices = {n: s for n, s in DEFINITION["States"].items() if s["Type"] == "Choice"}
+    edges = {
+        (name, target)
+        for name, state in choices.items()
+        for target in [*(choice["Next"] for choice in state["Choices"]), state["Default"]]
+    }
+    taken = {
+        pair for one in ran.values() for pair in zip(one.visited, one.visited[1:], strict=False)
+    }
+    assert {pair for pair in taken if pair[0] in choices} == edges
+
+
+def test_each_attempt_is_a_job_of_its_own(ran: dict[str, Ran]) -> None:
+    """A retried job gets a new name: SageMaker knows a name only once."""
+    attempts = ran["Train: ThrottlingException passes"].payloads["Train"]
+    assert [attempt["TrainingJobName"] for attempt in attempts] == [
+        f"perennial-census-12-train-{attempt}" for attempt in range(3)
+    ]
+
+
+def test_a_failure_in_flight_leaves_the_later_states_alone(ran: dict[str, Ran]) -> None:
+    """After a failed check nothing is trained or registered."""
+    visited = ran["CheckData: a data error is never retried"].visited
+    assert visited == ["CheckClaim", "CheckData", "CheckDataFailed"]
+
+
+def _mutants() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """The definition without one Catch, one Retry or one branch of a Choice, in turn.
+
+    Each with the state and the words of the scenarios that should notice it.
+    """
+    for name, state in DEFINITION["States"].items():
+        for field in ("Catch", "Retry", "Choices"):
+            for index, entry in enumerate(state.get(field, [])):
+                mutant = copy.deepcopy(DEFINITION)
+                del mutant["States"][name][field][index]
+                first_error = entry.get("ErrorEquals", [""])[0]
+                yield f"{name} without {field} {index} {first_error}", name, first_error, mutant
+        if "Default" in state:
+            mutant = copy.deepcopy(DEFINITION)
+            del mutant["States"][name]["Default"]
+            yield f"{name} without Default", name, "", mutant
+
+
+MUTANTS = list(_mutants())
+BEHIND_CHOICE = {"Won": "JudgeCandidate", "EnoughData": "Train"}
+# A Choice without a rule is no definition at all: the interpreter does not even read it.
+UNREADABLE = {"Won without Choices 0 "}
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "words", "mutant"), MUTANTS, ids=[mutant[0] for mutant in MUTANTS]
+)
+def test_mutant_is_noticed(name: str, state: str, words: str, mutant: dict[str, Any]) -> None:
+    """Deleting any one Catch, Retry or branch of a Choice changes what some scenario does."""
+    if name in UNREADABLE:
+        with pytest.raises(ASLParserException):
+            parse(mutant)
+        return
+    program = parse(mutant)
+    about = BEHIND_CHOICE.get(state, state)
+    nearest_first = sorted(SCENARIOS, key=lambda s: (s.about != about, words not in s.name))
+    assert any(_noticed(scenario, program) for scenario in nearest_first), name
+
+
+ERRORS = sorted({error for task in TASKS for error in errors_of(task)})
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_error_name_is_needed(error: str) -> None:
+    """Without its name in the Retry of a state, an error that would pass ends the run there."""
+    mutant = copy.deepcopy(DEFINITION)
+    for state in mutant["States"].values():
+        for retrier in state.get("Retry", []):
+            retrier["ErrorEquals"] = [e for e in retrier["ErrorEquals"] if e != error] or ["None"]
+    program = parse(mutant)
+    for scenario in SCENARIOS:
+        if scenario.name.endswith(f": {error} passes"):
+            assert _noticed(scenario, program), scenario.name
+
+
+def _noticed(scenario: Scenario, program: Program) -> bool:
+    try:
+        return bool(scenario.differences(scenario.run(program)))
+    except AssertionError:  # a state was reached that the scenario does not expect
+        return True
