@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from perennial.domain.errors import NotFound
@@ -18,6 +20,7 @@ from perennial.domain.ledger.rows import (
     settings_key,
 )
 from perennial.domain.ledger.store import Store, read_model, read_signals
+from perennial.domain.settings import Settings
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -85,3 +88,14 @@ def read_settings(store: Store, row: ModelRow, version: int | None = None) -> Se
     if not isinstance(found, SettingsRow):
         raise NotFound(f"there is no settings version {number} of {row.model}")
     return found
+
+
+def read_settings_of(store: Store, row: ModelRow, version: int | None = None) -> Settings:
+    """A settings version of a model as settings; raises `NotFound`."""
+    return parsed_settings(read_settings(store, row, version).settings, row.model)
+
+
+@lru_cache(maxsize=64)
+def parsed_settings(text: str, model: str) -> Settings:
+    """A settings row's document as settings; a warm function parses each version once."""
+    return Settings.from_json(json.loads(text), project=model)

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from perennial.describe_model import known_model, read_settings
+from perennial.describe_model import known_model, read_settings_of
 from perennial.domain.errors import Conflict, NotFound
 from perennial.domain.ledger.book import Book, read_book
-from perennial.domain.ledger.holding import (
-    Hold,
-    Waiting,
-    alone_holds,
-    common_holds,
-    common_openers,
-    decide,
-    drift_hold,
-    may_open,
-    runs_alone,
-    standstill,
-)
+from perennial.domain.ledger.explain import Explained, explain
+from perennial.domain.ledger.holding import Hold, Waiting, decide
 from perennial.domain.ledger.limits import Limits
 from perennial.domain.ledger.rows import DONE_SK, OPEN_SK, ModelRow, SignalRow
 from perennial.domain.ledger.store import read_signals
-from perennial.domain.ledger.words import describe
-from perennial.domain.settings import Settings
-from perennial.domain.signals import DATA, DRIFT
+from perennial.domain.signals import DATA
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -80,14 +67,14 @@ def explain_wait(ports: Ports, model: str) -> Explanation:
     limits = read_limits(ports, row)
     now_ms = ports.clock()
     decision = decide(book, limits, now_ms) if book.run is None else Waiting(None, ())
-    common = common_openers(book, now_ms)
-    shared = common_holds(common, book.model, limits, now_ms) if common else ()
+    explained = {each.id: each for each in explain(book, limits, now_ms).signals}
+    ordered = sorted(book.signals, key=lambda signal: (signal.admitted_ms, signal.id))
     return Explanation(
         model=model,
         open_run=book.model.open_run,
         opens_ms=decision.until_ms if isinstance(decision, Waiting) else now_ms,
         holds=decision.holds if isinstance(decision, Waiting) else (),
-        signals=tuple(_wait(signal, book, shared, now_ms) for signal in _in_order(book)),
+        signals=tuple(_wait(signal, explained[signal.id]) for signal in ordered),
     )
 
 
@@ -132,55 +119,17 @@ def read_steady_book(ports: Ports, model: str) -> Book:
 
 def read_limits(ports: Ports, row: ModelRow) -> Limits:
     """The limits of the newest settings."""
-    return Limits.of(parsed_settings(read_settings(ports.ledger, row).settings, row.model).triggers)
+    return Limits.of(read_settings_of(ports.ledger, row).triggers)
 
 
-def parsed_settings(text: str, model: str) -> Settings:
-    """A settings row's document as settings."""
-    document: dict[str, Any] = json.loads(text)
-    return Settings.from_json(document, project=model)
-
-
-def _in_order(book: Book) -> list[SignalRow]:
-    return sorted(book.signals, key=lambda signal: (signal.admitted_ms, signal.id))
-
-
-def _wait(signal: SignalRow, book: Book, shared: tuple[Hold, ...], now_ms: int) -> SignalWait:
-    holds = _holds(signal, book, shared, now_ms)
-    times = [hold.until_ms for hold in holds]
-    lasting = [time for time in times if time is not None]
+def _wait(signal: SignalRow, explained: Explained) -> SignalWait:
     return SignalWait(
         id=signal.id,
         kind=signal.kind,
-        words=describe(signal),
+        words=explained.what,
         state=signal.state,
         admitted_ms=signal.admitted_ms,
         run=signal.run,
-        reason="; ".join(hold.words for hold in holds),
-        until_ms=max(lasting) if lasting and len(lasting) == len(times) else None,
+        reason="; ".join(hold.words for hold in explained.holds),
+        until_ms=explained.until_ms,
     )
-
-
-def _holds(
-    signal: SignalRow, book: Book, shared: tuple[Hold, ...], now_ms: int
-) -> tuple[Hold, ...]:
-    """Everything that keeps one signal from opening a run at this moment."""
-    if signal.state == "claimed":
-        return (Hold("claimed", f"run {signal.run} is at work on it"),)
-    holds: list[Hold] = []
-    if book.run is not None:
-        holds.append(Hold("single-flight", f"run {book.run.number} must end first"))
-    stop = standstill(book.model)
-    if stop is not None:
-        holds.append(stop)
-    drift = drift_hold(signal, book, now_ms) if signal.kind == DRIFT else None
-    if drift is not None:
-        holds.append(drift)
-    elif not may_open(signal, book, now_ms):
-        words = f"{signal.reason}; waits for new data, code or settings, or `run retry`"
-        holds.append(Hold("held", words))
-    elif runs_alone(signal):
-        holds += alone_holds(signal, book, now_ms)
-    else:
-        holds += shared
-    return tuple(holds)

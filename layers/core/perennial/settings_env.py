@@ -53,6 +53,10 @@ class Deployment:
     schedule_role_arn = _Name("SCHEDULE_ROLE_ARN", "ScheduleRoleArn")
     stack_changed_arn = _Name("STACK_CHANGED_FUNCTION_ARN", "StackChangedFunctionArn")
 
+    def optional(self, variable: str) -> str:
+        """A setting that may be empty, by its variable's name."""
+        return self.values.get(variable, "")
+
 
 def from_environment() -> Deployment:
     """The deployment that this function belongs to."""

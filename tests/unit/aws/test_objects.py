@@ -26,8 +26,10 @@ def test_a_hostile_key_is_listed_and_read_as_it_was_written(
     """Keys with spaces, plus, percent, unicode, control letters of URLs and 1,024 bytes."""
     landing = buckets[0]
     uri = objects.put_bytes(landing, key, b"content")
-    (found,) = objects.list_versions(landing, "incoming/census/").versions
+    (listed,) = objects.list_versions(landing, "incoming/census/").versions
+    found = listed.version
     assert found.key == key
+    assert objects.find_current(landing, key) == found
     assert objects.get_bytes(uri, version_id=found.version_id) == b"content"
     assert objects.exists(uri)
 
@@ -40,7 +42,10 @@ def test_a_listing_tells_current_old_and_deleted_versions(buckets: tuple[str, st
     objects.put_bytes(landing, "incoming/census/b", b"1")
     boto3.client("s3").delete_object(Bucket=landing, Key="incoming/census/b")
     listed = objects.list_versions(landing, "incoming/census/").versions
-    assert [(v.key, v.size, v.is_latest, v.is_delete_marker) for v in listed] == [
+    assert [
+        (each.version.key, each.version.size, each.is_latest, each.is_delete_marker)
+        for each in listed
+    ] == [
         ("incoming/census/a", 2, True, False),
         ("incoming/census/a", 1, False, False),
         ("incoming/census/b", 0, True, True),
@@ -48,6 +53,7 @@ def test_a_listing_tells_current_old_and_deleted_versions(buckets: tuple[str, st
     ]
     current = list(objects.current_versions(landing, "incoming/census/"))
     assert [(v.key, v.size) for v in current] == [("incoming/census/a", 2)]
+    assert objects.find_current(landing, "incoming/census/b") is None
     assert current[0].etag == "b6d767d2f8ed5d21a44b0e5886680cb9"
 
 
@@ -60,7 +66,7 @@ def test_a_listing_is_resumed_from_its_cursor(buckets: tuple[str, str]) -> None:
     seen, cursor, pages = [], None, 0
     while True:
         page = objects.list_versions(landing, "incoming/census/", cursor=cursor, most=3)
-        seen += [version.key for version in page.versions]
+        seen += [each.version.key for each in page.versions]
         cursor, pages = page.cursor, pages + 1
         if cursor is None:
             break

@@ -13,12 +13,13 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError as BotoConnectionError,
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
 )
-
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
 from perennial.domain.errors import (
     Conflict,
     Denied,

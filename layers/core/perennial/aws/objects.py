@@ -11,20 +11,16 @@ from typing import Any
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound, Rejected
+from perennial.domain.signals import ObjectVersion
 
 LARGEST_DELETE = 1000
 
 
 @dataclass(frozen=True)
-class ObjectVersion:
-    """One version of an object as a listing tells it; a delete marker has size 0, no ETag."""
+class Listed:
+    """One entry of a version listing; a delete marker has size 0 and no ETag."""
 
-    bucket: str
-    key: str
-    version_id: str
-    etag: str
-    size: int
-    last_modified_ms: int
+    version: ObjectVersion
     is_latest: bool
     is_delete_marker: bool
 
@@ -33,7 +29,7 @@ class ObjectVersion:
 class Page:
     """One page of a version listing; `cursor` continues after it, None at the end."""
 
-    versions: tuple[ObjectVersion, ...]
+    versions: tuple[Listed, ...]
     cursor: str | None
 
 
@@ -68,24 +64,24 @@ def list_versions(bucket: str, prefix: str, *, cursor: str | None = None, most: 
     return Page(tuple(sorted(found, key=_listing_order)), following)
 
 
-def _listing_order(version: ObjectVersion) -> tuple[str, bool, int]:
-    return (version.key, not version.is_latest, -version.last_modified_ms)
+def _listing_order(listed: Listed) -> tuple[str, bool, int]:
+    version = listed.version
+    return (version.key, not listed.is_latest, -version.last_modified_ms)
 
 
-def _version(bucket: str, entry: Any, *, marker: bool) -> ObjectVersion:
-    return ObjectVersion(
+def _version(bucket: str, entry: Any, *, marker: bool) -> Listed:
+    version = ObjectVersion(
         bucket=bucket,
         key=entry["Key"],
         version_id=entry["VersionId"],
         etag="" if marker else str(entry.get("ETag", "")).strip('"'),
         size=0 if marker else int(entry.get("Size", 0)),
         last_modified_ms=int(entry["LastModified"].timestamp() * 1000),
-        is_latest=bool(entry.get("IsLatest")),
-        is_delete_marker=marker,
     )
+    return Listed(version, bool(entry.get("IsLatest")), marker)
 
 
-def all_versions(bucket: str, prefix: str) -> Iterator[ObjectVersion]:
+def all_versions(bucket: str, prefix: str) -> Iterator[Listed]:
     """Every version and delete marker under a prefix."""
     cursor = None
     while True:
@@ -98,9 +94,17 @@ def all_versions(bucket: str, prefix: str) -> Iterator[ObjectVersion]:
 
 def current_versions(bucket: str, prefix: str) -> Iterator[ObjectVersion]:
     """The current version of each object under a prefix that is not deleted."""
-    for version in all_versions(bucket, prefix):
-        if version.is_latest and not version.is_delete_marker:
-            yield version
+    for listed in all_versions(bucket, prefix):
+        if listed.is_latest and not listed.is_delete_marker:
+            yield listed.version
+
+
+def find_current(bucket: str, key: str) -> ObjectVersion | None:
+    """The current version of one object, or None when there is none or it is deleted."""
+    for listed in list_versions(bucket, key, most=1).versions:
+        if listed.version.key == key and listed.is_latest and not listed.is_delete_marker:
+            return listed.version
+    return None
 
 
 def put_bytes(
@@ -143,6 +147,17 @@ def get_bytes(uri: str, *, version_id: str | None = None) -> bytes:
     with translated(f"reading {uri}"):
         content: bytes = client("s3").get_object(**request)["Body"].read()
     return content
+
+
+def stream_digest(uri: str) -> str:
+    """The SHA-256 of an object of any size, read piece by piece; raises `NotFound`."""
+    bucket, key = split_uri(uri)
+    found = hashlib.sha256()
+    with translated(f"reading {uri}"):
+        body = client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        for piece in body.iter_chunks(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def get_json(uri: str) -> Any:
@@ -197,7 +212,9 @@ def delete_versions(
 
 def _delete_page(bucket: str, page: Page) -> None:
     """Delete a page's versions; one that could not be deleted raises with its key."""
-    entries: Any = [{"Key": v.key, "VersionId": v.version_id} for v in page.versions]
+    entries: Any = [
+        {"Key": each.version.key, "VersionId": each.version.version_id} for each in page.versions
+    ]
     with translated(f"deleting from s3://{bucket}"):
         answer: Mapping[str, Any] = client("s3").delete_objects(
             Bucket=bucket, Delete={"Objects": entries, "Quiet": True}

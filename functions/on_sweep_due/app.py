@@ -1,0 +1,51 @@
+"""Schedule: one pass of the sweeper over every model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from perennial.handle_signals import ended_counts
+from perennial.observability import count, logger, observed
+from perennial.sweep import ModelSweep, sweep
+from perennial.wiring import ports
+
+# The longest that one step of a model takes, so that none is cut off half-way.
+MARGIN_S = 60.0
+
+
+@observed
+def handler(_event: Any, context: Any) -> None:
+    """Sweep until the time is nearly up; what is left is done by the next pass."""
+    remaining_s = context.get_remaining_time_in_millis() / 1000
+    deadline = time.monotonic() + max(remaining_s - MARGIN_S, remaining_s / 2)
+    for found in sweep(ports(), deadline=deadline):
+        _tell(found)
+
+
+def _tell(found: ModelSweep) -> None:
+    """Log and count what the pass did for one model."""
+    stack, done = ports().deployment.stack, found.advances
+    counts = {
+        "SignalsAdmitted": found.admitted,
+        "SweepsFailed": int(bool(found.failure)),
+        "RunsOpened": sum(len(each.opened) for each in done),
+        "RunsStarted": sum(len(each.started) for each in done),
+        **ended_counts([run for each in done for run in each.ended]),
+    }
+    for name, number in counts.items():
+        count(name, stack=stack, model=found.model, value=number)
+    log = logger.error if found.failure else logger.info
+    log(
+        "model swept",
+        extra={
+            "model": found.model,
+            "listed": found.listed,
+            "admitted": found.admitted,
+            "retired": found.retired,
+            "purged": found.purged,
+            "told": list(found.told),
+            "finished": found.finished,
+            "words": found.failure,
+        },
+    )
