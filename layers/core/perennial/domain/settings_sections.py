@@ -25,7 +25,7 @@ from perennial.domain.settings import (
 )
 from perennial.domain.settings_reader import Mistake, Reader, is_number, one_of, shown
 
-COLUMN_NAME = r"[^\x00-\x1f.]{1,100}"
+COLUMN_NAME = r"[^\x00-\x1f]{1,100}"
 RESERVED_PREFIX = "__"
 INSTANCE = r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}"
 RATE = re.compile(r"rate\((1 (minute|hour|day)|[1-9][0-9]{0,4} (minutes|hours|days))\)")
@@ -138,7 +138,9 @@ def _columns(columns: Reader) -> tuple[Column, ...]:
         shorthand = {"type": value} if isinstance(value, str) else value
         if not re.fullmatch(COLUMN_NAME, name) or name.startswith(RESERVED_PREFIX):
             columns.mistake_at(
-                columns.at(name), shown(name), "a column name without dots, not beginning __"
+                columns.at(name),
+                shown(name),
+                "a column name of at most 100 characters, not beginning __",
             )
         read.append(_column(name, Reader(shorthand, columns.at(name), columns.mistakes)))
     if len(read) < 2:
