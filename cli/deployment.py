@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import time
 from collections import deque
-from pathlib import Path
 
 from rich.markup import escape
 
@@ -16,7 +15,7 @@ from cli.live import Progress
 from cli.local_cloud import ROOT
 from cli.output import duration
 
-TAIL = 25
+TAIL, SHOWN = 60, 15
 
 
 def build_and_deploy(stack: str, progress: Progress) -> None:
@@ -69,7 +68,14 @@ def run_sam(arguments: list[str], title: str, progress: Progress) -> None:
             process.terminate()
     if code != 0:
         raise CommandError(
-            f"'{Path(arguments[0]).name} {' '.join(arguments[1:])}' failed:\n" + "\n".join(tail),
-            "The local cloud's log: .local/state/cloud.log",
+            f"'{title}' failed:\n" + "\n".join(worst(list(tail))),
+            f'See all of it: eval "$(perennial env)" && {title}',
         )
     progress.say(f"  [green]✓[/] {title:<18} {duration(time.monotonic() - started):>8}")
+
+
+def worst(lines: list[str]) -> list[str]:
+    """The end of a failed command's output, from the first line that speaks of the failure."""
+    telling = ("Build Failed", "Error", "ROLLBACK", "FAILED")
+    first = next((i for i, line in enumerate(lines) if any(t in line for t in telling)), 0)
+    return lines[max(first, len(lines) - SHOWN) :]
