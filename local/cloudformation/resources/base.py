@@ -141,10 +141,10 @@ def tag_changes(context: Context, old: Any, new: Any) -> tuple[dict[str, str], l
 
 
 def policy_text(document: Any) -> str:
-    """Return a policy document as text, with the version that AWS assumes when none is given."""
+    """Return a policy document as text, with a version: moto, unlike AWS, wants one."""
     if isinstance(document, str):
         document = json.loads(document)
-    return json.dumps({"Version": "2008-10-17", **document})
+    return json.dumps({"Version": "2012-10-17", **document})
 
 
 def json_text(value: Any) -> str:

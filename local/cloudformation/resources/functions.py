@@ -65,6 +65,8 @@ class Function(ResourceType):
         if not {"ZipFile", "S3Bucket"} & set(properties["Code"]):
             found.append("Please provide a source for function code")
         variables = properties.get("Environment", {}).get("Variables", {})
+        found += [f"#/Environment/Variables/{key}: expected type: String, found: a list or map"
+                  for key, value in variables.items() if isinstance(value, (dict, list))]  # fmt: skip
         size = len(json.dumps(variables, separators=(",", ":")).encode())
         if size > ENVIRONMENT_LIMIT:
             found.append("Lambda was unable to configure your environment variables because the "
@@ -85,7 +87,8 @@ class Function(ResourceType):
             Code=code,
             PackageType="Zip",
             Tags=context.tags(properties.get("Tags")),
-            **pick(properties, *_CONFIGURATION, "Architectures"),
+            **_configuration(properties),
+            **pick(properties, "Architectures"),
         )
         context.claim(name)
         self._reserve(client, name, properties)
@@ -103,7 +106,8 @@ class Function(ResourceType):
                 client.update_function_code(
                     FunctionName=name, **code, **pick(new, "Architectures")
                 )
-        changes = {key: new[key] for key in _CONFIGURATION if key in new and new[key] != old.get(key)}
+        before, after = _configuration(old), _configuration(new)
+        changes = {key: value for key, value in after.items() if value != before.get(key)}
         changes.update({key: _UNSET[key] for key in _UNSET if key in old and key not in new})
         if changes:
             client.update_function_configuration(FunctionName=name, **changes)
@@ -159,6 +163,17 @@ class Function(ResourceType):
             raise ResourceError(f"Function code combined with layers exceeds the maximum allowed "
                                 f"size of {UNZIPPED_LIMIT} bytes. The actual size is {total} bytes.")  # fmt: skip
         return code
+
+
+def _configuration(properties: Properties) -> dict[str, Any]:
+    configuration = pick(properties, *_CONFIGURATION)
+    if "Variables" in configuration.get("Environment", {}):
+        variables = {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in configuration["Environment"]["Variables"].items()
+        }
+        configuration["Environment"] = {"Variables": variables}
+    return configuration
 
 
 class LayerVersion(ResourceType):

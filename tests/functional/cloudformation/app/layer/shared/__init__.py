@@ -1,0 +1,3 @@
+"""Shared by the functions of the test app."""
+
+VERSION = 1
