@@ -40,12 +40,19 @@ class GuessedColumn:
     levels: tuple[str, ...] = ()
     counts: Counter[str] = field(default_factory=Counter)
     many: bool = False
-    missing: int = 0
+    absent: Counter[str] = field(default_factory=Counter)
 
     @property
     def distinct(self) -> int:
         """How many different values there are, missing ones apart."""
         return len(self.counts)
+
+    def forget_level(self, text: str) -> None:
+        """Count a text as "no value" here too, because it is that in another column."""
+        if text in self.counts:
+            self.absent[text] = self.counts.pop(text)
+            self.levels = tuple(level for level in self.levels if level != text)
+            self.required = False
 
 
 @dataclass(frozen=True)
@@ -114,12 +121,14 @@ def _guess(path: Path, delimiter: str, rows: Iterator[list[str]]) -> GuessedFile
             _see(column, cell.strip())
     if not count:
         raise NotUnderstood(f"{path} holds a header and no rows")
-    missing = tuple(token for token in MISSING if token and any(token in c.counts for c in columns))
     for column in columns:
         _settle(column, count)
+    # A dash is a level among texts; it means "no value" only where numbers stand.
+    missing = tuple(token for token in MISSING if token and any(token in c.absent for c in columns))
+    for column in columns if "-" in missing else ():
+        column.forget_level("-")
     notices = [f"{odd} lines have another number of fields than the first"] if odd else []
-    used = tuple(token for token in missing if any(c.missing and not c.required for c in columns))
-    return GuessedFile(delimiter, header, why, columns, used, count, tuple(notices))
+    return GuessedFile(delimiter, header, why, columns, missing, count, tuple(notices))
 
 
 def _names(first: Sequence[str]) -> list[str]:
@@ -170,14 +179,14 @@ def _settle(column: GuessedColumn, rows: int) -> None:
     if kind in ("category", "string"):
         # A dash may be a level; only what no level looks like counts as missing there.
         present = {t: n for t, n in column.counts.items() if t not in MISSING or t == "-"}
-    column.missing = sum(n for t, n in column.counts.items() if t not in present)
+    column.absent = Counter({t: n for t, n in column.counts.items() if t not in present})
     column.counts = Counter(present)
     column.type, column.why = kind, why
-    column.required = not column.missing
+    column.required = not column.absent
     if kind == "category":
         column.levels = tuple(sorted(present))
-    if column.missing:
-        column.why += f"; {column.missing:,} have no value"
+    if column.absent:
+        column.why += f"; {sum(column.absent.values()):,} have no value"
 
 
 def _kind(texts: Sequence[str], rows: int) -> tuple[str, str]:

@@ -85,9 +85,16 @@ def scaffold(csv: Path, name: str, into: Path, *, label: str | None = None) -> S
         facets=[c.name for c in facets],
         rows=guessed.rows,
         header=guessed.header,
-        notices=[f"header: {'yes' if guessed.header else 'no'}, {guessed.header_why}"]
-        + list(guessed.notices),
+        notices=_notices(guessed, chosen),
     )
+
+
+def _notices(guessed: GuessedFile, label: GuessedColumn) -> list[str]:
+    notices = [f"header: {'yes' if guessed.header else 'no'}, {guessed.header_why}"]
+    if label.absent:
+        count = sum(label.absent.values())
+        notices.append(f"{count:,} rows have no {label.name}; such rows count as bad")
+    return [*notices, *guessed.notices]
 
 
 def _label(guessed: GuessedFile, wanted: str | None) -> tuple[GuessedColumn, str]:
