@@ -1,24 +1,9 @@
 """Errors in SageMaker's own names and words."""
 
+from local.jsonapi.errors import ApiError as SageMakerError
+from local.jsonapi.errors import invalid, unsupported
 
-class SageMakerError(Exception):
-    """An error that the API reports: code as in botocore's model, and its text."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.status = status
-
-
-def invalid(message: str) -> SageMakerError:
-    """A request that SageMaker refuses as it stands."""
-    return SageMakerError("ValidationException", message)
-
-
-def unsupported(what: str) -> SageMakerError:
-    """Something that AWS has and the local cloud has not; nothing is ignored in silence."""
-    return SageMakerError("ValidationException", f"the local cloud does not support {what} yet")
+__all__ = ["SageMakerError", "conflict", "in_use", "invalid", "unsupported"]
 
 
 def in_use(message: str) -> SageMakerError:

@@ -47,6 +47,7 @@ class Job(ABC):
         self.lock = threading.RLock()
         self.stop_asked = threading.Event()
         self.timed_out = False
+        self.key = f"{self.kind}-job/{name}"  # as in its ARN: both kinds may use one name
         self._wake = threading.Event()
         self.last_lines: list[str] = []
         self.metrics: dict[str, tuple[float, float]] = {}
@@ -82,7 +83,7 @@ class Job(ABC):
     # --- the life ---------------------------------------------------------------------------
     def start(self) -> None:
         """Begin; returns at once."""
-        self.runtime.enter(self.name)
+        self.runtime.enter(self.key)
         self.cloud.background(f"job {self.name}", self._live)
 
     def stop(self) -> None:
@@ -98,9 +99,9 @@ class Job(ABC):
     def _live(self) -> None:
         try:
             status, reason = self._through()
+            self.finish(status, reason)
         finally:
-            self.runtime.leave(self.name)
-        self.finish(status, reason)
+            self.runtime.leave(self.key)
 
     def _through(self) -> tuple[str, str]:
         folder: JobFolder | None = None

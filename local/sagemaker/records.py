@@ -90,8 +90,9 @@ def _matches(listing: Listing, record: Record, parameters: Mapping[str, Any]) ->
     status = parameters.get("StatusEquals")
     if status is not None and record[listing.status] != status:
         return False
+    moments: Mapping[str, float] = {"LastModifiedTime": record["CreationTime"], **record}
     return all(
-        compare(float(record.get(member, record["CreationTime"])), float(parameters[name]))
+        compare(moments[member], parameters[name])
         for name, member, compare in _TIMES
         if name in parameters
     )

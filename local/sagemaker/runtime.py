@@ -24,6 +24,7 @@ class JobRuntime:
         self.images = Images(cloud.repository)
         self._root = cloud.state_dir / "jobs"
         self._running: set[str] = set()
+        self._watchers: dict[str, list[threading.Event]] = {}
         self._lock = threading.Lock()
         self._probe = threading.Lock()
         self._isolation: Isolation | None = None
@@ -71,6 +72,17 @@ class JobRuntime:
         """A job is over."""
         with self._lock:
             self._running.discard(name)
+            watchers = self._watchers.pop(name, [])
+        for told in watchers:
+            told.set()
+
+    def watch(self, name: str, told: threading.Event) -> None:
+        """Set `told` when the job of that name has reached its end, or at once if it has."""
+        with self._lock:
+            if name in self._running:
+                self._watchers.setdefault(name, []).append(told)
+            else:
+                told.set()
 
     def running(self) -> int:
         """How many jobs are under way."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from local.sagemaker.errors import SageMakerError, invalid
+from local.jsonapi.errors import ApiError, invalid
 
 _JSON_NAMES = {dict: "START_OBJECT", list: "START_ARRAY", str: "STRING_VALUE", bool: "TRUE_VALUE"}
 _EXPECTED: dict[str, tuple[tuple[type, ...], str]] = {
@@ -96,7 +96,7 @@ def _check_type(shape: Shape, value: Any, path: str) -> None:
     if isinstance(value, types) and (shape.type_name == "boolean" or not isinstance(value, bool)):
         return
     found = _JSON_NAMES.get(type(value), "NUMBER_VALUE")
-    raise SageMakerError(
+    raise ApiError(
         "SerializationException", f"{found} can not be converted to {name} (at '{path}')"
     )
 

@@ -6,8 +6,8 @@ import botocore.session
 import pytest
 from botocore.model import Shape, StructureShape
 
-from local.sagemaker.errors import SageMakerError
-from local.sagemaker.validation import compile_pattern, validate
+from local.jsonapi.errors import ApiError
+from local.jsonapi.validation import compile_pattern, validate
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_every_pattern_of_a_supported_operation_compiles(model: Any, operation: 
 
 def fault(model: Any, operation: str, value: dict[str, Any]) -> str:
     """The error's text for a request."""
-    with pytest.raises(SageMakerError) as caught:
+    with pytest.raises(ApiError) as caught:
         validate(model.operation_model(operation).input_shape, value)
     return f"{caught.value.code}: {caught.value.message}"
 
