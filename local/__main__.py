@@ -21,6 +21,7 @@ PARTS = (
     "local.metrics",
     "local.lambdas",
     "local.events",
+    "local.sqs",
     "local.cloudformation",
     "local.sagemaker",
     "local.states",

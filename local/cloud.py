@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 from botocore.config import Config
+from werkzeug.wrappers import Response
 
 from local.clock import Clock
 from local.faults import Faults
 from local.journal import Journal
 from local.processes import ProcessKeeper, Stream
-from local.services import Registry, Wsgi
+from local.services import Environ, Registry, Wsgi
 
 if TYPE_CHECKING:
     from local.events.bus import Bus
     from local.lambdas.service import LambdaService
     from local.metrics.store import MetricStore
+    from local.sqs.pollers import Pollers
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -48,6 +50,8 @@ class Cloud:
     functions: "LambdaService"
     bus: "Bus"
     metrics: "MetricStore"
+    pollers: "Pollers"
+    ask_moto: Callable[[str, Environ], Response]
 
     def __init__(self, *, port: int, state_dir: Path, clock: Clock, repository: Path) -> None:
         self.port = port

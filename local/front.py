@@ -1,6 +1,7 @@
 """The one public port: every request is checked, sent to a service of ours or to moto's, and may
 meet a fault on the way."""
 
+import contextlib
 import io
 import logging
 import tempfile
@@ -22,6 +23,8 @@ MEGABYTE = 1024 * 1024
 BODY_LIMITS = {"s3": 1024 * MEGABYTE, "lambda": 100 * MEGABYTE}
 BODY_LIMIT = 16 * MEGABYTE
 # moto's Step Functions interpreter waits inside some calls; its own part of the cloud guards it.
+# Topics put messages on queues while they answer.
+LOCKS = {"sns": ("sns", "sqs")}
 UNLOCKED = frozenset({"states"})
 THROTTLING = {
     "s3": (503, "SlowDown"),
@@ -44,6 +47,7 @@ class Front:
         self.cloud = cloud
         self.control = Control(cloud)
         self.moto: Wsgi = DomainDispatcherApplication(create_backend_app)
+        cloud.ask_moto = self.ask_moto
         self._hosts = {f"127.0.0.1:{cloud.port}", f"localhost:{cloud.port}"}
         self._origins = {f"http://{host}" for host in self._hosts}
 
@@ -118,7 +122,9 @@ class Front:
         """moto's answer, under the service's lock; what moto cannot do is refused by name."""
         if service in UNLOCKED:
             return self._moto(environ)
-        with self.cloud.lock(service):
+        with contextlib.ExitStack() as locks:
+            for name in LOCKS.get(service, (service,)):
+                locks.enter_context(self.cloud.lock(name))
             return self._moto(environ)
 
     def _moto(self, environ: Environ) -> Response:

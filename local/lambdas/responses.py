@@ -166,7 +166,9 @@ class _LambdaResponse(LambdaResponse):
         refusal = refuse_mapping(self.json_body, self.json_body.get("EventSourceArn", ""))
         if refusal:
             return _refusal(400, "InvalidParameterValueException", refusal)
-        return super().create_event_source_mapping()
+        answer = super().create_event_source_mapping()
+        self.cloud.pollers.reconcile()
+        return answer
 
     def update_event_source_mapping(self) -> Any:
         """As create."""

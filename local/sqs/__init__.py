@@ -1,1 +1,23 @@
 """SQS: moto's queues, with long polling, scaled waits and pollers for functions."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+    from local.patches import Patch
+
+
+def install(cloud: "Cloud") -> None:
+    """Serve SQS, and poll queues for functions."""
+    from local.sqs.pollers import Pollers
+    from local.sqs.receive import receive_application
+
+    cloud.pollers = Pollers(cloud)
+    cloud.register("sqs", receive_application(cloud))
+
+
+def patches(cloud: "Cloud") -> "list[Patch]":
+    """Replacements in moto's SQS."""
+    from local.sqs.moto import queue_patches
+
+    return queue_patches(cloud)
