@@ -8,6 +8,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,18 +62,31 @@ def perennial_json(*arguments: str) -> Any:
     return json.loads(perennial(*arguments, "--json"))
 
 
-@contextmanager
-def running_stack() -> Iterator[dict[str, str]]:
-    """Start an empty local cloud, deploy the real template, and stop it at the end."""
-    perennial("down")
-    run("make", "up")
-    try:
-        yield {**os.environ, **perennial_json("env")}
-    finally:
-        perennial("down")
-
-
 def child_seconds() -> float:
     """Processor seconds that ended children have used so far."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+@contextmanager
+def empty_cloud(*options: str) -> Iterator[dict[str, str]]:
+    """Start an empty local cloud for this process and its children; stop it at the end.
+
+    It keeps its state apart and takes a port of its own, so that one in use goes on undisturbed.
+    """
+    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as folder:
+        port = os.environ.get("PERENNIAL_BENCH_PORT", "4799")
+        os.environ["PERENNIAL_STATE"] = str(Path(folder) / "state")
+        perennial("up", "--port", port, *options)
+        try:
+            os.environ.update(perennial_json("env"))
+            yield dict(os.environ)
+        finally:
+            perennial("down")
+
+
+@contextmanager
+def running_stack() -> Iterator[dict[str, str]]:
+    """Start a local cloud with the real template deployed; stop it at the end."""
+    with empty_cloud("--deploy") as environment:
+        yield environment

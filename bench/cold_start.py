@@ -1,0 +1,130 @@
+"""Cold start of each handler to its first answer, beside boto3 with the same clients alone.
+
+    .venv/bin/python bench/cold_start.py
+
+Both run as Lambda functions of the local cloud: the yardstick is a function of the same settings
+that imports boto3 and makes the clients that the handler made, then answers. A configuration
+change before each call makes the environment new. Calls that the handler makes to AWS while it
+answers count against it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import statistics
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import boto3
+from common import running_stack
+
+REPEATS = 9
+YARDSTICK = """
+import boto3
+
+CLIENTS = [boto3.client(name) for name in {services!r}]
+
+
+def handler(event, context):
+    return {{}}
+"""
+#: One event a function that it answers without a run: unknown models, foreign groups.
+NOBODY = {"model": "nobody", "run": 1, "execution": "arn:aws:states:::execution:x:nobody-1"}
+EVENTS: dict[str, dict[str, Any]] = {
+    "OnSignalFunction": {"Records": []},
+    "OnSweepDueFunction": {},
+    "OnRunEndedFunction": {"detail": {"executionArn": "", "status": "SUCCEEDED", "input": "{}"}},
+    "OnVersionApprovedFunction": {"detail": {}},
+    "CheckClaimFunction": NOBODY,
+    "JudgeCandidateFunction": NOBODY,
+    "RegisterVersionFunction": NOBODY,
+    "ApproveCandidateFunction": NOBODY,
+}
+
+
+def journal(since: int) -> list[dict[str, Any]]:
+    """Entries of the local cloud's journal after a running number."""
+    record = json.loads((Path(os.environ["PERENNIAL_STATE"]) / "cloud.json").read_text())
+    request = urllib.request.Request(
+        f"{record['endpoint']}/_local/journal?since={since}",
+        headers={"X-Perennial-Token": record["token"]},
+    )
+    with urllib.request.urlopen(request) as answer:
+        entries: list[dict[str, Any]] = json.load(answer)["entries"]
+    return entries
+
+
+class Bench:
+    """Invokes functions cold."""
+
+    def __init__(self) -> None:
+        self.functions = boto3.client("lambda")
+
+    def cold(self, name: str, event: dict[str, Any]) -> float:
+        """Median seconds of a first call in a new environment."""
+        config = self.functions.get_function_configuration(FunctionName=name)
+        variables = config.get("Environment", {}).get("Variables", {})
+        seconds = []
+        for number in range(REPEATS):
+            self.functions.update_function_configuration(
+                FunctionName=name, Environment={"Variables": {**variables, "COLD": str(number)}}
+            )
+            time.sleep(0.05)
+            started = time.perf_counter()
+            self.functions.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read()
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds)
+
+    def yardstick(self, name: str, like: dict[str, Any], services: list[str]) -> float:
+        """Median cold seconds of a function that only makes the clients."""
+        body = io.BytesIO()
+        with zipfile.ZipFile(body, "w") as archive:
+            archive.writestr("app.py", YARDSTICK.format(services=services))
+        self.functions.create_function(
+            FunctionName=name, Runtime=like["Runtime"], Role=like["Role"], Handler="app.handler",
+            Code={"ZipFile": body.getvalue()}, Timeout=60, MemorySize=like["MemorySize"],
+        )  # fmt: skip
+        return self.cold(name, {})
+
+
+def services_called(since: int, function: str) -> list[str]:
+    """The services that the function called, by the journal."""
+    return sorted(
+        {
+            str(entry["service"])
+            for entry in journal(since)
+            if entry["kind"] == "call" and entry.get("function") == function
+        }
+    )
+
+
+def main() -> None:
+    """Print a line a function."""
+    with running_stack():
+        bench = Bench()
+        resources = boto3.client("cloudformation").describe_stack_resources(StackName="perennial")
+        physical = {
+            r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]
+        }
+        for number, (logical, event) in enumerate(EVENTS.items()):
+            name = physical[logical]
+            last = max((e["n"] for e in journal(0)), default=0)
+            seconds = bench.cold(name, event)
+            services = services_called(last, name) or ["dynamodb"]
+            like = bench.functions.get_function_configuration(FunctionName=name)
+            beside = bench.yardstick(f"yardstick-{number}", like, services)
+            ratio = seconds / beside
+            print(
+                f"{logical:<28} {seconds * 1000:6.0f} ms; boto3 with {'+'.join(services)}: "
+                f"{beside * 1000:6.0f} ms; ratio {ratio:.2f} "
+                f"(aim: at most 1.3: {'met' if ratio <= 1.3 else 'MISSED'})"
+            )
+
+
+if __name__ == "__main__":
+    main()
