@@ -47,7 +47,7 @@ class Manifest:
         return frozenset(each.id for each in self.objects)
 
 
-def is_selected(model: str, key: str, patterns: Sequence[str]) -> bool:
+def is_selected(key: str, model: str, patterns: Sequence[str]) -> bool:
     """Whether ``data.select`` takes an object: a pattern fits its key below the model's prefix.
 
     ``*`` stands for any characters, ``/`` among them; letters' case counts.
@@ -75,7 +75,7 @@ def build(
     chosen = [
         each
         for each in current
-        if is_selected(model, each.key, select)
+        if is_selected(each.key, model, select)
         and not is_folder_mark(each.key, each.size)
         and each.id not in left_out
     ]

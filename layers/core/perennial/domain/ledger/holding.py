@@ -115,15 +115,19 @@ def common_openers(book: Book, now_ms: int) -> tuple[SignalRow, ...]:
 def common_holds(
     openers: tuple[SignalRow, ...], model: ModelRow, limits: Limits, now_ms: int
 ) -> tuple[Hold, ...]:
-    """What the common group waits for now; empty: nothing, a run may open."""
-    manual = [s for s in openers if s.kind == MANUAL]
+    """What the common group waits for now; empty: nothing, a run may open.
+
+    Only what was not in a run yet speeds things up (or is slowed by the quiet period): what came
+    back, or was on hold until something changed, has had its turn.
+    """
+    manual = [s for s in openers if s.kind == MANUAL and s.state == "pending"]
     if any(s.run is None for s in manual):
         return ()
     pause = _pause_until(model.not_before_ms, now_ms)
     if manual:
         return pause
     holds = [*pause, *_cool_down(model, limits, now_ms), *_budget(model, limits, now_ms)]
-    if not any(s.kind == CODE for s in openers):
+    if not any(s.kind == CODE and s.run is None for s in openers):
         holds.extend(_quiet(openers, limits, now_ms))
     return tuple(holds)
 

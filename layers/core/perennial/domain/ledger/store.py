@@ -112,15 +112,16 @@ class MemoryStore:
     """A store in memory. Rows are immutable, so readers share them safely."""
 
     def __init__(self) -> None:
-        self._partitions: dict[str, dict[str, Row]] = {}
+        # By partition and family of sort keys ("open", "done", …): queries ask for one family.
+        self._rows: dict[tuple[str, str], dict[str, Row]] = {}
 
     def get(self, key: Key) -> Row | None:
         """The row at ``key``."""
-        return self._partitions.get(key.pk, {}).get(key.sk)
+        return self._family(key).get(key.sk)
 
     def query(self, pk: str, sk_prefix: str) -> list[Row]:
         """Every row of the partition whose sort key begins so, ordered by it."""
-        rows = self._partitions.get(pk, {})
+        rows = self._family(Key(pk, sk_prefix))
         return [rows[sk] for sk in sorted(rows) if sk.startswith(sk_prefix)]
 
     def commit(self, changes: Sequence[Change]) -> None:
@@ -129,7 +130,7 @@ class MemoryStore:
         if len(keys) > MOST_WRITES or len(set(keys)) < len(keys):
             raise ValueError(f"no transaction: {len(keys)} changes of {len(set(keys))} rows")
         for each in changes:
-            row = self.get(each.key)
+            row = self._family(each.key).get(each.key.sk)
             expected = each.expect if isinstance(each, Write) else each.rev
             if (row.rev if row else None) != expected:
                 raise Conflict(f"{'/'.join(each.key)} is not at revision {expected}")
@@ -137,12 +138,14 @@ class MemoryStore:
             if isinstance(each, Write):
                 self._put(each.key, each.row)
 
+    def _family(self, key: Key) -> dict[str, Row]:
+        return self._rows.setdefault((key.pk, key.sk.partition("#")[0]), {})
+
     def _put(self, key: Key, row: Row | None) -> None:
-        partition = self._partitions.setdefault(key.pk, {})
         if row is None:
-            partition.pop(key.sk, None)
+            self._family(key).pop(key.sk, None)
         else:
-            partition[key.sk] = row
+            self._family(key)[key.sk] = row
 
 
 def read_model(store: Store, model: str) -> ModelRow | None:
