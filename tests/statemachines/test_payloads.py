@@ -1,0 +1,211 @@
+"""What the retrain machine sends to each service, from the histories of real executions."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+from perennial.domain import naming, run_input
+from perennial.domain.ledger.rows import RunRow, SettingsRow
+from perennial.domain.settings import parse_settings
+
+from tests.statemachines.aws_api import JOB_OPERATIONS, mistakes
+from tests.statemachines.machine import Ran, load, parse, run
+from tests.statemachines.scenarios import ANSWERS, document
+
+DEFINITION = load("retrain")
+LONGEST_STACK, LONGEST_MODEL = "prod-perennial-with-a-long-name", "m" * 20
+PAYLOAD_LIMIT = 32 * 1024
+SUBNETS, GROUPS = ("subnet-0a", "subnet-0b"), ("sg-0a",)
+
+
+def settings_of(columns: int) -> Any:
+    """Settings of a model with so many columns, every one described."""
+    described: dict[str, Any] = {
+        f"column_number_{n}": {"type": "float", "min": 0, "max": 1} for n in range(columns - 1)
+    }
+    described["label"] = {"type": "category", "levels": ["no", "yes"]}
+    return parse_settings(
+        {
+            "version": 1,
+            "problem": "binary",
+            "label": "label",
+            "positive": "yes",
+            "data": {"columns": described},
+            "tags": {f"team-{n}": "x" * 256 for n in range(40)},
+        },
+        project=LONGEST_MODEL,
+    )
+
+
+def input_of(network: run_input.Network, *, columns: int = 3) -> dict[str, Any]:
+    """A run's input as `open_run` builds it, for the longest names that are possible."""
+    settings = settings_of(columns)
+    pushed = SettingsRow(
+        model=LONGEST_MODEL,
+        version=999_999,
+        code=f"s3://artifacts/code/{LONGEST_MODEL}/{'c' * 64}.tar.gz",
+        code_sha="c" * 64,
+        settings=json.dumps(settings.to_json()),
+        pushed_ms=1,
+        pushed_by="somebody",
+    )
+    opened = RunRow(model=LONGEST_MODEL, number=999_999, settings=pushed.version, opened_ms=1)
+    place = run_input.Place(LONGEST_STACK, "artifacts-" + "b" * 50, network)
+    manifest = f"s3://artifacts/runs/{LONGEST_MODEL}/999999/manifest-{'a' * 16}.json"
+    text = run_input.build(opened, pushed, settings, place, manifest)
+    built: dict[str, Any] = json.loads(text)
+    return built
+
+
+NETWORKS = {
+    "open": run_input.Network(),
+    "isolated": run_input.Network(isolated=True),
+    "VPC": run_input.Network(SUBNETS, GROUPS),
+    "VPC, isolated": run_input.Network(SUBNETS, GROUPS, isolated=True),
+}
+
+
+@pytest.fixture(scope="module")
+def ran() -> dict[str, Ran]:
+    """One execution for each kind of network."""
+    program = parse(DEFINITION)
+    return {name: run(program, input_of(network), ANSWERS) for name, network in NETWORKS.items()}
+
+
+def _api(state: str) -> tuple[str, str]:
+    service, operation = re.match(
+        r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+)", DEFINITION["States"][state]["Resource"]
+    ).groups()  # type: ignore[union-attr]  # a Task that is no integration is no case here
+    return service, operation
+
+
+def _requests(ran: dict[str, Ran]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (network, state, payload)
+        for network, one in ran.items()
+        for state, payloads in one.payloads.items()
+        if ":function:" not in DEFINITION["States"][state]["Resource"]
+        for payload in payloads
+    ]
+
+
+def test_aws_would_accept_every_request(ran: dict[str, Ran]) -> None:
+    """Each evaluated request fits the API's own model: members, enums, patterns, lengths."""
+    requests = _requests(ran)
+    assert len(requests) == 4 * len(NETWORKS)
+    assert [
+        (network, state, *found)
+        for network, state, payload in requests
+        if (found := mistakes(*_api(state), payload))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("ResourceConfig", "InstanceType"), "ml.no.such", "none of"),
+        (("TrainingJobName",), "a_b", "does not match"),
+        (("StoppingCondition", "MaxRuntimeInSeconds"), 0, "valid min value"),
+        (("EnableNetworkIsolation",), "false", "Invalid type"),
+        (("VpcConfig",), {}, "Missing required parameter"),
+        (("Tags",), [{"Key": "k", "Value": "v"}] * 60, "not within"),
+        (("NoSuchMember",), 1, "Unknown parameter"),
+    ],
+)
+def test_a_wrong_request_is_noticed(
+    path: tuple[str, ...], value: Any, words: str, ran: dict[str, Ran]
+) -> None:
+    """The check that the others rest on finds each kind of mistake."""
+    request = copy.deepcopy(ran["open"].payloads["Train"][0])
+    inner = request
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    assert words in " ".join(mistakes("sagemaker", "createTrainingJob", request))
+
+
+def test_only_jobs_are_waited_for() -> None:
+    """`.sync` exists for the five kinds of job, and nowhere else."""
+    for name, state in DEFINITION["States"].items():
+        resource = state.get("Resource", "")
+        operation = resource.rsplit(":", 1)[-1]
+        assert operation.endswith(".sync") == (operation.removesuffix(".sync") in JOB_OPERATIONS), (
+            name
+        )
+
+
+def test_payloads_stay_small_for_large_data() -> None:
+    """With 10,000 objects and 500 columns, no payload and no state input passes 32 KiB."""
+    program = parse(DEFINITION)
+    biggest = {
+        "refused": False,
+        "reason": "",
+        "rows": dict.fromkeys(("read", "good", "bad", "training", "holdout"), 10**12),
+        "objects": dict.fromkeys(("read", "good", "quarantined"), 10_000),
+    }
+    answers = {**ANSWERS, "ReadCheck": [{"Body": json.dumps(biggest)}]}
+    one = run(program, input_of(NETWORKS["VPC, isolated"], columns=500), answers)
+    assert one.status == "SUCCEEDED"
+    sizes = {
+        state: len(json.dumps(payload).encode())
+        for state, payloads in one.payloads.items()
+        for payload in payloads
+    }
+    assert max(sizes.values()) < PAYLOAD_LIMIT, sizes
+    assert one.largest < PAYLOAD_LIMIT
+
+
+def test_the_network_reaches_every_job(ran: dict[str, Ran]) -> None:
+    """VPC and isolation are in each job's request, but the data check is never isolated."""
+    vpc = {"SecurityGroupIds": list(GROUPS), "Subnets": list(SUBNETS)}
+    for name, network in NETWORKS.items():
+        sent = ran[name].payloads
+        train = sent["TrainInVpc" if network.subnets else "Train"][0]
+        expected = vpc if network.subnets else None
+        assert train.get("VpcConfig") == expected
+        assert train["EnableNetworkIsolation"] is network.isolated
+        for state, isolated in (("CheckData", False), ("Evaluate", network.isolated)):
+            assert sent[state][0]["NetworkConfig"].get("VpcConfig") == expected
+            assert sent[state][0]["NetworkConfig"]["EnableNetworkIsolation"] is isolated
+
+
+def test_the_key_reaches_every_job() -> None:
+    """A key of one's own encrypts volumes and outputs; none at all is an empty text."""
+    text = json.dumps(DEFINITION)
+    key = "arn:aws:kms:eu-west-1:111122223333:key/0a"
+    keyed = json.loads(re.sub(r'"(\w*KmsKeyId)": ""', lambda found: f'"{found[1]}": "{key}"', text))
+    one = run(parse(keyed), document(), ANSWERS)
+    train, check = one.payloads["Train"][0], one.payloads["CheckData"][0]
+    assert train["OutputDataConfig"]["KmsKeyId"] == key
+    assert train["ResourceConfig"]["VolumeKmsKeyId"] == key
+    assert check["ProcessingOutputConfig"]["KmsKeyId"] == key
+    assert check["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == key
+    assert mistakes("sagemaker", "createTrainingJob", train) == []
+    assert "DebugHookConfig" not in train
+
+
+def test_functions_get_what_they_ask_for(ran: dict[str, Ran]) -> None:
+    """The payload of each function has exactly the members that it reads."""
+    sent = ran["open"].payloads
+    asked = {
+        "CheckClaim": {"model", "run", "execution"},
+        "JudgeCandidate": {"model", "run", "base", "evaluation", "manifest", "settings_uri",
+                           "code", "code_sha", "artifact"},
+        "RegisterVersion": {"model", "run", "execution", "group", "verdict", "artifact", "code",
+                            "code_sha", "image", "manifest", "training_job"},
+        "ApproveCandidate": {"model", "run", "arn", "verdict", "settings"},
+    }  # fmt: skip
+    assert {state: set(sent[state][0]) for state in asked} == asked
+
+
+def test_job_names_are_those_of_the_ledger(ran: dict[str, Ran]) -> None:
+    """The machine makes the names by which the end of a run finds its jobs."""
+    sent = ran["open"].payloads
+    prefix = naming.run_prefix(LONGEST_STACK, LONGEST_MODEL, 999_999)
+    assert sent["Train"][0]["TrainingJobName"] == naming.job_name(prefix, "train", 0)
+    assert sent["CheckData"][0]["ProcessingJobName"] == naming.job_name(prefix, "check-data", 0)
+    assert sent["Evaluate"][0]["ProcessingJobName"] == naming.job_name(prefix, "evaluate", 0)
