@@ -55,7 +55,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 def test_rows_come_back_as_they_were_written(store: Store) -> None:
     """Every kind of row, with numbers, lists, nested values, empty and hostile texts."""
-    champion = Champion(7, "arn", "sha256:x", 12, 99)
+    champion = Champion(7, "arn", "sha256:x", run=12, settings=3, since_ms=99)
     rows: list[Row] = [
         replace(MODEL, champion=champion),
         SettingsRow("census", 3, "s3://a/b", "sha", "{}", 1, "ann"),
