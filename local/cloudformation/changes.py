@@ -141,11 +141,13 @@ def _details(names: list[str], new: dict[str, Any]) -> list[dict[str, Any]]:
     details = []
     for name in names:
         dynamic = KNOWN_AFTER_APPLY in json.dumps(new.get(name), default=str)
-        details.append({
-            "Target": {"Attribute": "Properties", "Name": name},
-            "Evaluation": "Dynamic" if dynamic else "Static",
-            "ChangeSource": "ResourceReference" if dynamic else "DirectModification",
-        })  # fmt: skip
+        details.append(
+            {
+                "Target": {"Attribute": "Properties", "Name": name},
+                "Evaluation": "Dynamic" if dynamic else "Static",
+                "ChangeSource": "ResourceReference" if dynamic else "DirectModification",
+            }
+        )
     return details
 
 

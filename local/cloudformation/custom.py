@@ -62,7 +62,9 @@ class Answers:
         with self._lock:
             waiting = self._open.pop(token, None) if request.method == "PUT" else None
         if waiting is None:
-            return Response("This response URL is not open (any more).", 403)(environ, start_response)
+            return Response("This response URL is not open (any more).", 403)(
+                environ, start_response
+            )
         event, box = waiting
         box.append(request.get_data())
         event.set()
@@ -163,12 +165,12 @@ class CustomResource(ResourceType):
             reason = answer["Payload"].read().decode(errors="replace")[:500]
             log.warning("custom resource %s: attempt failed: %s", context.logical_id, reason)
         raise ResourceError(
-            "CloudFormation did not receive a response from your Custom Resource. Please check your "
-            f"logs for requestId [{request['RequestId']}]. The function failed: {reason}"
+            "CloudFormation did not receive a response from your Custom Resource. Please check "
+            f"your logs for requestId [{request['RequestId']}]. The function failed: {reason}"
         )
 
 
-def _understand(context: Context, request: Mapping[str, Any], body: bytes) -> Made:
+def _parse(body: bytes) -> dict[str, Any]:
     if len(body) > _ANSWER_LIMIT:
         raise ResourceError("Response object is too long.")
     try:
@@ -177,6 +179,11 @@ def _understand(context: Context, request: Mapping[str, Any], body: bytes) -> Ma
         raise ResourceError("Invalid response object: not JSON.") from error
     if not isinstance(answer, dict):
         raise ResourceError("Invalid response object: not a JSON object.")
+    return answer
+
+
+def _understand(context: Context, request: Mapping[str, Any], body: bytes) -> Made:
+    answer = _parse(body)
     physical_id = answer.get("PhysicalResourceId") or request.get("PhysicalResourceId")
     if physical_id:
         context.claim(str(physical_id))
@@ -185,20 +192,27 @@ def _understand(context: Context, request: Mapping[str, Any], body: bytes) -> Ma
             raise ResourceError(f"Invalid response object: {key} is not that of the request.")
     if answer.get("Status") == "FAILED":
         reason = answer.get("Reason") or "No reason provided"
-        raise ResourceError(f"Received response status [FAILED] from custom resource. Message "
-                            f"returned: {reason} (RequestId: {request['RequestId']})")  # fmt: skip
+        raise ResourceError(
+            f"Received response status [FAILED] from custom resource. Message "
+            f"returned: {reason} (RequestId: {request['RequestId']})"
+        )
     if answer.get("Status") != "SUCCESS":
-        raise ResourceError("Invalid response object: Value of property Status must be SUCCESS or "
-                            "FAILED")  # fmt: skip
+        raise ResourceError(
+            "Invalid response object: Value of property Status must be SUCCESS or FAILED"
+        )
     if not physical_id:
         raise ResourceError("Invalid response object: PhysicalResourceId is missing.")
+    return Made(str(physical_id), _attributes(answer))
+
+
+def _attributes(answer: Mapping[str, Any]) -> dict[str, Any]:
     data = answer.get("Data") or {}
     if not isinstance(data, dict):
         raise ResourceError("Invalid response object: Value of property Data must be an object")
     attributes = dict(data)
     if answer.get("NoEcho") in (True, "true"):
         attributes[NO_ECHO] = tuple(str(value) for value in data.values() if str(value))
-    return Made(str(physical_id), attributes)
+    return attributes
 
 
 NO_ECHO = "\0NoEcho"

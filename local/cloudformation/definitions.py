@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_TYPES = frozenset("Task Pass Choice Wait Succeed Fail Parallel Map".split())
+_TYPES = frozenset(["Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"])
 _LAST = ("Succeed", "Fail")
 _RETRY = frozenset(
-    "ErrorEquals IntervalSeconds MaxAttempts BackoffRate MaxDelaySeconds JitterStrategy Comment".split()
+    [
+        "ErrorEquals",
+        "IntervalSeconds",
+        "MaxAttempts",
+        "BackoffRate",
+        "MaxDelaySeconds",
+        "JitterStrategy",
+        "Comment",
+    ]
 )
 
 
@@ -26,7 +34,9 @@ def definition_problems(definition: Any, path: str = "") -> list[str]:
     found = []
     start = definition.get("StartAt")
     if start not in states:
-        found.append(f"MISSING_TRANSITION_TARGET: Missing 'StartAt' target: {start} at {path}/StartAt")
+        found.append(
+            f"MISSING_TRANSITION_TARGET: Missing 'StartAt' target: {start} at {path}/StartAt"
+        )
     for name, state in states.items():
         found += _state_problems(str(name), state, states, f"{path}/States/{name}")
     if not found:
@@ -45,8 +55,11 @@ def _state_problems(
         found.append(f"SCHEMA_VALIDATION_FAILED: the state name is longer than 80 at {where}")
     kind = state["Type"]
     if kind in _LAST:
-        found += [f"SCHEMA_VALIDATION_FAILED: Field {key} is not supported at {where}"
-                  for key in ("Next", "End") if key in state]  # fmt: skip
+        found += [
+            f"SCHEMA_VALIDATION_FAILED: Field {key} is not supported at {where}"
+            for key in ("Next", "End")
+            if key in state
+        ]
     elif kind == "Choice":
         if not state.get("Choices"):
             found.append(f"SCHEMA_VALIDATION_FAILED: Choices must not be empty at {where}")
@@ -54,8 +67,11 @@ def _state_problems(
         found.append(f"SCHEMA_VALIDATION_FAILED: exactly one of Next and End is needed at {where}")
     if kind == "Task" and not state.get("Resource"):
         found.append(f"SCHEMA_VALIDATION_FAILED: Resource is required at {where}")
-    found += [f"MISSING_TRANSITION_TARGET: Missing '{key}' target: {target} at {where}/{key}"
-              for key, target in _transitions(state) if target not in states]  # fmt: skip
+    found += [
+        f"MISSING_TRANSITION_TARGET: Missing '{key}' target: {target} at {where}/{key}"
+        for key, target in _transitions(state)
+        if target not in states
+    ]
     found += _handler_problems(state, where)
     for part, inner in _inner(state):
         found += definition_problems(inner, f"{where}/{part}")
@@ -66,16 +82,19 @@ def _handler_problems(state: Mapping[str, Any], where: str) -> Iterator[str]:
     for number, rule in enumerate(state.get("Retry", [])):
         for key in rule:
             if key not in _RETRY:
-                yield f"SCHEMA_VALIDATION_FAILED: Field {key} is not supported at {where}/Retry/{number}"
+                yield f"SCHEMA_VALIDATION_FAILED: Field {key} is unknown at {where}/Retry/{number}"
     for group in ("Retry", "Catch"):
         rules = state.get(group, [])
         for number, rule in enumerate(rules):
             errors = rule.get("ErrorEquals")
             if not errors:
-                yield f"SCHEMA_VALIDATION_FAILED: ErrorEquals is required at {where}/{group}/{number}"
+                place = f"{where}/{group}/{number}"
+                yield f"SCHEMA_VALIDATION_FAILED: ErrorEquals is required at {place}"
             elif "States.ALL" in errors and (len(errors) > 1 or number < len(rules) - 1):
-                yield (f"SCHEMA_VALIDATION_FAILED: States.ALL must appear alone and in the last "
-                       f"rule at {where}/{group}/{number}")  # fmt: skip
+                yield (
+                    f"SCHEMA_VALIDATION_FAILED: States.ALL must appear alone and in the last "
+                    f"rule at {where}/{group}/{number}"
+                )
 
 
 def _transitions(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -104,5 +123,8 @@ def _unreachable(start: str, states: Mapping[str, Any], path: str) -> list[str]:
         if name not in reached:
             reached.add(name)
             pending += [str(target) for _, target in _transitions(states[name])]
-    return [f"MISSING_TRANSITION_TARGET: State \"{name}\" is not reachable. at {path}/States/{name}"
-            for name in states if name not in reached]  # fmt: skip
+    return [
+        f'MISSING_TRANSITION_TARGET: State "{name}" is not reachable. at {path}/States/{name}'
+        for name in states
+        if name not in reached
+    ]

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 class Deployment:
     """One attempt to carry out a plan on a stack's resources."""
 
-    def __init__(
-        self, cloud: Cloud, store: Store, kinds: Kinds, stack: Stack, plan: Plan
-    ) -> None:
+    def __init__(self, cloud: Cloud, store: Store, kinds: Kinds, stack: Stack, plan: Plan) -> None:
         self._cloud, self._store, self._kinds, self._stack = cloud, store, kinds, stack
         self._plan = plan
         self._former = stack.plan if stack.plan is not plan else None
@@ -97,7 +95,7 @@ class Deployment:
             recreated = self._kinds.must_replace(current.type_name, old, new)
             if recreated:
                 return self._replace(current, wanted, recreated)
-        replaced: str | None | bool = None
+        replaced: str | bool | None = None
         if old != new or retagged:
             with self._stack.lock:
                 self._touched.append(current.logical_id)
@@ -112,9 +110,7 @@ class Deployment:
         current.metadata, current.needs = wanted.metadata, wanted.needs
         return True
 
-    def _replace(
-        self, current: StackResource, wanted: StackResource, recreated: list[str]
-    ) -> bool:
+    def _replace(self, current: StackResource, wanted: StackResource, recreated: list[str]) -> bool:
         name_property = self._kinds.of(current.type_name).custom_name
         given = wanted.properties.get(name_property) if name_property else None
         if given is not None and given == current.properties.get(str(name_property)):
@@ -144,8 +140,10 @@ class Deployment:
                 continue
             value = self.scope.evaluator.evaluate(body["Value"])
             if isinstance(value, (dict, list)):
-                raise ResourceError(f"Template format error: Output {name} is malformed. The Value "
-                                    "field of every Outputs member must evaluate to a String.")  # fmt: skip
+                raise ResourceError(
+                    f"Template format error: Output {name} is malformed. The Value "
+                    "field of every Outputs member must evaluate to a String."
+                )
             text = str(value).lower() if isinstance(value, bool) else str(value)
             output = {"OutputKey": name, "OutputValue": text}
             if "Description" in body:
@@ -178,7 +176,9 @@ class Deployment:
     def removed(self) -> list[StackResource]:
         """Return the resources of the stack that the plan no longer has."""
         template = self._plan.template
-        return [item for name, item in self._stack.resources.items() if name not in template.resources]
+        return [
+            item for name, item in self._stack.resources.items() if name not in template.resources
+        ]
 
     def take_back(self) -> list[str]:
         """Restore what was changed and put replaced resources back; return what failed."""
@@ -215,7 +215,5 @@ def tear_down(handling: Handling, resources: list[StackResource]) -> list[StackR
         key: {other for other, found in numbered.items() if found.logical_id in resource.needs}
         for key, resource in numbered.items()
     }
-    failed = run_graph(
-        inverted(needs), lambda key: handling.delete(numbered[key]), go_on=True
-    )
+    failed = run_graph(inverted(needs), lambda key: handling.delete(numbered[key]), go_on=True)
     return [numbered[key] for key in failed]

@@ -11,7 +11,9 @@ from local.cloudformation.resources.base import key_values
 from local.cloudformation.stacks import ChangeSet, Event, Plan, Stack, StackResource
 
 
-def page(items: Sequence[Any], request: Mapping[str, Any], size: int) -> tuple[list[Any], str | None]:
+def page(
+    items: Sequence[Any], request: Mapping[str, Any], size: int
+) -> tuple[list[Any], str | None]:
     """Return one page of a list, and the token of the next one."""
     token = str(request.get("NextToken") or "0")
     if not token.isdigit():
@@ -66,8 +68,16 @@ def _parameters(plan: Plan | None) -> list[dict[str, str]]:
 
 def stack_summary(item: Stack) -> dict[str, Any]:
     """Return a stack as ListStacks shows it."""
-    keys = ("StackId", "StackName", "CreationTime", "LastUpdatedTime", "DeletionTime", "StackStatus",
-            "StackStatusReason", "DriftInformation")  # fmt: skip
+    keys = (
+        "StackId",
+        "StackName",
+        "CreationTime",
+        "LastUpdatedTime",
+        "DeletionTime",
+        "StackStatus",
+        "StackStatusReason",
+        "DriftInformation",
+    )
     shown = {key: value for key, value in stack(item).items() if key in keys}
     if item.plan and "Description" in item.plan.document:
         shown["TemplateDescription"] = item.plan.document["Description"]
@@ -115,7 +125,6 @@ def resource(owner: Stack, item: StackResource) -> dict[str, Any]:
 
 def resource_detail(owner: Stack, item: StackResource) -> dict[str, Any]:
     """Return a resource as DescribeStackResource shows it."""
-
 
     shown = {**resource_summary(item), "StackId": owner.id, "StackName": owner.name}
     if item.metadata is not None:

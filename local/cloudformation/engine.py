@@ -84,10 +84,14 @@ class Engine:
             self._store.record(stack, None, "CREATE_FAILED", reason)
             return
         if plan.on_failure == "DELETE":
-            self._store.record(stack, None, "DELETE_IN_PROGRESS", f"{reason} Delete requested by user.")
+            self._store.record(
+                stack, None, "DELETE_IN_PROGRESS", f"{reason} Delete requested by user."
+            )
             self._remove_all(stack, "DELETE_COMPLETE", "DELETE_FAILED", rollback=True)
             return
-        self._store.record(stack, None, "ROLLBACK_IN_PROGRESS", f"{reason} Rollback requested by user.")
+        self._store.record(
+            stack, None, "ROLLBACK_IN_PROGRESS", f"{reason} Rollback requested by user."
+        )
         self._remove_all(stack, "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", rollback=True)
 
     def _attempt(self, stack: Stack, deployment: Deployment, verb: str) -> str | None:
@@ -104,7 +108,8 @@ class Engine:
 
     def _remove_all(self, stack: Stack, done: str, failed: str, *, rollback: bool) -> None:
         handling = self._handling(stack)
-        doomed, kept = [], []
+        doomed: list[StackResource] = []
+        kept: list[StackResource] = []
         for resource in list(stack.resources.values()):
             retain = resource.deletion_policy == "Retain" or (
                 resource.deletion_policy == "RetainExceptOnCreate" and not rollback

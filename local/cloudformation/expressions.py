@@ -9,8 +9,8 @@ from typing import Any
 _RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _CRON = re.compile(r"cron\(([^()]*)\)")
-_MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
-_DAYS = "SUN MON TUE WED THU FRI SAT".split()
+_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+_DAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 # Field, smallest, largest, names: https://docs.aws.amazon.com/scheduler/latest/UserGuide/
 # schedule-types.html#cron-based
 _FIELDS: list[tuple[str, int, int, list[str]]] = [
@@ -22,7 +22,16 @@ _FIELDS: list[tuple[str, int, int, list[str]]] = [
     ("year", 1970, 2199, []),
 ]
 _MATCHERS = frozenset(
-    "prefix suffix anything-but numeric exists equals-ignore-case wildcard cidr".split()
+    [
+        "prefix",
+        "suffix",
+        "anything-but",
+        "numeric",
+        "exists",
+        "equals-ignore-case",
+        "wildcard",
+        "cidr",
+    ]
 )
 
 
@@ -32,8 +41,10 @@ def schedule_problem(expression: str, *, at: bool) -> str | None:
     if rate:
         value, unit = int(rate.group(1)), rate.group(2)
         if value < 1 or (value == 1) == unit.endswith("s"):
-            return (f"{expression}: the value must be positive, the unit singular for 1 and plural "
-                    "otherwise")  # fmt: skip
+            return (
+                f"{expression}: the value must be positive, the unit singular for 1 and plural "
+                "otherwise"
+            )
         return None
     moment = _AT.fullmatch(expression)
     if moment and at:

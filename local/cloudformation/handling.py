@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 log = logging.getLogger(__name__)
+_KIND = "GeneralServiceException"
 
 
 def reason_of(error: Exception) -> str:
@@ -25,7 +26,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, ClientError):
         body = error.response["Error"]
         text = f"{body.get('Message', '')} (Service error: {body.get('Code', '')})"
-        return f'Resource handler returned message: "{text}" (HandlerErrorCode: GeneralServiceException)'
+        return f'Resource handler returned message: "{text}" (HandlerErrorCode: {_KIND})'
     if isinstance(error, BotoCoreError):
         return f'Resource handler returned message: "{error}" (HandlerErrorCode: InvalidRequest)'
     return str(error)
@@ -57,7 +58,7 @@ class Handling:
 
     def update(
         self, resource: StackResource, properties: dict[str, Any], former_tags: Mapping[str, str]
-    ) -> str | None | bool:
+    ) -> str | bool | None:
         """Change a resource in place.
 
         Returns False when that failed; else the physical id that was replaced, or None.
@@ -89,7 +90,9 @@ class Handling:
         kind, context = self._kinds.of(resource.type_name), self._context(resource)
         self._store.record(self._stack, resource, "DELETE_IN_PROGRESS")
         try:
-            kind.delete(context, Made(resource.physical_id, resource.attributes), resource.properties)
+            kind.delete(
+                context, Made(resource.physical_id, resource.attributes), resource.properties
+            )
         except Exception as error:
             self._note(error, resource)
             self._store.record(self._stack, resource, "DELETE_FAILED", reason_of(error))

@@ -21,8 +21,24 @@ KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 _SUB_VARIABLE = re.compile(r"\$\{([^!${}][^${}]*)\}")
 _SUB_LITERAL = re.compile(r"\$\{!([^${}]+)\}")
 FUNCTIONS = frozenset(
-    "Ref Condition Fn::Base64 Fn::FindInMap Fn::GetAtt Fn::GetAZs Fn::If Fn::ImportValue Fn::Join "
-    "Fn::Select Fn::Split Fn::Sub Fn::And Fn::Equals Fn::Not Fn::Or".split()
+    [
+        "Ref",
+        "Condition",
+        "Fn::Base64",
+        "Fn::FindInMap",
+        "Fn::GetAtt",
+        "Fn::GetAZs",
+        "Fn::If",
+        "Fn::ImportValue",
+        "Fn::Join",
+        "Fn::Select",
+        "Fn::Split",
+        "Fn::Sub",
+        "Fn::And",
+        "Fn::Equals",
+        "Fn::Not",
+        "Fn::Or",
+    ]
 )
 
 
@@ -163,7 +179,9 @@ class Evaluator:
 
     def _find_in_map(self, argument: Any) -> Any:
         if not isinstance(argument, list) or len(argument) != 3:
-            raise _malformed("Fn::FindInMap", "three parameters, the map name, map key and attribute")
+            raise _malformed(
+                "Fn::FindInMap", "three parameters, the map name, map key and attribute"
+            )
         mapping, first, second = (str(self.evaluate(part)) for part in argument)
         return self._scope.find_in_map(mapping, first, second)
 
@@ -173,7 +191,9 @@ class Evaluator:
 
     def _if(self, argument: Any) -> Any:
         if not isinstance(argument, list) or len(argument) != 3:
-            raise _malformed("Fn::If", "three parameters: condition name, value if true and if false")
+            raise _malformed(
+                "Fn::If", "three parameters: condition name, value if true and if false"
+            )
         name, yes, no = argument
         return self.evaluate(yes if self._scope.condition(str(name)) else no)
 
@@ -236,7 +256,7 @@ class Evaluator:
         if not isinstance(terms, list) or len(terms) != 2:
             raise _malformed("Fn::Equals", "a list of two string parameters")
         left, right = (self.evaluate(term) for term in terms)
-        return _as_text(left) == _as_text(right)
+        return bool(_as_text(left) == _as_text(right))
 
     @staticmethod
     def _text(function: str, value: Any) -> str:
@@ -245,7 +265,7 @@ class Evaluator:
                 f"Template error: {function} needs a string, found "
                 f"{json.dumps(value, default=lambda _: 'AWS::NoValue')}"
             )
-        return _as_text(value)
+        return str(_as_text(value))
 
 
 def _as_text(value: Any) -> Any:

@@ -55,8 +55,10 @@ class Kinds:
             return
         if attribute in schema.read_only(type_name):
             raise unsupported(f"The attribute {attribute} of {type_name} (resource {target})")
-        raise TemplateError(f"Template error: resource {target} does not support attribute type "
-                            f"{attribute} in Fn::GetAtt")  # fmt: skip
+        raise TemplateError(
+            f"Template error: resource {target} does not support attribute type "
+            f"{attribute} in Fn::GetAtt"
+        )
 
     def convert(self, type_name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Return properties with the types that the schema wants, whatever else is wrong."""
@@ -73,8 +75,9 @@ class Kinds:
             extensions = schema.extensions_of(type_name)
             converted, errors = validate(properties, schema.schema_of(type_name), *extensions)
             if errors:
-                raise ResourceError("Properties validation failed for resource with message: "
-                                    f"[{', '.join(errors)}]")  # fmt: skip
+                raise ResourceError(
+                    f"Properties validation failed for resource with message: [{', '.join(errors)}]"
+                )
             own = sorted(set(converted) & schema.read_only(type_name))
             if own:
                 raise ResourceError(f"Encountered read-only properties: [{', '.join(own)}]")
@@ -112,7 +115,8 @@ def changed_properties(old: Properties, new: Properties) -> list[str]:
     return sorted(
         key
         for key in {*old, *new}
-        if old.get(key) != new.get(key) or KNOWN_AFTER_APPLY in json.dumps(new.get(key), default=str)
+        if old.get(key) != new.get(key)
+        or KNOWN_AFTER_APPLY in json.dumps(new.get(key), default=str)
     )
 
 

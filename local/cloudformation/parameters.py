@@ -10,8 +10,19 @@ from typing import Any
 from local.cloudformation.errors import TemplateError, unsupported
 
 _KEYS = frozenset(
-    "Type Default NoEcho AllowedValues AllowedPattern MaxLength MinLength MaxValue MinValue "
-    "Description ConstraintDescription".split()
+    [
+        "Type",
+        "Default",
+        "NoEcho",
+        "AllowedValues",
+        "AllowedPattern",
+        "MaxLength",
+        "MinLength",
+        "MaxValue",
+        "MinValue",
+        "Description",
+        "ConstraintDescription",
+    ]
 )
 _PLAIN = frozenset(
     {"String", "Number", "List<Number>", "List<String>", "CommaDelimitedList"}
@@ -37,7 +48,8 @@ def check_declarations(declared: Mapping[str, Any]) -> None:
     for name, body in declared.items():
         if not isinstance(body, dict) or "Type" not in body:
             raise TemplateError(
-                f"Template format error: Every Parameters object must contain a Type member. ({name})"
+                "Template format error: Every Parameters object must contain a Type member. "
+                f"({name})"
             )
         unknown = sorted(set(body) - _KEYS)
         if unknown:

@@ -64,7 +64,9 @@ class Planner:
         try:
             answer = self._cloud.client("s3").get_object(Bucket=bucket, Key=key, **wanted)
         except ClientError as error:
-            raise TemplateError(f"S3 error: {error.response['Error'].get('Message')} ({url})") from error
+            raise TemplateError(
+                f"S3 error: {error.response['Error'].get('Message')} ({url})"
+            ) from error
         body = answer["Body"].read()
         if len(body) > URL_LIMIT:
             raise TemplateError(f"Template may not exceed {URL_LIMIT} bytes in size.")
@@ -112,9 +114,7 @@ class Planner:
         """Return what GetTemplateSummary and ValidateTemplate tell about a template."""
         document = parse_template(text)
         check_structure(document, transformed=False)
-        parameters = [
-            _described(key, body) for key, body in document.get("Parameters", {}).items()
-        ]
+        parameters = [_described(key, body) for key, body in document.get("Parameters", {}).items()]
         types = [str(body["Type"]) for body in document["Resources"].values()]
         summary: dict[str, Any] = {
             "Parameters": parameters,

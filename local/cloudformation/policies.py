@@ -9,9 +9,16 @@ from typing import Any
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 _DOCUMENT = ("Version", "Id", "Statement")
 _STATEMENT = (
-    "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource",
-    "NotResource", "Condition",
-)  # fmt: skip
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+)
 _VERSIONS = ("2012-10-17", "2008-10-17")
 
 
@@ -25,8 +32,11 @@ def policy_problems(document: Any, *, identity: bool) -> list[str]:
             return ["Syntax errors in policy: not JSON"]
     if not isinstance(document, Mapping):
         return ["Syntax errors in policy: not an object"]
-    found = [f"Syntax errors in policy: unknown element {key}"
-             for key in document if key not in _DOCUMENT]  # fmt: skip
+    found = [
+        f"Syntax errors in policy: unknown element {key}"
+        for key in document
+        if key not in _DOCUMENT
+    ]
     if document.get("Version", _VERSIONS[0]) not in _VERSIONS:
         found.append(f"Syntax errors in policy: Version {document['Version']}")
     statements = document.get("Statement")
@@ -46,11 +56,16 @@ def policy_problems(document: Any, *, identity: bool) -> list[str]:
 def _statement_problems(statement: Any, *, identity: bool) -> list[str]:
     if not isinstance(statement, Mapping):
         return ["Syntax errors in policy: a statement must be an object"]
-    found = [f"Syntax errors in policy: unknown element {key} in a statement"
-             for key in statement if key not in _STATEMENT]  # fmt: skip
+    found = [
+        f"Syntax errors in policy: unknown element {key} in a statement"
+        for key in statement
+        if key not in _STATEMENT
+    ]
     if statement.get("Effect") not in ("Allow", "Deny"):
-        found.append("Syntax errors in policy: Effect must be Allow or Deny, found "
-                     f"{statement.get('Effect')}")  # fmt: skip
+        found.append(
+            "Syntax errors in policy: Effect must be Allow or Deny, found "
+            f"{statement.get('Effect')}"
+        )
     if sum(key in statement for key in ("Action", "NotAction")) != 1:
         found.append("Policy statement must contain actions.")
     if identity:
@@ -68,8 +83,10 @@ def _action_problems(statement: Mapping[str, Any]) -> list[str]:
     found = []
     for action in actions if isinstance(actions, list) else [actions]:
         if not isinstance(action, str) or (action != "*" and ":" not in action):
-            found.append(f"Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, "
-                         f"etc. Found: {action}")  # fmt: skip
+            found.append(
+                f"Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, "
+                f"etc. Found: {action}"
+            )
     return found
 
 

@@ -25,9 +25,12 @@ from local.cloudformation.stacks import ChangeSet, Plan, Stack
 
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _UPDATABLE = (
-    "CREATE_COMPLETE", "CREATE_FAILED", "UPDATE_COMPLETE", "UPDATE_FAILED",
+    "CREATE_COMPLETE",
+    "CREATE_FAILED",
+    "UPDATE_COMPLETE",
+    "UPDATE_FAILED",
     "UPDATE_ROLLBACK_COMPLETE",
-)  # fmt: skip
+)
 _NO_CHANGES = (
     "The submitted information didn't contain changes. Submit different information to create a "
     "change set."
@@ -41,7 +44,9 @@ _CHANGE = (
 _ACCEPTED = {
     "CreateStack": f"{_CHANGE} OnFailure EnableTerminationProtection",
     "UpdateStack": _CHANGE,
-    "CreateChangeSet": f"{_CHANGE} ChangeSetName ChangeSetType Description OnStackFailure ClientToken",
+    "CreateChangeSet": (
+        f"{_CHANGE} ChangeSetName ChangeSetType Description OnStackFailure ClientToken"
+    ),
     "DescribeChangeSet": "ChangeSetName StackName NextToken",
     "ExecuteChangeSet": "ChangeSetName StackName ClientRequestToken DisableRollback",
     "DeleteChangeSet": "ChangeSetName StackName",
@@ -88,7 +93,9 @@ class CloudFormationResponse(BaseResponse):
             if service.store.find(name) is not None:
                 raise AlreadyExistsError(f"Stack [{name}] already exists")
             if request.get("DisableRollback") and "OnFailure" in request:
-                raise TemplateError("Either DisableRollback or OnFailure can be specified, not both.")
+                raise TemplateError(
+                    "Either DisableRollback or OnFailure can be specified, not both."
+                )
             stack = service.store.add(name, "REVIEW_IN_PROGRESS")
         try:
             plan = service.planner.plan(request, stack)
@@ -174,8 +181,10 @@ class CloudFormationResponse(BaseResponse):
                 _check_updatable(stack)
                 return stack
             if stack is not None and stack.status != "REVIEW_IN_PROGRESS":
-                raise TemplateError(f"Stack [{name}] already exists and cannot be created again with "
-                                    f"the changeSet [{request['ChangeSetName']}].")  # fmt: skip
+                raise TemplateError(
+                    f"Stack [{name}] already exists and cannot be created again with "
+                    f"the changeSet [{request['ChangeSetName']}]."
+                )
             return stack or store.add(_checked_name(request), "REVIEW_IN_PROGRESS")
 
     def describe_change_set(self) -> ActionResult:
@@ -196,8 +205,9 @@ class CloudFormationResponse(BaseResponse):
                     f"[{change_set.status}]"
                 )
             if stack.busy:
-                raise TemplateError(f"Stack:{stack.id} is in {stack.status} state and can not be "
-                                    "updated.")  # fmt: skip
+                raise TemplateError(
+                    f"Stack:{stack.id} is in {stack.status} state and can not be updated."
+                )
             change_set.execution_status = "EXECUTE_COMPLETE"
             stack.change_sets = {change_set.name: change_set}
         plan: Plan = change_set.plan
@@ -221,7 +231,9 @@ class CloudFormationResponse(BaseResponse):
         """List a stack's change sets."""
         request = self._request()
         stack = self._stack(request)
-        summaries = [describe.change_set_summary(stack, item) for item in stack.change_sets.values()]
+        summaries = [
+            describe.change_set_summary(stack, item) for item in stack.change_sets.values()
+        ]
         page, token = describe.page(summaries, request, 100)
         return ActionResult({"Summaries": page, "NextToken": token})
 
@@ -232,17 +244,21 @@ class CloudFormationResponse(BaseResponse):
         if stack is None or stack.status == "DELETE_COMPLETE":
             return EmptyResult()
         if stack.termination_protection:
-            raise TemplateError(f"Stack [{stack.id}] cannot be deleted while TerminationProtection is "
-                                "enabled")  # fmt: skip
+            raise TemplateError(
+                f"Stack [{stack.id}] cannot be deleted while TerminationProtection is enabled"
+            )
         if stack.busy:
             if stack.status == "DELETE_IN_PROGRESS":
                 return EmptyResult()
-            raise TemplateError(f"Stack [{stack.name}] cannot be deleted while in status "
-                                f"{stack.status}")  # fmt: skip
+            raise TemplateError(
+                f"Stack [{stack.name}] cannot be deleted while in status {stack.status}"
+            )
         retain = request.get("RetainResources") or []
         if retain and stack.status != "DELETE_FAILED":
-            raise TemplateError(f"Invalid operation on stack [{stack.id}]. RetainResources can only "
-                                "be used on a stack in the DELETE_FAILED state.")  # fmt: skip
+            raise TemplateError(
+                f"Invalid operation on stack [{stack.id}]. RetainResources can only "
+                "be used on a stack in the DELETE_FAILED state."
+            )
         service.engine.delete(stack, retain, request.get("ClientRequestToken"))
         return EmptyResult()
 
@@ -330,7 +346,13 @@ class CloudFormationResponse(BaseResponse):
     def validate_template(self) -> ActionResult:
         """Check a template's form."""
         summary = self.service.planner.summary(self.service.planner.body(self._request()))
-        kept = ("Parameters", "Description", "Capabilities", "CapabilitiesReason", "DeclaredTransforms")
+        kept = (
+            "Parameters",
+            "Description",
+            "Capabilities",
+            "CapabilitiesReason",
+            "DeclaredTransforms",
+        )
         return ActionResult({key: summary[key] for key in kept if key in summary})
 
     def list_exports(self) -> ActionResult:

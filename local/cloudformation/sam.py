@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import threading
 from collections.abc import Mapping
@@ -55,18 +56,19 @@ def apply_transforms(
     """
     if not transforms_of(document):
         return document
-    from samtranslator.model.exceptions import (  # noqa: PLC0415 - takes a second to import
-        InvalidDocumentException,
+    # Here, because it takes a second to import.
+    from samtranslator.model import exceptions  # type: ignore[import-untyped]  # noqa: PLC0415
+    from samtranslator.translator import (  # type: ignore[import-untyped]  # noqa: PLC0415
+        arn_generator,
+        transform,
     )
-    from samtranslator.translator.arn_generator import ArnGenerator  # noqa: PLC0415
-    from samtranslator.translator.transform import transform  # noqa: PLC0415
 
     with _LOCK:
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
-        ArnGenerator.BOTO_SESSION_REGION_NAME = region
+        arn_generator.ArnGenerator.BOTO_SESSION_REGION_NAME = region
         try:
-            translated = transform(copy.deepcopy(document), dict(parameters), _Policies())  # type: ignore[arg-type]  # the loader is only asked to load()
-        except InvalidDocumentException as error:
+            translated = transform.transform(copy.deepcopy(document), dict(parameters), _Policies())
+        except exceptions.InvalidDocumentException as error:
             causes = " ".join(cause.message for cause in error.causes)
             raise TemplateError(f"Transform {SAM} failed with: {error.message} {causes}") from error
     translated.pop("Transform", None)
@@ -75,4 +77,4 @@ def apply_transforms(
 
 def warm_up() -> None:
     """Import the translator ahead of the first deployment."""
-    import samtranslator.translator.transform  # noqa: F401, PLC0415
+    importlib.import_module("samtranslator.translator.transform")

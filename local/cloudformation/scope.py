@@ -62,8 +62,10 @@ class StackScope:
             return found.attributes[name]
         for part in name.split("."):
             if not isinstance(value, dict) or part not in value:
-                raise ResourceError(f"Vendor response doesn't contain {name} attribute in object "
-                                    f"{found.physical_id}")  # fmt: skip
+                raise ResourceError(
+                    f"Vendor response doesn't contain {name} attribute in object "
+                    f"{found.physical_id}"
+                )
             value = value[part]
         return value
 

@@ -109,7 +109,9 @@ class Stack:
     @property
     def exports(self) -> dict[str, str]:
         """Exported names and values."""
-        return {out["ExportName"]: out["OutputValue"] for out in self.outputs if "ExportName" in out}
+        return {
+            out["ExportName"]: out["OutputValue"] for out in self.outputs if "ExportName" in out
+        }
 
     @property
     def busy(self) -> bool:
@@ -216,7 +218,9 @@ class Store:
                 shown = masked(stack, json.dumps(resource.properties, default=str))
             stack.events.append(
                 Event(
-                    event_id=f"{resource.logical_id}-{uuid.uuid4()}" if resource else str(uuid.uuid4()),
+                    event_id=f"{resource.logical_id}-{uuid.uuid4()}"
+                    if resource
+                    else str(uuid.uuid4()),
                     logical_id=resource.logical_id if resource else stack.name,
                     physical_id=(resource.physical_id or "") if resource else stack.id,
                     type_name=resource.type_name if resource else STACK_TYPE,

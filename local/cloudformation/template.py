@@ -21,13 +21,31 @@ from local.cloudformation.intrinsics import (
 from local.cloudformation.parameters import ParameterValue
 
 _SECTIONS = frozenset(
-    "AWSTemplateFormatVersion Description Metadata Parameters Mappings Conditions Resources "
-    "Outputs Transform".split()
+    [
+        "AWSTemplateFormatVersion",
+        "Description",
+        "Metadata",
+        "Parameters",
+        "Mappings",
+        "Conditions",
+        "Resources",
+        "Outputs",
+        "Transform",
+    ]
 )
 _REFUSED_SECTIONS = ("Rules", "Hooks")
 _ATTRIBUTES = frozenset(
-    "Type Properties DependsOn Condition Metadata DeletionPolicy UpdateReplacePolicy "
-    "UpdatePolicy CreationPolicy".split()
+    [
+        "Type",
+        "Properties",
+        "DependsOn",
+        "Condition",
+        "Metadata",
+        "DeletionPolicy",
+        "UpdateReplacePolicy",
+        "UpdatePolicy",
+        "CreationPolicy",
+    ]
 )
 _POLICIES = {
     "DeletionPolicy": ("Delete", "Retain", "RetainExceptOnCreate", "Snapshot"),
@@ -68,8 +86,18 @@ def check_structure(document: Mapping[str, Any], *, transformed: bool) -> None:
         raise TemplateError(f"Invalid template property or properties [{', '.join(unknown)}]")
     version = document.get("AWSTemplateFormatVersion", "2010-09-09")
     if version != "2010-09-09":
-        raise TemplateError(f"Template format error: {version} is not a supported value for "
-                              "AWSTemplateFormatVersion.")  # fmt: skip
+        raise TemplateError(
+            f"Template format error: {version} is not a supported value for "
+            "AWSTemplateFormatVersion."
+        )
+    _check_sections(document)
+    for name, body in document["Resources"].items():
+        _check_resource(str(name), body)
+    for name, body in document.get("Outputs", {}).items():
+        _check_output(str(name), body)
+
+
+def _check_sections(document: Mapping[str, Any]) -> None:
     for section in ("Parameters", "Mappings", "Conditions", "Outputs", "Resources"):
         body = document.get(section, {})
         if not isinstance(body, dict):
@@ -80,13 +108,7 @@ def check_structure(document: Mapping[str, Any], *, transformed: bool) -> None:
                 f"maximum allowed, {_LIMITS[section]}"
             )
     if not document.get("Resources"):
-        raise TemplateError(
-            "Template format error: At least one Resources member must be defined."
-        )
-    for name, body in document["Resources"].items():
-        _check_resource(str(name), body)
-    for name, body in document.get("Outputs", {}).items():
-        _check_output(str(name), body)
+        raise TemplateError("Template format error: At least one Resources member must be defined.")
 
 
 def _check_resource(name: str, body: Any) -> None:
@@ -108,6 +130,10 @@ def _check_resource(name: str, body: Any) -> None:
         raise TemplateError(
             f"Template format error: [/Resources/{name}/Properties] must be an object."
         )
+    _check_policies(name, body)
+
+
+def _check_policies(name: str, body: Mapping[str, Any]) -> None:
     for attribute, values in _POLICIES.items():
         policy = body.get(attribute, "Delete")
         if not isinstance(policy, str):
@@ -115,8 +141,9 @@ def _check_resource(name: str, body: Any) -> None:
                 f"Template format error: Every {attribute} member must be a string."
             )
         if policy not in values:
-            raise TemplateError(f"Template format error: Unrecognized {attribute} {policy} for "
-                                  f"resource {name}")  # fmt: skip
+            raise TemplateError(
+                f"Template format error: Unrecognized {attribute} {policy} for resource {name}"
+            )
         if policy == "Snapshot":
             raise unsupported(f"The {attribute} Snapshot of resource {name}")
 
@@ -146,12 +173,7 @@ def references(
         resource, attribute = get_att_parts(argument)
         yield resource, attribute if isinstance(attribute, str) else None
     elif name == "Fn::Sub":
-        _, variables, names = sub_parts(argument)
-        for used in names:
-            if used not in variables:
-                resource, dot, attribute = used.partition(".")
-                yield resource, attribute if dot else None
-        yield from references(list(variables.values()), conditions)
+        yield from _sub_references(argument, conditions)
     elif name == "Fn::If" and conditions is not None and isinstance(argument, list):
         taken = argument[1:2] if conditions.get(str(argument[0])) else argument[2:3]
         yield from references(taken, conditions)
@@ -161,6 +183,17 @@ def references(
     elif isinstance(value, list):
         for inner in value:
             yield from references(inner, conditions)
+
+
+def _sub_references(
+    argument: Any, conditions: Mapping[str, bool] | None
+) -> Iterator[tuple[str, str | None]]:
+    _, variables, names = sub_parts(argument)
+    for used in names:
+        if used not in variables:
+            resource, dot, attribute = used.partition(".")
+            yield resource, attribute if dot else None
+    yield from references(list(variables.values()), conditions)
 
 
 class _ConditionScope:
@@ -193,9 +226,7 @@ class _ConditionScope:
         )
 
     def import_value(self, name: str) -> str:
-        raise TemplateError(
-            f"Template error: Cannot use Fn::ImportValue in Conditions. ({name})"
-        )
+        raise TemplateError(f"Template error: Cannot use Fn::ImportValue in Conditions. ({name})")
 
     def find_in_map(self, mapping: str, first: str, second: str) -> Any:
         return find_in_map(self._document, mapping, first, second)
@@ -203,12 +234,14 @@ class _ConditionScope:
     def condition(self, name: str) -> bool:
         declared = self._document.get("Conditions", {})
         if name not in declared:
-            raise TemplateError(f"Template format error: Unresolved condition dependency {name} "
-                                  "in the template")  # fmt: skip
+            raise TemplateError(
+                f"Template format error: Unresolved condition dependency {name} in the template"
+            )
         if name in self._open:
             chain = ", ".join(self._open)
-            raise TemplateError(f"Template error: Found circular condition dependency between "
-                                  f"conditions: [{chain}]")  # fmt: skip
+            raise TemplateError(
+                f"Template error: Found circular condition dependency between conditions: [{chain}]"
+            )
         if name not in self._decided:
             self._open.append(name)
             self._decided[name] = Evaluator(self).truth(declared[name])
@@ -220,8 +253,10 @@ def find_in_map(document: Mapping[str, Any], mapping: str, first: str, second: s
     """Return a value of the Mappings section, or refuse as AWS does."""
     levels = document.get("Mappings", {})
     if mapping not in levels:
-        raise TemplateError(f"Template error: Mapping named '{mapping}' is not present in the "
-                              "'Mappings' section of template.")  # fmt: skip
+        raise TemplateError(
+            f"Template error: Mapping named '{mapping}' is not present in the "
+            "'Mappings' section of template."
+        )
     found = levels[mapping].get(first, {}).get(second)
     if found is None:
         raise TemplateError(
@@ -263,8 +298,10 @@ def _check_references(template: Template, known: set[str]) -> None:
                 unresolved.add(str(target))
     if unresolved:
         names = ", ".join(sorted(unresolved))
-        raise TemplateError(f"Template format error: Unresolved resource dependencies [{names}] "
-                              "in the Resources block of the template")  # fmt: skip
+        raise TemplateError(
+            f"Template format error: Unresolved resource dependencies [{names}] "
+            "in the Resources block of the template"
+        )
     for output in template.document.get("Outputs", {}).values():
         if "Condition" in output and not template.conditions.get(str(output["Condition"])):
             continue
@@ -272,8 +309,10 @@ def _check_references(template: Template, known: set[str]) -> None:
             _check_reference(template, known, unresolved, target, attribute)
     if unresolved:
         names = ", ".join(sorted(unresolved))
-        raise TemplateError(f"Template format error: Unresolved resource dependencies [{names}] "
-                              "in the Outputs block of the template")  # fmt: skip
+        raise TemplateError(
+            f"Template format error: Unresolved resource dependencies [{names}] "
+            "in the Outputs block of the template"
+        )
 
 
 def _check_reference(
@@ -292,8 +331,10 @@ def _check_used_conditions(value: Any, conditions: Mapping[str, bool]) -> None:
     if function_of(value) == "Fn::If" and isinstance(value["Fn::If"], list) and value["Fn::If"]:
         name = value["Fn::If"][0]
         if name not in conditions:
-            raise TemplateError(f"Template format error: Unresolved condition dependency {name} "
-                                  "in the Resources block of the template")  # fmt: skip
+            raise TemplateError(
+                f"Template format error: Unresolved condition dependency {name} "
+                "in the Resources block of the template"
+            )
     if isinstance(value, (dict, list)):
         for inner in value.values() if isinstance(value, dict) else value:
             _check_used_conditions(inner, conditions)

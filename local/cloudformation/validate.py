@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import regex
+import regex  # type: ignore[import-untyped]  # cfn-lint brings it, without types
 
 _NAMES = {
     "string": "String",
@@ -48,11 +48,11 @@ class _Checker:
             "enum": self._enum,
             "const": self._const,
             "pattern": self._pattern,
-            "minLength": lambda v, n, s, p, e: self._least(v, n, p, e, str, "length", len),
-            "maxLength": lambda v, n, s, p, e: self._most(v, n, p, e, str, "length", len),
-            "minItems": lambda v, n, s, p, e: self._least(v, n, p, e, list, "item count", len),
-            "maxItems": lambda v, n, s, p, e: self._most(v, n, p, e, list, "item count", len),
-            "minProperties": lambda v, n, s, p, e: self._least(v, n, p, e, dict, "size", len),
+            "minLength": lambda v, n, _s, p, e: _least(v, n, p, e, str),
+            "maxLength": lambda v, n, _s, p, e: _most(v, n, p, e, str),
+            "minItems": lambda v, n, _s, p, e: _least(v, n, p, e, list),
+            "maxItems": lambda v, n, _s, p, e: _most(v, n, p, e, list),
+            "minProperties": lambda v, n, _s, p, e: _least(v, n, p, e, dict),
             "minimum": self._minimum,
             "maximum": self._maximum,
             "multipleOf": self._multiple_of,
@@ -74,10 +74,9 @@ class _Checker:
 
     def walk(self, value: Any, schema: Any, path: str, errors: _Errors) -> Any:
         """Return the converted value; append what is wrong with it."""
-        if schema is True:
-            return value
-        if schema is False:
-            errors.append(f"{path}: is not permitted here")
+        if isinstance(schema, bool):
+            if not schema:
+                errors.append(f"{path}: is not permitted here")
             return value
         if "$ref" in schema:
             return self.walk(value, self._resolve(schema["$ref"]), path, errors)
@@ -94,9 +93,7 @@ class _Checker:
                 check(value, schema[keyword], schema, path, errors)
         if isinstance(value, dict):
             return self._members(value, schema, path, errors)
-        if isinstance(value, list):
-            return self._items(value, schema, path, errors)
-        return value
+        return self._items(value, schema, path, errors) if isinstance(value, list) else value
 
     def _resolve(self, reference: str) -> Any:
         node: Any = self._root
@@ -112,7 +109,9 @@ class _Checker:
         converted = {}
         for key, inner in value.items():
             below = f"{path}/{key}"
-            matching = [rule for pattern, rule in patterns.items() if regex.search(pattern, str(key))]
+            matching = [
+                rule for pattern, rule in patterns.items() if regex.search(pattern, str(key))
+            ]
             if key in known:
                 inner = self.walk(inner, known[key], below, errors)  # noqa: PLW2901 - converted
             elif matching:
@@ -139,8 +138,10 @@ class _Checker:
 
     def _enum(self, value: Any, allowed: Any, _s: Any, path: str, errors: _Errors) -> None:
         if value not in allowed:
-            errors.append(f"{path}: {value} is not a valid enum value, one of: "
-                          f"{', '.join(str(item) for item in allowed)}")  # fmt: skip
+            errors.append(
+                f"{path}: {value} is not a valid enum value, one of: "
+                f"{', '.join(str(item) for item in allowed)}"
+            )
 
     def _const(self, value: Any, wanted: Any, _s: Any, path: str, errors: _Errors) -> None:
         if value != wanted:
@@ -148,22 +149,10 @@ class _Checker:
 
     def _pattern(self, value: Any, pattern: str, _s: Any, path: str, errors: _Errors) -> None:
         if isinstance(value, str) and not regex.search(pattern, value):
-            errors.append(f"{path}: failed validation constraint for keyword [pattern]: "
-                          f"'{value}' does not match {pattern}")  # fmt: skip
-
-    @staticmethod
-    def _least(
-        value: Any, bound: int, path: str, errors: _Errors, kind: type, what: str, size: Any
-    ) -> None:
-        if isinstance(value, kind) and size(value) < bound:
-            errors.append(f"{path}: expected minimum {what}: {bound}, found: {size(value)}")
-
-    @staticmethod
-    def _most(
-        value: Any, bound: int, path: str, errors: _Errors, kind: type, what: str, size: Any
-    ) -> None:
-        if isinstance(value, kind) and size(value) > bound:
-            errors.append(f"{path}: expected maximum {what}: {bound}, found: {size(value)}")
+            errors.append(
+                f"{path}: failed validation constraint for keyword [pattern]: "
+                f"'{value}' does not match {pattern}"
+            )
 
     def _minimum(self, value: Any, bound: float, _s: Any, path: str, errors: _Errors) -> None:
         if _is_number(value) and value < bound:
@@ -191,7 +180,9 @@ class _Checker:
 
     def _required(self, value: Any, keys: Any, _s: Any, path: str, errors: _Errors) -> None:
         if isinstance(value, dict) and isinstance(keys, list):
-            errors += [f"{path}: required key [{key}] not found" for key in keys if key not in value]
+            errors += [
+                f"{path}: required key [{key}] not found" for key in keys if key not in value
+            ]
 
     def _required_or(self, value: Any, keys: Any, _s: Any, path: str, errors: _Errors) -> None:
         if isinstance(value, dict) and not any(key in value for key in keys):
@@ -225,14 +216,18 @@ class _Checker:
 
     def _any_of(self, value: Any, rules: Any, _s: Any, path: str, errors: _Errors) -> None:
         if not any(self._fits(value, rule) for rule in rules):
-            errors.append(f"{path}: no subschema matched out of the total {len(rules)} subschemas"
-                          f"{self._hint(value, rules)}")  # fmt: skip
+            errors.append(
+                f"{path}: no subschema matched out of the total {len(rules)} subschemas"
+                f"{self._hint(value, rules)}"
+            )
 
     def _one_of(self, value: Any, rules: Any, _s: Any, path: str, errors: _Errors) -> None:
         matching = sum(self._fits(value, rule) for rule in rules)
         if matching != 1:
-            errors.append(f"{path}: {matching} subschemas matched instead of one"
-                          f"{self._hint(value, rules) if not matching else ''}")  # fmt: skip
+            errors.append(
+                f"{path}: {matching} subschemas matched instead of one"
+                f"{self._hint(value, rules) if not matching else ''}"
+            )
 
     def _hint(self, value: Any, rules: Any) -> str:
         problems: _Errors = []
@@ -253,13 +248,32 @@ class _Checker:
         self.walk(value, schema.get(branch, True), path, errors)
 
 
+_COUNTED: dict[type[Any], str] = {str: "length", list: "item count", dict: "size"}
+
+
+def _least(value: Any, bound: int, path: str, errors: _Errors, kind: type[Any]) -> None:
+    if isinstance(value, kind) and len(value) < bound:
+        errors.append(f"{path}: expected minimum {_COUNTED[kind]}: {bound}, found: {len(value)}")
+
+
+def _most(value: Any, bound: int, path: str, errors: _Errors, kind: type[Any]) -> None:
+    if isinstance(value, kind) and len(value) > bound:
+        errors.append(f"{path}: expected maximum {_COUNTED[kind]}: {bound}, found: {len(value)}")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _type_name(value: Any) -> str:
-    for kind, name in ((bool, "Boolean"), (int, "Integer"), (float, "Number"), (str, "String"),
-                       (list, "JSONArray"), (dict, "JSONObject")):  # fmt: skip
+    for kind, name in (
+        (bool, "Boolean"),
+        (int, "Integer"),
+        (float, "Number"),
+        (str, "String"),
+        (list, "JSONArray"),
+        (dict, "JSONObject"),
+    ):
         if isinstance(value, kind):
             return name
     return "null"

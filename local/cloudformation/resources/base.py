@@ -104,7 +104,9 @@ class ResourceType:
     ) -> Mapping[str, Any] | Made:
         """Change the resource in place; return its attributes, or what replaced it."""
         del old, new
-        raise ResourceError(f"{context.resource_type} {made.physical_id} cannot be changed in place")
+        raise ResourceError(
+            f"{context.resource_type} {made.physical_id} cannot be changed in place"
+        )
 
     def delete(self, context: Context, made: Made, properties: Properties) -> None:
         """Remove the resource; its absence is success."""

@@ -20,9 +20,15 @@ from local.cloudformation.resources.base import (
 )
 
 _AT_CREATION = (
-    "AttributeDefinitions", "KeySchema", "BillingMode", "ProvisionedThroughput",
-    "LocalSecondaryIndexes", "GlobalSecondaryIndexes", "DeletionProtectionEnabled", "TableClass",
-)  # fmt: skip
+    "AttributeDefinitions",
+    "KeySchema",
+    "BillingMode",
+    "ProvisionedThroughput",
+    "LocalSecondaryIndexes",
+    "GlobalSecondaryIndexes",
+    "DeletionProtectionEnabled",
+    "TableClass",
+)
 
 
 class Table(ResourceType):
@@ -45,17 +51,23 @@ class Table(ResourceType):
                 used |= _key_names(body)
         found = []
         if used - defined:
-            found.append("One or more parameter values were invalid: Some index key attributes are "
-                         "not defined in AttributeDefinitions. "
-                         f"Keys: {sorted(used)}, AttributeDefinitions: {sorted(defined)}")  # fmt: skip
+            found.append(
+                "One or more parameter values were invalid: Some index key attributes are "
+                "not defined in AttributeDefinitions. "
+                f"Keys: {sorted(used)}, AttributeDefinitions: {sorted(defined)}"
+            )
         if defined - used:
-            found.append("One or more parameter values were invalid: Some AttributeDefinitions are "
-                         f"not used. AttributeDefinitions: {sorted(defined)}, keys used: "
-                         f"{sorted(used)}")  # fmt: skip
+            found.append(
+                "One or more parameter values were invalid: Some AttributeDefinitions are "
+                f"not used. AttributeDefinitions: {sorted(defined)}, keys used: "
+                f"{sorted(used)}"
+            )
         kinds = [item["KeyType"] for item in properties["KeySchema"]]
         if kinds not in (["HASH"], ["HASH", "RANGE"]):
-            found.append("Invalid KeySchema: The first KeySchemaElement must be a HASH key type, "
-                         "the second a RANGE key type")  # fmt: skip
+            found.append(
+                "Invalid KeySchema: The first KeySchemaElement must be a HASH key type, "
+                "the second a RANGE key type"
+            )
         return found
 
     def replaces(self, old: Properties, new: Properties) -> bool:
@@ -83,8 +95,17 @@ class Table(ResourceType):
     ) -> Mapping[str, Any]:
         """Change throughput, indexes, protection, encryption, recovery, expiry and tags."""
         client, name = context.client("dynamodb"), made.physical_id
-        request = pick(new, *_changed(old, new, "BillingMode", "ProvisionedThroughput",
-                                      "DeletionProtectionEnabled", "TableClass"))  # fmt: skip
+        request = pick(
+            new,
+            *_changed(
+                old,
+                new,
+                "BillingMode",
+                "ProvisionedThroughput",
+                "DeletionProtectionEnabled",
+                "TableClass",
+            ),
+        )
         if "DeletionProtectionEnabled" in old and "DeletionProtectionEnabled" not in new:
             request["DeletionProtectionEnabled"] = False
         if _changed(old, new, "SSESpecification"):
@@ -119,7 +140,9 @@ class Table(ResourceType):
     def _change_indexes(client: Any, name: str, old: Properties, new: Properties) -> None:
         before = {index["IndexName"]: index for index in old.get("GlobalSecondaryIndexes", [])}
         after = {index["IndexName"]: index for index in new.get("GlobalSecondaryIndexes", [])}
-        changes = [{"Delete": {"IndexName": key}} for key in before if before[key] != after.get(key)]
+        changes = [
+            {"Delete": {"IndexName": key}} for key in before if before[key] != after.get(key)
+        ]
         changes += [{"Create": dict(after[key])} for key in after if after[key] != before.get(key)]
         if sum("Create" in change for change in changes) > 1:
             raise ResourceError(

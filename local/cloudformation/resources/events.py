@@ -40,16 +40,7 @@ class Rule(ResourceType):
 
     def problems(self, properties: Properties) -> list[str]:
         """Check pattern, schedule and targets."""
-        found = []
-        pattern = properties.get("EventPattern")
-        if pattern is not None:
-            if isinstance(pattern, str):
-                try:
-                    pattern = json.loads(pattern)
-                except json.JSONDecodeError:
-                    return ["Event pattern is not valid. Reason: not JSON"]
-            problem = pattern_problem(pattern)
-            found += [problem] if problem else []
+        found = _pattern_problems(properties.get("EventPattern"))
         expression = properties.get("ScheduleExpression")
         if expression is not None:
             problem = schedule_problem(expression, at=False)
@@ -57,21 +48,11 @@ class Rule(ResourceType):
                 found.append(f"Parameter ScheduleExpression is not valid. {problem}")
             if properties.get("EventBusName", "default") != "default":
                 found.append("ScheduleExpression is supported only on the default event bus.")
-        targets = properties.get("Targets", [])
-        if len(targets) > 5:
-            found.append(f"The requested resource exceeds the maximum number allowed: {len(targets)} "
-                         "targets, 5 are allowed for a rule")  # fmt: skip
-        if len({target["Id"] for target in targets}) < len(targets):
-            found.append("Targets: each target of a rule must have an Id of its own")
-        for target in targets:
-            if sum(key in target for key in ("Input", "InputPath", "InputTransformer")) > 1:
-                found.append(f"Only one of Input, InputPath, or InputTransformer must be provided "
-                             f"for target {target['Id']}.")  # fmt: skip
-        return found
+        return found + _target_problems(properties.get("Targets", []))
 
     def replaces(self, old: Properties, new: Properties) -> bool:
         """A rule cannot move to another bus."""
-        return old.get("EventBusName", "default") != new.get("EventBusName", "default")
+        return str(old.get("EventBusName", "default")) != str(new.get("EventBusName", "default"))
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Put the rule and its targets."""
@@ -138,6 +119,34 @@ def _bus(properties: Properties) -> dict[str, str]:
     return pick(properties, "EventBusName")
 
 
+def _pattern_problems(pattern: Any) -> list[str]:
+    if isinstance(pattern, str):
+        try:
+            pattern = json.loads(pattern)
+        except json.JSONDecodeError:
+            return ["Event pattern is not valid. Reason: not JSON"]
+    problem = None if pattern is None else pattern_problem(pattern)
+    return [problem] if problem else []
+
+
+def _target_problems(targets: list[Properties]) -> list[str]:
+    found = []
+    if len(targets) > 5:
+        found.append(
+            f"The requested resource exceeds the maximum number allowed: {len(targets)} "
+            "targets, 5 are allowed for a rule"
+        )
+    if len({target["Id"] for target in targets}) < len(targets):
+        found.append("Targets: each target of a rule must have an Id of its own")
+    for target in targets:
+        if sum(key in target for key in ("Input", "InputPath", "InputTransformer")) > 1:
+            found.append(
+                f"Only one of Input, InputPath, or InputTransformer must be provided "
+                f"for target {target['Id']}."
+            )
+    return found
+
+
 class EventBus(ResourceType):
     """AWS::Events::EventBus."""
 
@@ -160,8 +169,9 @@ class EventBus(ResourceType):
     ) -> Mapping[str, Any]:
         """Change tags; the description is stored with the bus at creation only."""
         if old.get("Description") != new.get("Description"):
-            raise ResourceError("Property Description of an event bus cannot be changed by the "
-                                "local cloud")  # fmt: skip
+            raise ResourceError(
+                "Property Description of an event bus cannot be changed by the local cloud"
+            )
         client, arn = context.client("events"), made.attributes["Arn"]
         wanted, gone = tag_changes(context, old.get("Tags"), new.get("Tags"))
         if wanted:

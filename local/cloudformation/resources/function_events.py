@@ -21,9 +21,14 @@ from local.cloudformation.resources.functions import GONE
 from local.cloudformation.resources.sqs import queue_attributes
 
 _MAPPING = (
-    "BatchSize", "Enabled", "FilterCriteria", "FunctionName", "FunctionResponseTypes",
-    "MaximumBatchingWindowInSeconds", "ScalingConfig",
-)  # fmt: skip
+    "BatchSize",
+    "Enabled",
+    "FilterCriteria",
+    "FunctionName",
+    "FunctionResponseTypes",
+    "MaximumBatchingWindowInSeconds",
+    "ScalingConfig",
+)
 _INVOKE_CONFIG = ("DestinationConfig", "MaximumEventAgeInSeconds", "MaximumRetryAttempts")
 
 
@@ -40,9 +45,16 @@ class Permission(ResourceType):
         statement = context.name(None, 100)
         context.client("lambda").add_permission(
             StatementId=statement,
-            **pick(properties, "FunctionName", "Action", "Principal", "SourceArn", "SourceAccount",
-                   "EventSourceToken"),
-        )  # fmt: skip
+            **pick(
+                properties,
+                "FunctionName",
+                "Action",
+                "Principal",
+                "SourceArn",
+                "SourceAccount",
+                "EventSourceToken",
+            ),
+        )
         return Made(statement, {"Id": statement})
 
     def delete(self, context: Context, made: Made, properties: Properties) -> None:
@@ -65,8 +77,12 @@ class EventSourceMapping(ResourceType):
         """Check the limits that depend on one another."""
         source = str(properties.get("EventSourceArn", ""))
         if not source.startswith("arn:aws:sqs:"):
-            return [f"EventSourceArn {source or '(none)'}: only SQS queues are supported by the "
-                    "local cloud"]  # fmt: skip
+            return [
+                (
+                    f"EventSourceArn {source or '(none)'}: only SQS queues are supported by the "
+                    "local cloud"
+                )
+            ]
         batch = properties.get("BatchSize", 10)
         window = properties.get("MaximumBatchingWindowInSeconds", 0)
         if source.endswith(".fifo"):
@@ -75,8 +91,12 @@ class EventSourceMapping(ResourceType):
             if window:
                 return ["Maximum batch window in seconds is not supported for FIFO queues"]
         elif batch > 10 and window < 1:
-            return ["Maximum batch window in seconds must be greater than 0 if maximum batch size "
-                    "is greater than 10"]  # fmt: skip
+            return [
+                (
+                    "Maximum batch window in seconds must be greater than 0 if maximum batch size "
+                    "is greater than 10"
+                )
+            ]
         return []
 
     def create(self, context: Context, properties: Properties) -> Made:
@@ -94,8 +114,14 @@ class EventSourceMapping(ResourceType):
     ) -> Mapping[str, Any]:
         """Change batch, filter, scaling or the function; what is gone returns to its default."""
         self._check_timeout(context, new)
-        unset = {"BatchSize": 10, "Enabled": True, "FilterCriteria": {}, "ScalingConfig": {},
-                 "FunctionResponseTypes": [], "MaximumBatchingWindowInSeconds": 0}  # fmt: skip
+        unset = {
+            "BatchSize": 10,
+            "Enabled": True,
+            "FilterCriteria": {},
+            "ScalingConfig": {},
+            "FunctionResponseTypes": [],
+            "MaximumBatchingWindowInSeconds": 0,
+        }
         removed = {key: value for key, value in unset.items() if key in old and key not in new}
         context.client("lambda").update_event_source_mapping(
             UUID=made.physical_id, **{**removed, **pick(new, *_MAPPING)}

@@ -30,15 +30,33 @@ UNZIPPED_LIMIT = 262_144_000
 ENVIRONMENT_LIMIT = 4096
 LAYER_LIMIT = 5
 _CONFIGURATION = (
-    "Description", "DeadLetterConfig", "Environment", "EphemeralStorage", "Handler", "KmsKeyArn",
-    "Layers", "LoggingConfig", "MemorySize", "Role", "Runtime", "Timeout", "TracingConfig",
+    "Description",
+    "DeadLetterConfig",
+    "Environment",
+    "EphemeralStorage",
+    "Handler",
+    "KmsKeyArn",
+    "Layers",
+    "LoggingConfig",
+    "MemorySize",
+    "Role",
+    "Runtime",
+    "Timeout",
+    "TracingConfig",
     "VpcConfig",
-)  # fmt: skip
+)
 _UNSET: dict[str, Any] = {
-    "Description": "", "DeadLetterConfig": {}, "Environment": {"Variables": {}}, "Layers": [],
-    "MemorySize": 128, "Timeout": 3, "TracingConfig": {"Mode": "PassThrough"}, "KmsKeyArn": "",
-    "EphemeralStorage": {"Size": 512}, "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []},
-}  # fmt: skip
+    "Description": "",
+    "DeadLetterConfig": {},
+    "Environment": {"Variables": {}},
+    "Layers": [],
+    "MemorySize": 128,
+    "Timeout": 3,
+    "TracingConfig": {"Mode": "PassThrough"},
+    "KmsKeyArn": "",
+    "EphemeralStorage": {"Size": 512},
+    "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []},
+}
 GONE = "ResourceNotFoundException"
 
 
@@ -60,18 +78,25 @@ class Function(ResourceType):
             return ["Property PackageType: Image is not supported by the local cloud"]
         for key in ("Handler", "Runtime"):
             if not properties.get(key):
-                found.append(f"{key} is mandatory for functions created with deployment packages "
-                             "in Zip format")  # fmt: skip
+                found.append(
+                    f"{key} is mandatory for functions created with deployment packages "
+                    "in Zip format"
+                )
         if not {"ZipFile", "S3Bucket"} & set(properties["Code"]):
             found.append("Please provide a source for function code")
         variables = properties.get("Environment", {}).get("Variables", {})
-        found += [f"#/Environment/Variables/{key}: expected type: String, found: a list or map"
-                  for key, value in variables.items() if isinstance(value, (dict, list))]  # fmt: skip
+        found += [
+            f"#/Environment/Variables/{key}: expected type: String, found: a list or map"
+            for key, value in variables.items()
+            if isinstance(value, (dict, list))
+        ]
         size = len(json.dumps(variables, separators=(",", ":")).encode())
         if size > ENVIRONMENT_LIMIT:
-            found.append("Lambda was unable to configure your environment variables because the "
-                         "environment variables you have provided exceeded the 4KB limit. "
-                         f"({size} bytes)")  # fmt: skip
+            found.append(
+                "Lambda was unable to configure your environment variables because the "
+                "environment variables you have provided exceeded the 4KB limit. "
+                f"({size} bytes)"
+            )
         if len(properties.get("Layers", [])) > LAYER_LIMIT:
             found.append("Layers list exceeds the maximum of 5 layers")
         return found
@@ -103,9 +128,7 @@ class Function(ResourceType):
         if any(old.get(key) != new.get(key) for key in ("Code", "Architectures", "Layers")):
             code = self._code(context, new)
             if old["Code"] != new["Code"] or old.get("Architectures") != new.get("Architectures"):
-                client.update_function_code(
-                    FunctionName=name, **code, **pick(new, "Architectures")
-                )
+                client.update_function_code(FunctionName=name, **code, **pick(new, "Architectures"))
         before, after = _configuration(old), _configuration(new)
         changes = {key: value for key, value in after.items() if value != before.get(key)}
         changes.update({key: _UNSET[key] for key in _UNSET if key in old and key not in new})
@@ -147,7 +170,9 @@ class Function(ResourceType):
             if error.response["Error"]["Code"] != "NoSuchEntity":
                 raise
             role = None
-        if role is None or "lambda.amazonaws.com" not in json.dumps(role["AssumeRolePolicyDocument"]):
+        if role is None or "lambda.amazonaws.com" not in json.dumps(
+            role["AssumeRolePolicyDocument"]
+        ):
             raise ResourceError("The role defined for the function cannot be assumed by Lambda.")
 
     @staticmethod
@@ -160,8 +185,10 @@ class Function(ResourceType):
         for arn in properties.get("Layers", []):
             total += _layer_size(context, arn)
         if total > UNZIPPED_LIMIT:
-            raise ResourceError(f"Function code combined with layers exceeds the maximum allowed "
-                                f"size of {UNZIPPED_LIMIT} bytes. The actual size is {total} bytes.")  # fmt: skip
+            raise ResourceError(
+                f"Function code combined with layers exceeds the maximum allowed "
+                f"size of {UNZIPPED_LIMIT} bytes. The actual size is {total} bytes."
+            )
         return code
 
 
@@ -200,9 +227,14 @@ class LayerVersion(ResourceType):
         published = context.client("lambda").publish_layer_version(
             LayerName=context.name(properties.get("LayerName"), 140),
             Content=content,
-            **pick(properties, "Description", "LicenseInfo", "CompatibleRuntimes",
-                   "CompatibleArchitectures"),
-        )  # fmt: skip
+            **pick(
+                properties,
+                "Description",
+                "LicenseInfo",
+                "CompatibleRuntimes",
+                "CompatibleArchitectures",
+            ),
+        )
         arn = published["LayerVersionArn"]
         _LAYER_SIZES[arn] = size
         return Made(arn, {"LayerVersionArn": arn})
@@ -332,8 +364,9 @@ def _size_of(etag: str, fetch: _Fetch) -> int:
         with zipfile.ZipFile(io.BytesIO(fetch())) as package:
             return sum(member.file_size for member in package.infolist())
     except zipfile.BadZipFile as error:
-        raise ResourceError("Could not unzip uploaded file. Please check your file, then try to "
-                            "upload again.") from error  # fmt: skip
+        raise ResourceError(
+            "Could not unzip uploaded file. Please check your file, then try to upload again."
+        ) from error
 
 
 def _inline(runtime: str, source: str) -> bytes:

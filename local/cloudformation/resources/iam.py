@@ -103,7 +103,10 @@ class Role(ResourceType):
         for policy_name in before - after:
             with absent_is_done(_GONE):
                 client.delete_role_policy(RoleName=name, PolicyName=policy_name)
-        attached, wanted = set(old.get("ManagedPolicyArns", [])), set(new.get("ManagedPolicyArns", []))
+        attached, wanted = (
+            set(old.get("ManagedPolicyArns", [])),
+            set(new.get("ManagedPolicyArns", [])),
+        )
         for arn in sorted(wanted - attached):
             client.attach_role_policy(RoleName=name, PolicyArn=arn)
         for arn in sorted(attached - wanted):

@@ -21,19 +21,40 @@ from local.cloudformation.resources.base import (
 )
 
 _ALARM = (
-    "ActionsEnabled", "AlarmActions", "AlarmDescription", "ComparisonOperator",
-    "DatapointsToAlarm", "Dimensions", "EvaluateLowSampleCountPercentile", "EvaluationPeriods",
-    "ExtendedStatistic", "InsufficientDataActions", "MetricName", "Metrics", "Namespace",
-    "OKActions", "Period", "Statistic", "Threshold", "TreatMissingData", "Unit",
-)  # fmt: skip
-_COMPOSITE = (
-    "ActionsEnabled", "AlarmActions", "AlarmDescription", "AlarmRule", "InsufficientDataActions",
+    "ActionsEnabled",
+    "AlarmActions",
+    "AlarmDescription",
+    "ComparisonOperator",
+    "DatapointsToAlarm",
+    "Dimensions",
+    "EvaluateLowSampleCountPercentile",
+    "EvaluationPeriods",
+    "ExtendedStatistic",
+    "InsufficientDataActions",
+    "MetricName",
+    "Metrics",
+    "Namespace",
     "OKActions",
-)  # fmt: skip
+    "Period",
+    "Statistic",
+    "Threshold",
+    "TreatMissingData",
+    "Unit",
+)
+_COMPOSITE = (
+    "ActionsEnabled",
+    "AlarmActions",
+    "AlarmDescription",
+    "AlarmRule",
+    "InsufficientDataActions",
+    "OKActions",
+)
 _OPERATORS = (
-    "GreaterThanOrEqualToThreshold", "GreaterThanThreshold", "LessThanOrEqualToThreshold",
+    "GreaterThanOrEqualToThreshold",
+    "GreaterThanThreshold",
+    "LessThanOrEqualToThreshold",
     "LessThanThreshold",
-)  # fmt: skip
+)
 _MISSING = ("breaching", "notBreaching", "ignore", "missing")
 _RETENTION_GONE = "ResourceNotFoundException"
 
@@ -50,8 +71,10 @@ class Alarm(ResourceType):
         """Check operator, threshold, periods and actions."""
         found = []
         if properties.get("ComparisonOperator") not in _OPERATORS:
-            found.append(f"ComparisonOperator {properties.get('ComparisonOperator')} is not supported "
-                         f"by the local cloud (one of {', '.join(_OPERATORS)})")  # fmt: skip
+            found.append(
+                f"ComparisonOperator {properties.get('ComparisonOperator')} is not supported "
+                f"by the local cloud (one of {', '.join(_OPERATORS)})"
+            )
         if "Threshold" not in properties:
             found.append("Threshold is required for alarms that are not based on anomaly detection")
         if properties.get("TreatMissingData", "missing") not in _MISSING:
@@ -64,8 +87,10 @@ class Alarm(ResourceType):
         if int(properties.get("DatapointsToAlarm", 1)) > max(periods, 1):
             found.append("DatapointsToAlarm must be less than or equal to EvaluationPeriods")
         if periods * int(properties.get("Period", 60)) > 7 * 86_400:
-            found.append("Metrics cannot be checked across more than seven days "
-                         "(EvaluationPeriods * Period must be <= 604800)")  # fmt: skip
+            found.append(
+                "Metrics cannot be checked across more than seven days "
+                "(EvaluationPeriods * Period must be <= 604800)"
+            )
         return found + _action_problems(properties)
 
     def create(self, context: Context, properties: Properties) -> Made:
@@ -93,8 +118,11 @@ class Alarm(ResourceType):
 
 
 def _metric_problems(properties: Properties) -> list[str]:
-    found = [f"{key} is required for an alarm on one metric"
-             for key in ("Namespace", "Period") if key not in properties]  # fmt: skip
+    found = [
+        f"{key} is required for an alarm on one metric"
+        for key in ("Namespace", "Period")
+        if key not in properties
+    ]
     if not {"Statistic", "ExtendedStatistic"} & set(properties):
         found.append("Exactly one of Statistic and ExtendedStatistic must be given")
     return found
@@ -212,7 +240,9 @@ class LogGroup(ResourceType):
 
     def replaces(self, old: Properties, new: Properties) -> bool:
         """The class of a log group cannot be changed."""
-        return old.get("LogGroupClass", "STANDARD") != new.get("LogGroupClass", "STANDARD")
+        return str(old.get("LogGroupClass", "STANDARD")) != str(
+            new.get("LogGroupClass", "STANDARD")
+        )
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Create the group; one that is there already is refused, as AWS does."""
@@ -238,8 +268,9 @@ class LogGroup(ResourceType):
         """Change retention and tags; a key can only be given at creation here."""
         client, name = context.client("logs"), made.physical_id
         if old.get("KmsKeyId") != new.get("KmsKeyId"):
-            raise ResourceError("Property KmsKeyId of a log group cannot be changed by the local "
-                                "cloud")  # fmt: skip
+            raise ResourceError(
+                "Property KmsKeyId of a log group cannot be changed by the local cloud"
+            )
         if "RetentionInDays" in new:
             client.put_retention_policy(logGroupName=name, retentionInDays=new["RetentionInDays"])
         elif "RetentionInDays" in old:
@@ -290,14 +321,21 @@ class MetricFilter(ResourceType):
 
     @staticmethod
     def _put(context: Context, name: str, properties: Properties) -> None:
-        renamed = {"MetricName": "metricName", "MetricNamespace": "metricNamespace",
-                   "MetricValue": "metricValue", "DefaultValue": "defaultValue", "Unit": "unit"}  # fmt: skip
+        renamed = {
+            "MetricName": "metricName",
+            "MetricNamespace": "metricNamespace",
+            "MetricValue": "metricValue",
+            "DefaultValue": "defaultValue",
+            "Unit": "unit",
+        }
         transformations = []
         for item in properties["MetricTransformations"]:
             unknown = sorted(set(item) - set(renamed) - {"Dimensions"})
             if unknown:
-                raise ResourceError(f"Property MetricTransformations.{unknown[0]} is not supported "
-                                    "by the local cloud")  # fmt: skip
+                raise ResourceError(
+                    f"Property MetricTransformations.{unknown[0]} is not supported "
+                    "by the local cloud"
+                )
             sent = {renamed[key]: value for key, value in item.items() if key in renamed}
             if "Dimensions" in item:
                 sent["dimensions"] = {part["Key"]: part["Value"] for part in item["Dimensions"]}

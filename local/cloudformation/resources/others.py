@@ -37,11 +37,14 @@ class ModelPackageGroup(ResourceType):
         )["ModelPackageGroupArn"]
         context.claim(arn)
         group = client.describe_model_package_group(ModelPackageGroupName=name)
-        return Made(arn, {
-            "ModelPackageGroupArn": arn,
-            "ModelPackageGroupStatus": group["ModelPackageGroupStatus"],
-            "CreationTime": group["CreationTime"].isoformat(),
-        })  # fmt: skip
+        return Made(
+            arn,
+            {
+                "ModelPackageGroupArn": arn,
+                "ModelPackageGroupStatus": group["ModelPackageGroupStatus"],
+                "CreationTime": group["CreationTime"].isoformat(),
+            },
+        )
 
     def update(
         self, context: Context, made: Made, old: Properties, new: Properties
@@ -104,8 +107,11 @@ class Key(ResourceType):
             text = policy_text(new["KeyPolicy"])
             client.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
         if bool(old.get("EnableKeyRotation")) != bool(new.get("EnableKeyRotation")):
-            rotate = client.enable_key_rotation if new.get("EnableKeyRotation") else (
-                client.disable_key_rotation)  # fmt: skip
+            rotate = (
+                client.enable_key_rotation
+                if new.get("EnableKeyRotation")
+                else (client.disable_key_rotation)
+            )
             rotate(KeyId=key)
         if old.get("Enabled", True) != new.get("Enabled", True):
             switch = client.enable_key if new.get("Enabled", True) else client.disable_key
@@ -177,7 +183,9 @@ class Parameter(ResourceType):
         context.client("ssm").put_parameter(
             Name=name,
             Tags=key_values(context.tags(properties.get("Tags"))),
-            **pick(properties, "Type", "Value", "Description", "AllowedPattern", "Tier", "DataType"),
+            **pick(
+                properties, "Type", "Value", "Description", "AllowedPattern", "Tier", "DataType"
+            ),
         )
         return Made(name, {"Type": properties["Type"], "Value": properties["Value"]})
 
@@ -206,4 +214,3 @@ class Parameter(ResourceType):
         del properties
         with absent_is_done("ParameterNotFound"):
             context.client("ssm").delete_parameter(Name=made.physical_id)
-

@@ -43,14 +43,22 @@ class Bucket(ResourceType):
         """Check lifecycle rules: each needs at least one action."""
         found = []
         rules = properties.get("LifecycleConfiguration", {}).get("Rules", [])
-        actions = {"ExpirationInDays", "ExpirationDate", "ExpiredObjectDeleteMarker",
-                   "NoncurrentVersionExpiration", "NoncurrentVersionExpirationInDays",
-                   "Transitions", "NoncurrentVersionTransitions",
-                   "AbortIncompleteMultipartUpload"}  # fmt: skip
+        actions = {
+            "ExpirationInDays",
+            "ExpirationDate",
+            "ExpiredObjectDeleteMarker",
+            "NoncurrentVersionExpiration",
+            "NoncurrentVersionExpirationInDays",
+            "Transitions",
+            "NoncurrentVersionTransitions",
+            "AbortIncompleteMultipartUpload",
+        }
         for number, rule in enumerate(rules):
             if not actions & set(rule):
-                found.append(f"LifecycleConfiguration rule {number}: at least one action needs to "
-                             "be specified in a rule")  # fmt: skip
+                found.append(
+                    f"LifecycleConfiguration rule {number}: at least one action needs to "
+                    "be specified in a rule"
+                )
             if rule.get("ExpirationInDays") == 0:
                 found.append("'Days' for Expiration action must be a positive integer")
         return found
@@ -63,13 +71,16 @@ class Bucket(ResourceType):
         context.claim(name)
         self._configure(context, name, {}, properties)
         domain = f"{name}.s3.{context.cloud.region}.amazonaws.com"
-        return Made(name, {
-            "Arn": f"arn:aws:s3:::{name}",
-            "DomainName": f"{name}.s3.amazonaws.com",
-            "DualStackDomainName": f"{name}.s3.dualstack.{context.cloud.region}.amazonaws.com",
-            "RegionalDomainName": domain,
-            "WebsiteURL": f"http://{name}.s3-website-{context.cloud.region}.amazonaws.com",
-        })  # fmt: skip
+        return Made(
+            name,
+            {
+                "Arn": f"arn:aws:s3:::{name}",
+                "DomainName": f"{name}.s3.amazonaws.com",
+                "DualStackDomainName": f"{name}.s3.dualstack.{context.cloud.region}.amazonaws.com",
+                "RegionalDomainName": domain,
+                "WebsiteURL": f"http://{name}.s3-website-{context.cloud.region}.amazonaws.com",
+            },
+        )
 
     def update(
         self, context: Context, made: Made, old: Properties, new: Properties
@@ -101,17 +112,18 @@ class Bucket(ResourceType):
 def _encryption(client: Any, name: str, value: Properties) -> None:
     rules = []
     for rule in value["ServerSideEncryptionConfiguration"]:
-        only("BucketEncryption.ServerSideEncryptionConfiguration", rule,
-             "ServerSideEncryptionByDefault BucketKeyEnabled")  # fmt: skip
+        only(
+            "BucketEncryption.ServerSideEncryptionConfiguration",
+            rule,
+            "ServerSideEncryptionByDefault BucketKeyEnabled",
+        )
         sent: dict[str, Any] = {}
         if "ServerSideEncryptionByDefault" in rule:
             sent["ApplyServerSideEncryptionByDefault"] = rule["ServerSideEncryptionByDefault"]
         if "BucketKeyEnabled" in rule:
             sent["BucketKeyEnabled"] = rule["BucketKeyEnabled"]
         rules.append(sent)
-    client.put_bucket_encryption(
-        Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules}
-    )
+    client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
 
 
 def _lifecycle(client: Any, name: str, value: Properties) -> None:
@@ -145,10 +157,12 @@ def _lifecycle_rule(rule: Properties) -> dict[str, Any]:
         ]
     if "NoncurrentVersionTransitions" in rule:
         sent["NoncurrentVersionTransitions"] = [
-            {"NoncurrentDays" if key == "TransitionInDays" else key: item
-             for key, item in step.items()}
+            {
+                "NoncurrentDays" if key == "TransitionInDays" else key: item
+                for key, item in step.items()
+            }
             for step in rule["NoncurrentVersionTransitions"]
-        ]  # fmt: skip
+        ]
     return sent
 
 

@@ -25,9 +25,15 @@ from local.cloudformation.resources.base import (
 )
 
 _SCHEDULE = (
-    "Description", "FlexibleTimeWindow", "GroupName", "KmsKeyArn", "ScheduleExpression",
-    "ScheduleExpressionTimezone", "State", "Target",
-)  # fmt: skip
+    "Description",
+    "FlexibleTimeWindow",
+    "GroupName",
+    "KmsKeyArn",
+    "ScheduleExpression",
+    "ScheduleExpressionTimezone",
+    "State",
+    "Target",
+)
 _GONE = "ResourceNotFoundException"
 
 
@@ -47,25 +53,30 @@ class Schedule(ResourceType):
         window = properties["FlexibleTimeWindow"]
         flexible = window["Mode"] == "FLEXIBLE"
         if flexible != ("MaximumWindowInMinutes" in window):
-            found.append("MaximumWindowInMinutes must be given for a FLEXIBLE time window, and only "
-                         "then")  # fmt: skip
+            found.append(
+                "MaximumWindowInMinutes must be given for a FLEXIBLE time window, and only then"
+            )
         try:
             ZoneInfo(properties.get("ScheduleExpressionTimezone", "UTC"))
         except (ZoneInfoNotFoundError, ValueError):
-            found.append(f"Invalid ScheduleExpressionTimezone "
-                         f"{properties['ScheduleExpressionTimezone']}")  # fmt: skip
+            found.append(
+                f"Invalid ScheduleExpressionTimezone {properties['ScheduleExpressionTimezone']}"
+            )
         return found
 
     def replaces(self, old: Properties, new: Properties) -> bool:
         """A schedule cannot move to another group."""
-        return old.get("GroupName", "default") != new.get("GroupName", "default")
+        return str(old.get("GroupName", "default")) != str(new.get("GroupName", "default"))
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Create the schedule in its group."""
         name = context.name(properties.get("Name"), 64)
         group = properties.get("GroupName", "default")
-        only("Target", properties["Target"],
-             "Arn RoleArn Input DeadLetterConfig RetryPolicy SqsParameters EventBridgeParameters")  # fmt: skip
+        only(
+            "Target",
+            properties["Target"],
+            "Arn RoleArn Input DeadLetterConfig RetryPolicy SqsParameters EventBridgeParameters",
+        )
         self._check_group(context, group)
         context.client("scheduler").create_schedule(Name=name, **_request(properties))
         return Made(name, {"Arn": context.arn("scheduler", f"schedule/{group}/{name}")})
@@ -120,12 +131,15 @@ class ScheduleGroup(ResourceType):
         )
         context.claim(name)
         group = client.get_schedule_group(Name=name)
-        return Made(name, {
-            "Arn": group["Arn"],
-            "State": group["State"],
-            "CreationDate": group["CreationDate"].isoformat(),
-            "LastModificationDate": group["LastModificationDate"].isoformat(),
-        })  # fmt: skip
+        return Made(
+            name,
+            {
+                "Arn": group["Arn"],
+                "State": group["State"],
+                "CreationDate": group["CreationDate"].isoformat(),
+                "LastModificationDate": group["LastModificationDate"].isoformat(),
+            },
+        )
 
     def update(
         self, context: Context, made: Made, old: Properties, new: Properties

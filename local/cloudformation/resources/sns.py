@@ -21,8 +21,14 @@ from local.cloudformation.resources.base import (
 
 _TOPIC = ("DisplayName", "KmsMasterKeyId", "ContentBasedDeduplication", "SignatureVersion")
 _SUBSCRIPTION = ("FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "RedrivePolicy")
-_ENDPOINTS = {"sqs": "arn:aws:sqs:", "lambda": "arn:aws:lambda:", "http": "http://",
-              "https": "https://", "email": "", "email-json": ""}  # fmt: skip
+_ENDPOINTS = {
+    "sqs": "arn:aws:sqs:",
+    "lambda": "arn:aws:lambda:",
+    "http": "http://",
+    "https": "https://",
+    "email": "",
+    "email-json": "",
+}
 
 
 class Topic(ResourceType):
@@ -71,8 +77,12 @@ class Topic(ResourceType):
             if before.get(key) != after.get(key):
                 value = after.get(key, "")
                 client.set_topic_attributes(TopicArn=arn, AttributeName=key, AttributeValue=value)
-        gone = [item for item in old.get("Subscription", []) if item not in new.get("Subscription", [])]
-        for item in client.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"] if gone else ():
+        gone = [
+            item for item in old.get("Subscription", []) if item not in new.get("Subscription", [])
+        ]
+        for item in (
+            client.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"] if gone else ()
+        ):
             if {"Protocol": item["Protocol"], "Endpoint": item["Endpoint"]} in gone:
                 client.unsubscribe(SubscriptionArn=item["SubscriptionArn"])
         for item in new.get("Subscription", []):
@@ -172,15 +182,17 @@ class TopicPolicy(ResourceType):
         del made
         for arn in properties["Topics"]:
             owner = {
-                "Statement": [{
-                    "Sid": "__default_statement_ID",
-                    "Effect": "Allow",
-                    "Principal": {"AWS": "*"},
-                    "Action": ["SNS:Publish", "SNS:Subscribe", "SNS:GetTopicAttributes"],
-                    "Resource": arn,
-                    "Condition": {"StringEquals": {"AWS:SourceOwner": context.cloud.account}},
-                }]
-            }  # fmt: skip
+                "Statement": [
+                    {
+                        "Sid": "__default_statement_ID",
+                        "Effect": "Allow",
+                        "Principal": {"AWS": "*"},
+                        "Action": ["SNS:Publish", "SNS:Subscribe", "SNS:GetTopicAttributes"],
+                        "Resource": arn,
+                        "Condition": {"StringEquals": {"AWS:SourceOwner": context.cloud.account}},
+                    }
+                ]
+            }
             with absent_is_done("NotFound", "NotFoundException"):
                 context.client("sns").set_topic_attributes(
                     TopicArn=arn, AttributeName="Policy", AttributeValue=policy_text(owner)

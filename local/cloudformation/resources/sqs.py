@@ -54,15 +54,21 @@ class Queue(ResourceType):
             redrive = json.loads(redrive) if isinstance(redrive, str) else redrive
             count = str(redrive.get("maxReceiveCount", ""))
             if not redrive.get("deadLetterTargetArn"):
-                found.append("Value for parameter RedrivePolicy is invalid. Reason: Redrive policy "
-                             "does not contain mandatory attribute: deadLetterTargetArn.")  # fmt: skip
+                found.append(
+                    "Value for parameter RedrivePolicy is invalid. Reason: Redrive policy "
+                    "does not contain mandatory attribute: deadLetterTargetArn."
+                )
             if not count.isdigit() or not 1 <= int(count) <= 1000:
-                found.append("Value for parameter RedrivePolicy is invalid. Reason: Invalid value "
-                             f"for maxReceiveCount: {count or 'missing'}, valid values are from 1 "
-                             "to 1000 both inclusive.")  # fmt: skip
+                found.append(
+                    "Value for parameter RedrivePolicy is invalid. Reason: Invalid value "
+                    f"for maxReceiveCount: {count or 'missing'}, valid values are from 1 "
+                    "to 1000 both inclusive."
+                )
         if properties.get("KmsMasterKeyId") and properties.get("SqsManagedSseEnabled"):
-            found.append("You can use one type of server-side encryption (SSE) at one time. You can "
-                         "either enable KMS SSE or SQS SSE.")  # fmt: skip
+            found.append(
+                "You can use one type of server-side encryption (SSE) at one time. You can "
+                "either enable KMS SSE or SQS SSE."
+            )
         return found
 
     def create(self, context: Context, properties: Properties) -> Made:
@@ -77,8 +83,9 @@ class Queue(ResourceType):
             attributes["FifoQueue"] = "true"
         client = context.client("sqs")
         if _exists(client, name):
-            raise ResourceError(f"Resource of type '{self.type_name}' with identifier '{name}' "
-                                "already exists.")  # fmt: skip
+            raise ResourceError(
+                f"Resource of type '{self.type_name}' with identifier '{name}' already exists."
+            )
         tags = context.tags(properties.get("Tags"))
         url = client.create_queue(QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
         context.claim(url)
@@ -118,12 +125,16 @@ class Queue(ResourceType):
         target = str(redrive["deadLetterTargetArn"])
         name = target.rsplit(":", 1)[-1]
         if not target.startswith("arn:aws:sqs:") or not _exists(context.client("sqs"), name):
-            raise ResourceError(f"Value {json.dumps(redrive)} for parameter RedrivePolicy is "
-                                "invalid. Reason: Dead letter target does not exist.")  # fmt: skip
+            raise ResourceError(
+                f"Value {json.dumps(redrive)} for parameter RedrivePolicy is "
+                "invalid. Reason: Dead letter target does not exist."
+            )
         if name.endswith(".fifo") != bool(properties.get("FifoQueue")):
-            raise ResourceError(f"Value {json.dumps(redrive)} for parameter RedrivePolicy is "
-                                "invalid. Reason: Dead-letter queue must be same type of queue as "
-                                "the source.")  # fmt: skip
+            raise ResourceError(
+                f"Value {json.dumps(redrive)} for parameter RedrivePolicy is "
+                "invalid. Reason: Dead-letter queue must be same type of queue as "
+                "the source."
+            )
 
 
 def _attributes(properties: Properties) -> dict[str, str]:
@@ -131,9 +142,11 @@ def _attributes(properties: Properties) -> dict[str, str]:
     for key in (*_DEFAULTS, *_FIFO):
         if key in properties:
             value = properties[key]
-            attributes[key] = str(value).lower() if isinstance(value, bool) else (
-                json_text(value) if isinstance(value, dict) else str(value)
-            )  # fmt: skip
+            attributes[key] = (
+                str(value).lower()
+                if isinstance(value, bool)
+                else (json_text(value) if isinstance(value, dict) else str(value))
+            )
     return attributes
 
 

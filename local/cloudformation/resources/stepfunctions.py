@@ -56,10 +56,12 @@ class StateMachine(ResourceType):
             definition=definition,
             roleArn=properties["RoleArn"],
             type=properties.get("StateMachineType", "STANDARD"),
-            tags=[{"key": key, "value": value}
-                  for key, value in context.tags(properties.get("Tags")).items()],
+            tags=[
+                {"key": key, "value": value}
+                for key, value in context.tags(properties.get("Tags")).items()
+            ],
             **_settings(properties),
-        )  # fmt: skip
+        )
         arn = context.claim(created["stateMachineArn"])
         return Made(arn, {"Arn": arn, "Name": name, "StateMachineRevisionId": "INITIAL"})
 
@@ -96,8 +98,10 @@ class StateMachine(ResourceType):
             try:
                 body = object_bytes(context, at["Bucket"], at["Key"], at.get("Version"))
             except ClientError as error:
-                raise ResourceError(f"Could not read the definition s3://{at['Bucket']}/{at['Key']}:"
-                                    f" {error.response['Error']['Code']}") from error  # fmt: skip
+                raise ResourceError(
+                    f"Could not read the definition s3://{at['Bucket']}/{at['Key']}:"
+                    f" {error.response['Error']['Code']}"
+                ) from error
             text = body.decode()
         elif "DefinitionString" in properties:
             text = properties["DefinitionString"]
@@ -107,8 +111,9 @@ class StateMachine(ResourceType):
         try:
             definition = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ResourceError(f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: "
-                                f"{error}'") from error  # fmt: skip
+            raise ResourceError(
+                f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {error}'"
+            ) from error
         problems = definition_problems(definition)
         if problems:
             raise ResourceError(f"Invalid State Machine Definition: '{'; '.join(problems)}'")
@@ -122,8 +127,10 @@ def _substitute(text: str, values: Properties) -> str:
         name = match.group(1)
         unused.discard(name)
         if name not in values:
-            raise ResourceError(f"Invalid State Machine Definition: no value is given for ${{{name}}} "
-                                "in DefinitionSubstitutions")  # fmt: skip
+            raise ResourceError(
+                f"Invalid State Machine Definition: no value is given for ${{{name}}} "
+                "in DefinitionSubstitutions"
+            )
         value = values[name]
         return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -135,7 +142,11 @@ def _settings(properties: Properties) -> dict[str, Any]:
     if "LoggingConfiguration" in properties:
         logging = properties["LoggingConfiguration"]
         destinations = [
-            {"cloudWatchLogsLogGroup": {"logGroupArn": item["CloudWatchLogsLogGroup"]["LogGroupArn"]}}
+            {
+                "cloudWatchLogsLogGroup": {
+                    "logGroupArn": item["CloudWatchLogsLogGroup"]["LogGroupArn"]
+                }
+            }
             for item in logging.get("Destinations", [])
         ]
         settings["loggingConfiguration"] = {
