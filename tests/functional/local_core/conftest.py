@@ -89,5 +89,9 @@ def make_function(local_cloud: LocalCloud) -> Iterator[MakeFunction]:
     """`make_function(source, Timeout=…)` → name; deleted after the test."""
     made: list[str] = []
     yield function_maker(local_cloud, made)
+    client = local_cloud.client("lambda")
+    for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
+        if mapping["FunctionArn"].rpartition(":")[2] in made:
+            client.delete_event_source_mapping(UUID=mapping["UUID"])
     for name in made:
         local_cloud.client("lambda").delete_function(FunctionName=name)
