@@ -221,12 +221,12 @@ def start(world: World, run: RunRow) -> Steps:
     """Start the execution, or give it up as the rules say."""
     yield "before starting"
     try:
-        if world.chance(0.02):
+        if world.chance(0.04):
             raise Rejected("StartExecution is refused")
         if world.chance(0.1):
             raise Unavailable("StartExecution does not answer")
         world.start_execution(run.execution, run.input)
-        if world.chance(0.05):
+        if world.chance(0.15):
             raise Unavailable("started, but the caller is told that it failed")
     except (Rejected, Unavailable) as error:
         final = isinstance(error, Rejected)
@@ -395,6 +395,7 @@ def command(world: World, name: str) -> Steps:
         return
     if changes:
         yield from world.commit("command", changes)
+        yield from advance(world, watch=True)
 
 
 def _command(world: World, model, name: str):

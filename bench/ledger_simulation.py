@@ -80,16 +80,19 @@ def limits_of(random: Random) -> Limits:
 
 
 def work(world: World) -> None:
-    """Any actor goes one step on."""
+    """Any actor goes one step on; jobs take their time."""
     if world.actors:
-        world.step(world.random.choice(world.actors))
+        actor = world.random.choice(world.actors)
+        if actor.execution is None or world.random.random() < 0.3:
+            world.step(actor)
 
 
 def work_on(world: World) -> None:
     """One actor goes many steps on."""
     if world.actors:
         actor = world.random.choice(world.actors)
-        for _ in range(world.random.randint(2, 40)):
+        most = 40 if actor.execution is None else 2
+        for _ in range(world.random.randint(2, most)):
             if actor not in world.actors:
                 return
             world.step(actor)
@@ -214,7 +217,7 @@ CHAOS: tuple[tuple[Callable[[World], None], int], ...] = (
     (be_commanded, 14),
     (alarm, 5),
     (other_reasons, 4),
-    (end_badly, 5),
+    (end_badly, 25),
     (restart_by_hand, 3),
 )
 _HAPPENINGS = [happening for happening, _ in CHAOS]
@@ -240,7 +243,9 @@ def history(seed: int, happenings: int = 400) -> World:
     if random.random() < 0.5:
         land(world)  # objects may land before the model is pushed
     world.spawn("push", push(world, "sha-a"))
-    for happening in random.choices(_HAPPENINGS, _WEIGHTS, k=happenings):
+    # Histories differ in temper: in each, some things happen far more often than in others.
+    weights = [weight * random.choice([1, 1, 2, 6]) for weight in _WEIGHTS]
+    for happening in random.choices(_HAPPENINGS, weights, k=happenings):
         happening(world)
         restart_is_over(world)
     calm_down(world)

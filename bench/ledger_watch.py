@@ -187,7 +187,8 @@ class Watch:
         common = [s for s in signals if not s.evidence.get("overrides")]
         if any(s.kind == "manual" and s.state == "pending" for s in common):
             return
-        must(common, "a run without a reason")
+        if not common:
+            return  # it was excluded or overwritten while the opener slept; the run ends at once
         openers = [s for s in common if s.state == "pending" and s.kind != "drift"]
         if not openers and not any(s.state == "held" for s in common):
             self._drift_may_open(model, common)
