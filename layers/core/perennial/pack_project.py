@@ -1,7 +1,8 @@
 """Packs a model project with the jobs' code into one archive, byte for byte the same each time.
 
 The archive is what a run's jobs execute: `entry.py` and `requirements.txt` at its root, `jobs/`,
-`perennial/domain/` and the project's own files under `project/`. Its SHA-256 names it, so equal
+`perennial/domain/`, the project's own files under `project/`, and its `wheelhouse/`, from which
+the jobs then install without an index. Its SHA-256 names it, so equal
 content is equal code on every machine; that is also why it is stored, not compressed: two builds
 of zlib may compress differently.
 """
@@ -18,8 +19,9 @@ from pathlib import Path
 
 from perennial.domain.project import ProjectInvalid, find_model_mistakes, join_requirements
 
-LARGEST_FILE = 50 << 20
-LARGEST_PROJECT = 200 << 20
+# A wheelhouse of the whole lock has about 200 MiB.
+LARGEST_FILE = 100 << 20
+LARGEST_PROJECT = 500 << 20
 IGNORED_FOLDERS = {"__pycache__", "node_modules"}
 IGNORED_ENDINGS = (".pyc", ".pyo", "~", ".swp")
 
@@ -48,7 +50,7 @@ def pack_project(folder: Path) -> PackedProject:
     files |= _python_files(_package_folder("perennial") / "domain", "perennial/domain")
     files["entry.py"] = (jobs / "entry.py").read_bytes()
     files["perennial/__init__.py"] = b""
-    files |= {f"project/{path}": content for path, content in own.items()}
+    files |= {_place(path): content for path, content in own.items()}
     try:
         lock = (jobs / "requirements.txt").read_text(encoding="utf-8")
         joined = join_requirements(lock, own.get("requirements.txt", b"").decode("utf-8"))
@@ -87,6 +89,11 @@ def _project_files(folder: Path, mistakes: list[str]) -> dict[str, bytes]:
     if total > LARGEST_PROJECT:
         mistakes.append(f"the project has {total >> 20} MiB; at most {LARGEST_PROJECT >> 20}")
     return files
+
+
+def _place(path: str) -> str:
+    """Where a file of the project goes; wheels lie where the entry point installs from."""
+    return path if path.startswith("wheelhouse/") else f"project/{path}"
 
 
 def _ignored(relative: Path) -> bool:
