@@ -41,7 +41,10 @@ def follow_run(session: Session, model: str, number: int, progress: Progress) ->
             progress.quiet()
             return run
         if view is not None and view.execution.is_over:
-            over_since = over_since or time.monotonic()
+            if over_since is None:
+                over_since = time.monotonic()
+                if not progress.is_live:
+                    progress.say(f"  [dim]{ended_words(view)}[/]")
             progress.now(f"run {number} · {view.execution.status.lower()}, being recorded")
             if time.monotonic() - over_since > SETTLE_S:
                 raise CommandError(
@@ -92,3 +95,10 @@ def running(view: RunView) -> str:
     if view.job is not None:
         return f"{words}  [dim]{escape(view.job.name)} · {escape(view.job.stage)}[/]"
     return f"{words}  [dim]{escape(visit.job)}[/]"
+
+
+def ended_words(view: RunView) -> str:
+    """How the execution ended, while its outcome is still to be recorded."""
+    execution = view.execution
+    error = f": {escape(execution.error)}" if execution.error else ""
+    return f"execution {execution.status.lower()}{error}; being recorded"

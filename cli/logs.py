@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
@@ -12,6 +15,17 @@ from cli.names import one_model
 from cli.output import clock
 from cli.session import Session, on_target
 
+if TYPE_CHECKING:
+    from perennial.aws.log_groups import LogLine
+
+# What Lambda writes around each invocation, and the fields that every structured entry carries.
+FRAME = ("START RequestId", "END RequestId", "REPORT RequestId", "INIT_START")
+KNOWN = frozenset(
+    {
+        *("level", "location", "message", "timestamp", "service", "cold_start", "function_name"),
+        *("function_memory_size", "function_arn", "function_request_id", "xray_trace_id"),
+    }
+)
 POLL_S = 1.0
 MINUTE_MS = 60_000
 
@@ -21,9 +35,16 @@ MINUTE_MS = 60_000
 @click.option("--model", help="The run's model, if there are several.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--raw", is_flag=True, help="Every line as it was written.")
 @on_target
-def logs(
-    session: Session, what: tuple[str, ...], model: str | None, lines: int, *, follow: bool
+def logs(  # noqa: PLR0913 - one argument an option
+    session: Session,
+    what: tuple[str, ...],
+    model: str | None,
+    lines: int,
+    *,
+    follow: bool,
+    raw: bool,
 ) -> None:
     """Show log lines of a function, of all jobs of a run, or of one job.
 
@@ -50,23 +71,63 @@ def logs(
         sources = (job_source(words[0]),)
     else:
         sources = (function_source(session.ports, words[0].replace("-", "_").removesuffix("()")),)
+    show(
+        session,
+        lambda since: tail_logs(sources, since_ms=since, most=lines),
+        follow=follow,
+        raw=raw,
+    )
+
+
+def show(
+    session: Session,
+    read: Callable[[int | None], Sequence[LogLine]],
+    *,
+    follow: bool,
+    raw: bool,
+) -> None:
+    """Print what `read` finds; with `follow`, again and again, each line once."""
     seen: set[str] = set()
     since: int | None = None
     while True:
-        found = tail_logs(sources, since_ms=since, most=lines)
+        found = read(since)
         fresh = [line for line in found if line.id not in seen]
+        seen.update(line.id for line in fresh)
         if session.screen.as_json and not follow:
             session.screen.document(fresh)
             return
         for line in fresh:
-            seen.add(line.id)
-            session.screen.out.print(
-                f"[dim]{clock(line.at_ms)} {escape(line.stream[:48])}[/] {escape(line.text)}",
-                soft_wrap=True,
-            )
+            if text := escape(line.text) if raw else readable(line.text):
+                session.screen.out.print(
+                    f"[dim]{clock(line.at_ms)} {escape(source_name(line))}[/] {text}",
+                    soft_wrap=True,
+                )
         if not follow:
             if not fresh:
                 session.screen.line("No lines yet.")
             return
         since = max((line.at_ms for line in found), default=int(time.time() * 1000) - MINUTE_MS)
         time.sleep(POLL_S)
+
+
+def source_name(line: LogLine) -> str:
+    """Which job, or which worker of a function, wrote the line."""
+    job, _, worker = line.stream.partition("/algo")
+    return job if worker else line.stream[-6:]
+
+
+def readable(text: str) -> str:
+    """A line for people: Lambda's frame and metrics are left out, entries become words."""
+    if text.startswith(FRAME):
+        return ""
+    try:
+        entry = json.loads(text)
+    except ValueError:
+        return escape(text)
+    if not isinstance(entry, dict) or "message" not in entry:
+        # A line with `_aws` is a metric on its way to CloudWatch.
+        return "" if isinstance(entry, dict) and "_aws" in entry else escape(text)
+    level = str(entry.get("level", ""))
+    colour = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}.get(level, "default")
+    facts = " ".join(f"{key}={value}" for key, value in entry.items() if key not in KNOWN)
+    return f"[{colour}]{level:<7}[/] {escape(str(entry['message']))} [dim]{escape(facts)}[/]"

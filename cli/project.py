@@ -58,10 +58,10 @@ def init(name: str, csv: Path, label: str | None, into: Path, *, as_json: bool) 
     screen = Screen(as_json=as_json)
     if not csv.is_file():
         raise NotFound(f"There is no file {csv}.")
+    if (into / name).exists():
+        raise Refused(f"{into / name} is there already.", "Choose another name, or remove it.")
     try:
         made = scaffold(csv, name, into, label=label)
-    except FileExistsError as error:
-        raise Refused(f"{error}", "Choose another name, or remove that folder first.") from error
     except (ValueError, PerennialError) as error:
         raise CommandError(str(error)) from error
     if as_json:

@@ -120,8 +120,9 @@ def spoken_errors(target: Target) -> Iterator[None]:
 def command_error(error: Exception, target: Target) -> CommandError:
     """The command-line error that says what this error means to a person."""
     words = str(error) or type(error).__name__
+    hint = "'perennial status' shows what there is." if "no model" in words else ""
     kinds: list[tuple[str, Any, str]] = [
-        ("NotFound", NotFound, "'perennial status' shows what there is."),
+        ("NotFound", NotFound, hint),
         ("NotAllowed", Refused, ""),
         ("Denied", Refused, "The credentials in use lack this right on the target."),
         ("Unavailable", TargetUnreachable, f"Is the target right? {target}"),

@@ -203,10 +203,9 @@ def test_a_request_opens_a_run_and_runs_lists_it(
     data = tmp_path / "a.csv"
     data.write_text("age,left\n1,no\n")
     cloud.run("land", "churn", str(data))
-    ports = connect({**cloud.outputs, "StackName": "perennial"})
-    sweep(ports, deadline=time.monotonic() + 60)
     asked = cloud.json("retrain", "churn", "--set", "gates.auc.min=0.7", "--because", "lower bar")
     assert asked["overrides"] == {"gates.auc.min": "0.7"}
+    sweep(connect({**cloud.outputs, "StackName": "perennial"}), deadline=time.monotonic() + 60)
     runs = cloud.json("runs", "churn")
     assert [run["number"] for run in runs] == [1]
     assert any(
