@@ -24,6 +24,7 @@ from local.services import Environ, Registry, Wsgi
 if TYPE_CHECKING:
     from local.events.bus import Bus
     from local.lambdas.service import LambdaService
+    from local.metrics.alarms import AlarmBook
     from local.metrics.store import MetricStore
     from local.sqs.pollers import Pollers
 
@@ -50,6 +51,8 @@ class Cloud:
     functions: "LambdaService"
     bus: "Bus"
     metrics: "MetricStore"
+    alarms: "AlarmBook"
+    dashboards: dict[str, tuple[str, float]]
     pollers: "Pollers"
     ask_moto: Callable[[str, Environ], Response]
 

@@ -8,6 +8,12 @@ if TYPE_CHECKING:
 
 def install(cloud: "Cloud") -> None:
     """Serve CloudWatch."""
+    from local.metrics.alarms import AlarmBook
+    from local.metrics.responses import metrics_response
     from local.metrics.store import MetricStore
+    from local.services import serve
 
     cloud.metrics = MetricStore()
+    cloud.dashboards = {}
+    cloud.alarms = AlarmBook(cloud)
+    cloud.register("monitoring", serve(metrics_response(cloud)))
