@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,3 +91,24 @@ def running_stack() -> Iterator[dict[str, str]]:
     """Start a local cloud with the real template deployed; stop it at the end."""
     with empty_cloud("--deploy") as environment:
         yield environment
+
+
+def control(method: str, path: str, body: object = None) -> Any:
+    """Ask the local cloud's control API (faults, journal)."""
+    record = json.loads((Path(os.environ["PERENNIAL_STATE"]) / "cloud.json").read_text())
+    request = urllib.request.Request(
+        f"{record['endpoint']}{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"X-Perennial-Token": record["token"]},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def fetch_csv(dataset: str) -> list[str]:
+    """Lines of the dataset's first table, header first, as `perennial fetch-data` writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        perennial("fetch-data", dataset, "--to", folder)
+        files = sorted(Path(folder).glob("*.csv"), key=lambda f: ("train" not in f.name, f.name))
+        return files[0].read_text().splitlines()
