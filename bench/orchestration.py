@@ -42,8 +42,8 @@ def follow(number: int) -> dict[str, Any]:
     """Wait for a run's end; what the ledger says of it."""
     while True:
         runs = perennial_json("runs", MODEL)["runs"]
-        for run in runs:
-            if run["number"] == number and run["outcome"]:
+        for row in runs:
+            if row["number"] == number and row["outcome"]:
                 found: dict[str, Any] = perennial_json("run", "show", MODEL, str(number))
                 return found
         time.sleep(0.3)
