@@ -207,7 +207,7 @@ def _facets(root: Reader, data: DataSettings) -> tuple[Facet, ...]:
         column = columns.get(name)
         if column is None or column.name == root.raw("label"):
             facets.mistake_at(facets.at(name), shown(name), "the name of a feature column")
-        elif column.numeric and not edges:
+        elif column.numeric and not edges and not entry.has("edges"):
             entry.mistake("edges", "the bounds that cut a numeric facet into groups, like [25, 45]")
         elif not column.numeric and edges:
             entry.mistake("edges", f"no edges: {name} is no number")
@@ -426,7 +426,7 @@ def _check_label(root: Reader, settings: Settings) -> None:
 
 def _check_positive(root: Reader, settings: Settings, label: Column) -> None:
     if settings.problem != "binary":
-        if settings.positive:
+        if settings.positive and settings.problem in PROBLEMS:
             root.mistake("positive", "no such key: only binary problems have one")
         return
     try:
