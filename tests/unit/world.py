@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 import boto3
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.models import stepfunctions_backends
 from perennial.aws.ledger_table import LedgerTable
 from perennial.describe_run import known_run
@@ -64,6 +66,7 @@ class World:
 
     outputs: dict[str, str]
     clock: Clock = field(default_factory=Clock)
+    name: str = MODEL
 
     @property
     def ports(self) -> Ports:
@@ -75,16 +78,28 @@ class World:
         """The ledger."""
         return self.ports.ledger
 
+    def sibling(self, name: str) -> World:
+        """The same stack with another model, whose ledger is a table of its own."""
+        make_table(f"ledger-{name}")
+        return replace(self, name=name, outputs={**self.outputs, "LedgerTable": f"ledger-{name}"})
+
+    def copy(self, name: str) -> World:
+        """The same stack and model with a copy of its ledger, as it is now."""
+        tables: Any = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables
+        make_table(f"ledger-{name}")
+        tables[f"ledger-{name}"].items = deepcopy(tables[self.outputs["LedgerTable"]].items)
+        return replace(self, outputs={**self.outputs, "LedgerTable": f"ledger-{name}"})
+
     def push(self, code_sha: str = "a" * 64, **changes: Any) -> int:
         """Publish the model with changed settings; the version."""
         document = {**DOCUMENT, **changes}
-        settings = json.dumps(parse_settings(document, project=MODEL).to_json(), sort_keys=True)
-        uri = f"s3://artifacts/code/{MODEL}/{code_sha}.tar.gz"
-        return publish_settings(self.ports, MODEL, settings, uri, code_sha, "ann").version
+        settings = json.dumps(parse_settings(document, project=self.name).to_json(), sort_keys=True)
+        uri = f"s3://artifacts/code/{self.name}/{code_sha}.tar.gz"
+        return publish_settings(self.ports, self.name, settings, uri, code_sha, "ann").version
 
-    def land(self, name: str, body: bytes = b"age,income\n", model: str = MODEL) -> str:
+    def land(self, name: str, body: bytes = b"age,income\n", model: str = "") -> str:
         """Put an object; the body of its event."""
-        key = f"incoming/{model}/{name}"
+        key = f"incoming/{model or self.name}/{name}"
         put = boto3.client("s3").put_object(Bucket="landing", Key=key, Body=body)
         return json.dumps(
             {
@@ -120,7 +135,7 @@ class World:
 
     def wake(self) -> Handled:
         """Deliver a wake that is due now."""
-        due = {"perennial": "wake", "model": MODEL, "due_ms": self.clock.now_ms}
+        due = {"perennial": "wake", "model": self.name, "due_ms": self.clock.now_ms}
         return self.deliver(json.dumps(due))
 
     def finish(self, number: int, status: str = "SUCCEEDED", output: Any = None, **why: str) -> str:
@@ -136,14 +151,14 @@ class World:
 
     def win(self, number: int, *, passed: bool = True) -> str:
         """Let a run's execution reach its verdict; its ARN."""
-        output = {"model": MODEL, "run": number, "verdict": {"passed": passed}}
+        output = {"model": self.name, "run": number, "verdict": {"passed": passed}}
         return self.finish(number, output=output)
 
     def report(self, number: int, objects: Sequence[Mapping[str, Any]], **summary: Any) -> None:
         """Write the check's report of a run."""
         boto3.client("s3").put_object(
             Bucket="artifacts",
-            Key=f"runs/{MODEL}/{number}/check/report.json",
+            Key=f"runs/{self.name}/{number}/check/report.json",
             Body=json.dumps({"refused": False, "reason": "", **summary, "objects": list(objects)}),
         )
 
@@ -158,18 +173,20 @@ class World:
 
     def model(self) -> ModelRow:
         """The model's row."""
-        row = read_model(self.ledger, MODEL)
+        row = read_model(self.ledger, self.name)
         assert row is not None
         return row
 
     def run(self, number: int) -> RunRow:
         """A run's row."""
-        return known_run(self.ledger, MODEL, number)
+        return known_run(self.ledger, self.name, number)
 
     def signals(self) -> list[SignalRow]:
         """Every signal, settled or not."""
         return [
-            row for family in (OPEN_SK, DONE_SK) for row in read_signals(self.ledger, MODEL, family)
+            row
+            for family in (OPEN_SK, DONE_SK)
+            for row in read_signals(self.ledger, self.name, family)
         ]
 
     def states(self) -> dict[str, str]:
@@ -180,11 +197,13 @@ class World:
         }
 
     def executions(self) -> list[str]:
-        """The names of all executions ever started."""
+        """The names of all executions of the model ever started."""
         found = boto3.client("stepfunctions").list_executions(
             stateMachineArn=self.outputs["RetrainMachineArn"]
         )
-        return sorted(each["name"] for each in found["executions"])
+        front = f"perennial-{self.name}-"
+        names = [each["name"] for each in found["executions"]]
+        return sorted(name for name in names if name.removeprefix(front).isdecimal())
 
     def inbox(self) -> list[dict[str, Any]]:
         """Take every notice that people got since the last look."""
@@ -214,6 +233,22 @@ def _sqs() -> Any:
     return sqs_backends[DEFAULT_ACCOUNT_ID][REGION]
 
 
+def make_table(name: str) -> None:
+    """Create a ledger's table."""
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+    )
+
+
 @contextmanager
 def new_world() -> Iterator[World]:
     """A fresh stack in a fresh account."""
@@ -224,18 +259,7 @@ def new_world() -> Iterator[World]:
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
             )
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        boto3.client("dynamodb").create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-        )
+        make_table("ledger")
         sqs, sns = boto3.client("sqs"), boto3.client("sns")
         topic = sns.create_topic(Name="notices")["TopicArn"]
         inbox = sqs.create_queue(QueueName="inbox")["QueueUrl"]

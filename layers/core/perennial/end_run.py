@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from perennial.advance import Advance
 from perennial.aws.machine import describe
 from perennial.domain.ledger.rows import RunRow, run_key
 from perennial.domain.ledger.store import read_run
-from perennial.look_after import look_after
+from perennial.look_after import look_after, wake_now
+from perennial.tell_people import tell_people
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -44,16 +44,16 @@ def end_run(ports: Ports, execution: str, *, patience_s: float = 0) -> EndedRun:
         return EndedRun("not ours")
     if not found.is_over:
         return EndedRun("at work", row.model, row)
-    done = _look(ports, row, patience_s=patience_s if row.state != "ended" else 0)
-    if any(each.number == row.number for each in done.ended):
-        return EndedRun("ended", row.model, read_run(ports.ledger, row.key))
+    patience_s = patience_s if row.state != "ended" else 0
+    done = look_after(ports, row.model, watch=True, may_open=False, patience_s=patience_s)
     after = read_run(ports.ledger, row.key)
-    is_over = after is None or after.state == "ended"
-    return EndedRun("over before" if is_over else "stopping", row.model, after)
-
-
-def _look(ports: Ports, row: RunRow, *, patience_s: float) -> Advance:
-    return look_after(ports, row.model, watch=True, may_open=False, patience_s=patience_s)
+    if after is not None and after.state != "ended":
+        return EndedRun("stopping", row.model, after)
+    # Also when another process freed the model: it may have died before it told anybody.
+    tell_people(ports, row.model)
+    wake_now(ports, row.model)
+    is_first = any(each.number == row.number for each in done.ended)
+    return EndedRun("ended" if is_first else "over before", row.model, after)
 
 
 def _named(text: str) -> tuple[str, int] | None:

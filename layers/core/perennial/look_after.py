@@ -23,16 +23,15 @@ def look_after(  # noqa: PLR0913  # each is a choice of its own
 ) -> Advance:
     """Open the run that is due or end the one that is over, send notices, and the next wake.
 
-    `watch`, `may_open` and `patience_s` are those of `advance`; `arrived_ms` is the due time of
-    the wake that is being handled. Every part may be repeated.
+    Without `may_open` the caller sends a wake, for those who may. `watch`, `may_open` and
+    `patience_s` are those of `advance`; `arrived_ms` is the due time of the wake that is being
+    handled. Every part may be repeated.
     """
     done = advance(ports, model, watch=watch, may_open=may_open, patience_s=patience_s)
     if done.ended:
         tell_people(ports, model)
     if done.waiting is not None:
         wake_model(ports, model, done.waiting.until_ms, arrived_ms=arrived_ms)
-    elif done.ended:
-        wake_now(ports, model)
     return done
 
 
