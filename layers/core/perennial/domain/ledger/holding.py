@@ -104,7 +104,9 @@ def is_released(signal: SignalRow, book: Book) -> bool:
     if book.model.settings > signal.held_settings:
         return True
     since = signal.held_ms or 0
-    return any(s.kind in (DATA, REVIEW, CODE) and s.admitted_ms > since for s in book.signals)
+    return any(
+        s.kind in (DATA, REVIEW) and s.run is None and s.admitted_ms > since for s in book.signals
+    )
 
 
 def common_openers(book: Book, now_ms: int) -> tuple[SignalRow, ...]:
