@@ -22,6 +22,7 @@ PARTS = (
     "local.lambdas",
     "local.events",
     "local.sqs",
+    "local.schedules",
     "local.cloudformation",
     "local.sagemaker",
     "local.states",

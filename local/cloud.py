@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from local.lambdas.service import LambdaService
     from local.metrics.alarms import AlarmBook
     from local.metrics.store import MetricStore
+    from local.schedules.runner import ScheduleRunner
     from local.sqs.pollers import Pollers
 
 ACCOUNT = "123456789012"
@@ -54,6 +55,7 @@ class Cloud:
     alarms: "AlarmBook"
     dashboards: dict[str, tuple[str, float]]
     pollers: "Pollers"
+    schedules: "ScheduleRunner"
     ask_moto: Callable[[str, Environ], Response]
 
     def __init__(self, *, port: int, state_dir: Path, clock: Clock, repository: Path) -> None:

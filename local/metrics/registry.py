@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from moto.core.exceptions import ServiceException
+from moto.cloudwatch.exceptions import CloudWatchException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from local.metrics.actions import unsupported_action
@@ -35,8 +35,8 @@ WEEK = 7 * 86_400
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 
 
-def _invalid(message: str) -> ServiceException:
-    return ServiceException("ValidationError", message)
+def _invalid(message: str) -> CloudWatchException:
+    return CloudWatchException("ValidationError", message)
 
 
 class AlarmOperations(BaseResponse):
@@ -144,7 +144,7 @@ class AlarmOperations(BaseResponse):
         """Put an alarm into a state until it is judged again."""
         alarm = self.cloud.alarms.alarms.get(self._get_param("AlarmName"))
         if alarm is None:
-            raise ServiceException("ResourceNotFound", "The alarm does not exist.")
+            raise CloudWatchException("ResourceNotFound", "The alarm does not exist.")
         state = self._get_param("StateValue")
         if state not in STATES:
             raise _invalid(f"StateValue {state!r} is none of {', '.join(STATES)}.")
@@ -152,7 +152,7 @@ class AlarmOperations(BaseResponse):
         try:
             parsed = json.loads(data) if data else None
         except ValueError:
-            raise ServiceException("InvalidFormat", "StateReasonData is not valid JSON.") from None
+            raise CloudWatchException("InvalidFormat", "StateReasonData is not valid JSON.") from None
         if state != alarm.state:
             judgement = Judgement(state, self._get_param("StateReason"), parsed)
             self.cloud.alarms.change(alarm, judgement)
@@ -179,11 +179,11 @@ class AlarmOperations(BaseResponse):
         try:
             widgets = json.loads(body)["widgets"]
         except (ValueError, KeyError, TypeError):
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterInput", "The field DashboardBody must be JSON with widgets."
             ) from None
         if not isinstance(widgets, list) or any("type" not in widget for widget in widgets):
-            raise ServiceException("InvalidParameterInput", "Every widget must have a type.")
+            raise CloudWatchException("InvalidParameterInput", "Every widget must have a type.")
         self.cloud.dashboards[name] = (body, self.cloud.clock.now())
         return ActionResult({"DashboardValidationMessages": []})
 
@@ -191,7 +191,7 @@ class AlarmOperations(BaseResponse):
         """A dashboard's body."""
         name = self._get_param("DashboardName")
         if name not in self.cloud.dashboards:
-            raise ServiceException("ResourceNotFound", f"Dashboard {name} does not exist")
+            raise CloudWatchException("ResourceNotFound", f"Dashboard {name} does not exist")
         arn = self._dashboard_arn(name)
         body = self.cloud.dashboards[name][0]
         return ActionResult({"DashboardName": name, "DashboardArn": arn, "DashboardBody": body})
@@ -219,7 +219,7 @@ class AlarmOperations(BaseResponse):
         names = self._get_param("DashboardNames") or []
         missing = [name for name in names if name not in self.cloud.dashboards]
         if missing:
-            raise ServiceException("ResourceNotFound", f"Dashboard {missing[0]} does not exist")
+            raise CloudWatchException("ResourceNotFound", f"Dashboard {missing[0]} does not exist")
         for name in names:
             del self.cloud.dashboards[name]
         return EmptyResult()
@@ -229,7 +229,7 @@ class AlarmOperations(BaseResponse):
         for alarm in self.cloud.alarms.alarms.values():
             if alarm.arn == arn:
                 return alarm
-        raise ServiceException("ResourceNotFoundException", f"{arn} does not exist")
+        raise CloudWatchException("ResourceNotFoundException", f"{arn} does not exist")
 
     def tag_resource(self) -> Any:
         """Tag an alarm."""

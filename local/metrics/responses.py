@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from moto.core.exceptions import ServiceException
+from moto.cloudwatch.exceptions import CloudWatchException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from local.metrics.query import (
@@ -48,11 +48,11 @@ class MetricsResponse(AlarmOperations):
             raise NotImplementedError("PutMetricData with EntityMetricData is not supported")
         data = self._get_param("MetricData") or []
         if str(namespace).startswith("AWS/"):
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterValue", "The value AWS/ for parameter Namespace is invalid."
             )
         if len(data) > MAX_DATA:
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterValue",
                 f"The collection MetricData must not have a size greater than {MAX_DATA}.",
             )
@@ -67,18 +67,18 @@ class MetricsResponse(AlarmOperations):
 
     def _check_datum(self, datum: dict[str, Any]) -> None:
         if len(datum.get("Dimensions") or []) > MAX_DIMENSIONS:
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterValue", f"No more than {MAX_DIMENSIONS} dimensions are allowed."
             )
         given = [name for name in ("Value", "Values", "StatisticValues") if datum.get(name) is not None]
         if len(given) != 1:
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterCombination",
                 "Exactly one of Value, Values and StatisticValues must be given.",
             )
         values = datum.get("Values") or [datum.get("Value", 0.0)]
         if not all(math.isfinite(value) for value in values):
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterValue", "NaN and infinite values are not supported."
             )
 
@@ -112,15 +112,15 @@ class MetricsResponse(AlarmOperations):
             for statistic in statistics:
                 check_statistic(statistic)
         except StatisticUnsupportedError as error:
-            raise ServiceException("InvalidParameterValue", str(error)) from None
+            raise CloudWatchException("InvalidParameterValue", str(error)) from None
         start, end = epoch(self._get_param("StartTime")), epoch(self._get_param("EndTime"))
         period = self._get_param("Period")
         if start >= end:
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime."
             )
         if (end - start) / period > MAX_POINTS:
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterCombination",
                 f"You have requested more than {MAX_POINTS} datapoints; raise the Period.",
             )
@@ -159,7 +159,7 @@ class MetricsResponse(AlarmOperations):
             check_queries(queries)
             found = run_queries(queries, start, end, plain_fetch(self.cloud.metrics))
         except (QueryInvalidError, StatisticUnsupportedError) as error:
-            raise ServiceException("ValidationError", str(error)) from None
+            raise CloudWatchException("ValidationError", str(error)) from None
         newest_first = (self._get_param("ScanBy") or "TimestampDescending") == "TimestampDescending"
         results = []
         for query in queries:
