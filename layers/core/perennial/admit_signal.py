@@ -52,6 +52,6 @@ def _judge(ports: Ports, signal: Signal) -> Admission | Literal["unknown model",
         return "unknown model"
     if signal.kind == DATA:
         settings = read_settings_of(ports.ledger, model)
-        if not is_selected(signal.model, signal.parts[1], settings.data.select):
+        if not is_selected(signal.parts[1], signal.model, settings.data.select):
             return "not selected"
     return admit(signal, model, read_known(ports.ledger, signal), ports.clock())

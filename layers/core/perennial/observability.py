@@ -10,8 +10,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
+    AmazonCloudWatchEMFProvider,
+)
 
 Handler = Callable[[Any, Any], Any]
 logger = Logger()
@@ -39,7 +42,9 @@ def count(name: str, *, stack: str, model: str, value: int = 1) -> None:
     """
     if not value:
         return
-    for dimensions in ({"stack": stack}, {"stack": stack, "model": model}):
-        with single_metric(name=name, unit=MetricUnit.Count, value=value) as metric:
-            for dimension, words in dimensions.items():
-                metric.add_dimension(name=dimension, value=words)
+    # Without a service name of its own, which Powertools would add as a third dimension.
+    metrics = AmazonCloudWatchEMFProvider(service="")
+    metrics.add_dimension("stack", stack)
+    metrics.add_dimensions(stack=stack, model=model)
+    metrics.add_metric(name, MetricUnit.Count, value)
+    metrics.flush_metrics()

@@ -139,7 +139,7 @@ def _account_for(listing: _Listing, listed: Listed) -> None:
     """See that a listed version is in the ledger: a current one admitted, an old one settled."""
     version = listed.version
     known = listing.known.get(version.id)
-    is_ours = is_selected(listing.model.model, version.key, listing.select)
+    is_ours = is_selected(version.key, listing.model.model, listing.select)
     if not is_ours or is_folder_mark(version.key, version.size):
         return
     signal = data_signal(listing.model.model, version)
