@@ -247,6 +247,7 @@ def _code(guessed: GuessedFile, label: GuessedColumn, problem: str) -> str:
     return model_source(
         label=label.name,
         problem=problem,
+        features=[column.name for column in features],
         unused=[column.name for column in features if column.type == "string"],
         moments=[column.name for column in features if column.type in ("date", "timestamp")],
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
+SPECIAL = re.compile(r'[\[\]{}",:]')
 OBJECTIVES = {
     "binary": ("binary", "auc", "the probability of the positive class"),
     "multiclass": ("multiclass", "multi_logloss", "the probability of each class, in level order"),
@@ -25,6 +27,8 @@ LABEL = {label}
 # Free text, names and the like: of no use to trees as they are.
 UNUSED = {unused}
 MOMENTS = {moments}
+# LightGBM takes no names with brackets, braces, quotes, commas or colons.
+RENAMED = {renamed}
 
 
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +39,7 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
         prepared[f"{{name}} year"] = moment.dt.year.astype("float64")
         prepared[f"{{name}} month"] = moment.dt.month.astype("float64")
         prepared[f"{{name}} weekday"] = moment.dt.weekday.astype("float64")
-    return prepared
+    return prepared.rename(columns=RENAMED)
 
 
 def train(
@@ -72,7 +76,14 @@ def predict(model: lgb.Booster, frame: pd.DataFrame) -> np.ndarray:
 '''
 
 
-def model_source(*, label: str, problem: str, unused: Sequence[str], moments: Sequence[str]) -> str:
+def model_source(
+    *,
+    label: str,
+    problem: str,
+    features: Sequence[str],
+    unused: Sequence[str],
+    moments: Sequence[str],
+) -> str:
     """The source of model.py for a problem; column names may hold any characters."""
     objective, metric, returns = OBJECTIVES[problem]
     classes = ""
@@ -83,8 +94,26 @@ def model_source(*, label: str, problem: str, unused: Sequence[str], moments: Se
         label=json.dumps(label),
         unused=json.dumps(list(unused)),
         moments=json.dumps(list(moments)),
+        renamed=json.dumps(_renamed(features, unused, moments)),
         objective=objective,
         metric=metric,
         classes=classes,
         returns=returns[0].upper() + returns[1:] + ".",
     )
+
+
+def _renamed(
+    features: Sequence[str], unused: Sequence[str], moments: Sequence[str]
+) -> dict[str, str]:
+    """New names for the prepared columns that LightGBM would refuse, none of them twice."""
+    names = [name for name in features if name not in unused and name not in moments]
+    names += [f"{name} {part}" for name in moments for part in ("year", "month", "weekday")]
+    renamed: dict[str, str] = {}
+    for name in names:
+        plain = SPECIAL.sub("_", name)
+        if plain == name:
+            continue
+        while plain in names or plain in renamed.values():
+            plain += "_"
+        renamed[name] = plain
+    return renamed
