@@ -23,8 +23,10 @@ _VERSIONS = ("2012-10-17", "2008-10-17")
 
 
 def policy_problems(document: Any, *, identity: bool) -> list[str]:
-    """Return why IAM would refuse the document; `identity` policies name resources, trust and
-    resource policies name principals."""
+    """Return why IAM would refuse the document (MalformedPolicyDocument).
+
+    `identity` policies name resources; trust and resource policies name principals.
+    """
     if isinstance(document, str):
         try:
             document = json.loads(document)

@@ -29,6 +29,7 @@ from local.cloudformation.resources.s3 import object_bytes
 UNZIPPED_LIMIT = 262_144_000
 ENVIRONMENT_LIMIT = 4096
 LAYER_LIMIT = 5
+MEMORY_LIMIT = 10_240
 _CONFIGURATION = (
     "Description",
     "DeadLetterConfig",
@@ -97,6 +98,8 @@ class Function(ResourceType):
                 "environment variables you have provided exceeded the 4KB limit. "
                 f"({size} bytes)"
             )
+        if int(properties.get("MemorySize", MEMORY_LIMIT)) > MEMORY_LIMIT:
+            found.append(f"#/MemorySize: {properties['MemorySize']} is not less or equal to 10240")
         if len(properties.get("Layers", [])) > LAYER_LIMIT:
             found.append("Layers list exceeds the maximum of 5 layers")
         return found

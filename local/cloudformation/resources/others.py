@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.cloudformation.errors import ResourceError
+from local.cloudformation.policies import policy_problems
 from local.cloudformation.resources.base import (
     Context,
     Made,
@@ -75,6 +76,12 @@ class Key(ResourceType):
         "PendingWindowInDays Tags"
     )
     attributes = words("Arn KeyId")
+
+    def problems(self, properties: Properties) -> list[str]:
+        """Check the key's policy."""
+        if "KeyPolicy" not in properties:
+            return []
+        return policy_problems(properties["KeyPolicy"], identity=False)
 
     def replaces(self, old: Properties, new: Properties) -> bool:
         """What a key is for cannot be changed."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from local.cloudformation.policies import policy_problems
 from local.cloudformation.resources.base import (
     Context,
     Made,
@@ -235,6 +236,10 @@ class BucketPolicy(ResourceType):
     type_name = "AWS::S3::BucketPolicy"
     carried_out = words("Bucket PolicyDocument")
     tagged = False
+
+    def problems(self, properties: Properties) -> list[str]:
+        """Check the document."""
+        return policy_problems(properties["PolicyDocument"], identity=False)
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Put the policy; one bucket has one."""

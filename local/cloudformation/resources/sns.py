@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.cloudformation.errors import ResourceError
+from local.cloudformation.policies import policy_problems
 from local.cloudformation.resources.base import (
     Context,
     Made,
@@ -162,6 +163,10 @@ class TopicPolicy(ResourceType):
     carried_out = words("PolicyDocument Topics")
     attributes = words("Id")
     tagged = False
+
+    def problems(self, properties: Properties) -> list[str]:
+        """Check the document."""
+        return policy_problems(properties["PolicyDocument"], identity=False)
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Set the policy on each topic."""

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local.cloudformation.errors import ResourceError
+from local.cloudformation.policies import policy_problems
 from local.cloudformation.resources.base import (
     Context,
     Made,
@@ -182,6 +183,10 @@ class QueuePolicy(ResourceType):
     carried_out = words("PolicyDocument Queues")
     attributes = words("Id")
     tagged = False
+
+    def problems(self, properties: Properties) -> list[str]:
+        """Check the document."""
+        return policy_problems(properties["PolicyDocument"], identity=False)
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Set the policy on each queue."""

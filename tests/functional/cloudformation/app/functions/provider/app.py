@@ -1,7 +1,11 @@
 """A custom resource's provider: answers with the stack's token."""
 
 import json
+import logging
 import urllib.request
+
+log = logging.getLogger()
+log.setLevel(logging.INFO)
 
 
 def handler(event, context):
@@ -9,7 +13,7 @@ def handler(event, context):
     if "RequestType" not in event:
         return {"echo": event}
     properties = event["ResourceProperties"]
-    print(json.dumps({"request": event["RequestType"], "properties": properties}))
+    log.info("%s %s", event["RequestType"], json.dumps(properties))
     broken = properties.get("Mode") == "broken" and event["RequestType"] != "Delete"
     body = {
         "Status": "FAILED" if broken else "SUCCESS",
