@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,20 @@ from local.sagemaker.errors import invalid
 log = logging.getLogger(__name__)
 
 
+_runtimes: "weakref.WeakKeyDictionary[Cloud, JobRuntime]" = weakref.WeakKeyDictionary()
+
+
+def watch_job(cloud: Cloud, key: str, told: threading.Event) -> None:
+    """Set `told` at the end of the job `training-job/<name>` or `processing-job/<name>`."""
+    _runtimes[cloud].watch(key, told)
+
+
 class JobRuntime:
     """One a cloud."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
+        _runtimes[cloud] = self
         self.images = Images(cloud.repository)
         self._root = cloud.state_dir / "jobs"
         self._running: set[str] = set()
