@@ -23,17 +23,15 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 NOW = 1_800_000_000_000
-LIMITS = Limits(
-    quiet_ms=5 * MINUTE, max_wait_ms=HOUR, cool_down_ms=2 * HOUR, max_runs_per_day=3
-)
+LIMITS = Limits(quiet_ms=5 * MINUTE, max_wait_ms=HOUR, cool_down_ms=2 * HOUR, max_runs_per_day=3)
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:perennial-retrain:perennial-census-7"
 
 
 def model(**fields: Any) -> ModelRow:
     """A model with settings 3 and data, whose last run was 6."""
-    return ModelRow(**{
-        "model": "census", "rev": 10, "settings": 3, "last_run": 6, "has_data": True, **fields
-    })
+    return ModelRow(
+        **{"model": "census", "rev": 10, "settings": 3, "last_run": 6, "has_data": True, **fields}
+    )
 
 
 def version(name: str = "a.csv", number: int = 1, *, size: int = 10) -> ObjectVersion:
@@ -43,16 +41,18 @@ def version(name: str = "a.csv", number: int = 1, *, size: int = 10) -> ObjectVe
 
 def row(signal: Signal, **fields: Any) -> SignalRow:
     """A signal's row, admitted ten minutes ago."""
-    return SignalRow(**{
-        "model": signal.model,
-        "id": signal.id,
-        "kind": signal.kind,
-        "parts": signal.parts,
-        "evidence": signal.evidence,
-        "admitted_ms": NOW - 10 * MINUTE,
-        "rev": 1,
-        **fields,
-    })
+    return SignalRow(
+        **{
+            "model": signal.model,
+            "id": signal.id,
+            "kind": signal.kind,
+            "parts": signal.parts,
+            "evidence": signal.evidence,
+            "admitted_ms": NOW - 10 * MINUTE,
+            "rev": 1,
+            **fields,
+        }
+    )
 
 
 def data(name: str = "a.csv", number: int = 1, **fields: Any) -> SignalRow:
@@ -88,9 +88,16 @@ def drift(alarm: str = "perennial-monitor-census-bias", **fields: Any) -> Signal
 
 def run(**fields: Any) -> RunRow:
     """Run 7 of census, being opened."""
-    return RunRow(**{
-        "model": "census", "number": 7, "settings": 3, "opened_ms": NOW - MINUTE, "rev": 5, **fields
-    })
+    return RunRow(
+        **{
+            "model": "census",
+            "number": 7,
+            "settings": 3,
+            "opened_ms": NOW - MINUTE,
+            "rev": 5,
+            **fields,
+        }
+    )
 
 
 def claimed_run(**fields: Any) -> RunRow:
@@ -112,15 +119,17 @@ def ended_run(outcome: str, number: int = 7, **fields: Any) -> RunRow:
 
 def champion(run_number: int = 5, **fields: Any) -> Champion:
     """Version 4 of census, approved an hour ago."""
-    return Champion(**{
-        "version": 4,
-        "arn": "arn:4",
-        "digest": "d",
-        "run": run_number,
-        "settings": 3,
-        "since_ms": NOW - HOUR,
-        **fields,
-    })
+    return Champion(
+        **{
+            "version": 4,
+            "arn": "arn:4",
+            "digest": "d",
+            "run": run_number,
+            "settings": 3,
+            "since_ms": NOW - HOUR,
+            **fields,
+        }
+    )
 
 
 def book(*signals: SignalRow, run: RunRow | None = None, **fields: Any) -> Book:
@@ -138,16 +147,18 @@ def ending_book(ending: Ending, *signals: SignalRow, **fields: Any) -> Book:
 
 def settings_row(number: int = 3, **fields: Any) -> SettingsRow:
     """Settings 3 of census."""
-    return SettingsRow(**{
-        "model": "census",
-        "version": number,
-        "code": "s3://artifacts/code/census/abc.tar.gz",
-        "code_sha": "abc",
-        "settings": "{}",
-        "pushed_ms": NOW,
-        "pushed_by": "ann",
-        **fields,
-    })
+    return SettingsRow(
+        **{
+            "model": "census",
+            "version": number,
+            "code": "s3://artifacts/code/census/abc.tar.gz",
+            "code_sha": "abc",
+            "settings": "{}",
+            "pushed_ms": NOW,
+            "pushed_by": "ann",
+            **fields,
+        }
+    )
 
 
 def written(changes: Transaction) -> list[Any]:

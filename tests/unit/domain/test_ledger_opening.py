@@ -241,7 +241,10 @@ def test_no_object_at_all_ends_the_run():
     (row,) = written(opening.claim(run(), (data(),), facts(0), NOW))
     assert row.state == "opening"
     assert row.ending == Ending(
-        "refused", "no data yet: nothing of census is left to read", ran=False, empty=True,
+        "refused",
+        "no data yet: nothing of census is left to read",
+        ran=False,
+        empty=True,
         at_ms=NOW,
     )
 
@@ -329,8 +332,8 @@ def test_a_run_is_read_before_the_signals_that_it_claims():
             return super().query(pk, sk_prefix)
 
     table = Recording()
-    for change in store(model(open_run=7), run()), :
+    for change in (store(model(open_run=7), run()),):
         for row in (*change.query("model#census", "model"), *change.query("model#census", "run#")):
-            table._put(row.key, row)  # noqa: SLF001
+            table._put(row.key, row)
     read_book(table, "census")
     assert asked == ["model", "run#000007", "open#"]

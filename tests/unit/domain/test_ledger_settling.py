@@ -69,10 +69,18 @@ def fate(ending, signal, **fields):
 
 
 @pytest.mark.parametrize("ending", [WON, LOST])
-@pytest.mark.parametrize("signal", [
-    mine(), mine(schedule), mine(drift), mine(review), mine(manual), mine(code),
-    mine(code, 2),
-])
+@pytest.mark.parametrize(
+    "signal",
+    [
+        mine(),
+        mine(schedule),
+        mine(drift),
+        mine(review),
+        mine(manual),
+        mine(code),
+        mine(code, 2),
+    ],
+)
 def test_a_verdict_consumes(ending, signal):
     """Won or lost, the run did what its signals asked for."""
     row = fate(ending, signal)

@@ -1,0 +1,197 @@
+"""What a run reads, and what its machine is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+from perennial.domain import manifest, run_input
+from perennial.domain.errors import Rejected
+from perennial.domain.run_input import Network, Place
+from perennial.domain.schema import Column
+from perennial.domain.settings import DataSettings, JobSettings, Settings
+from perennial.domain.signals import ObjectVersion
+
+from tests.unit.domain.ledger_builders import claimed_run, settings_row, version
+
+SETTINGS = Settings(
+    project="census",
+    problem="binary",
+    label="income",
+    data=DataSettings(columns=(Column("age", "integer"), Column("income", "text"))),
+    jobs=(
+        ("check_data", JobSettings("ml.m5.large", 30, 60, 1)),
+        ("train", JobSettings("ml.m5.xlarge", 40, 70, 1)),
+        ("evaluate", JobSettings("ml.m5.large", 30, 80, 1)),
+    ),
+    tags=(("team", "risk"), ("perennial:run", "mine")),
+)
+
+
+def made(*objects, select=("*",), left_out=()):
+    """The manifest of run 7 over these objects."""
+    return manifest.build(
+        ("census", 7), objects, select=select, left_out=set(left_out), created_ms=5
+    )
+
+
+def test_a_manifest_lists_versions_by_key():
+    """In one canonical form, whatever the order of the listing."""
+    one, two = version("b.csv", size=7), version("a ü.csv", 2, size=3)
+    found = made(one, two)
+    assert found.objects == (two, one)
+    assert found.body == made(two, one).body
+    assert (found.bytes, found.ids) == (10, {one.id, two.id})
+    assert (found.model, found.run) == ("census", 7)
+    assert found.digest == hashlib.sha256(found.body).hexdigest()
+    document = json.loads(found.body)
+    assert document == {
+        "version": 1,
+        "model": "census",
+        "run": 7,
+        "created_ms": 5,
+        "objects": [
+            {
+                "bucket": "landing",
+                "key": each.key,
+                "version_id": each.version_id,
+                "etag": "e",
+                "size": each.size,
+                "last_modified_ms": each.last_modified_ms,
+            }
+            for each in (two, one)
+        ],
+        "totals": {"objects": 2, "bytes": 10},
+    }
+    assert b": " not in found.body
+    assert "ü".encode() in found.body
+
+
+def test_what_a_manifest_leaves_out():
+    """Quarantined and excluded versions, what is not selected, and marks of folders."""
+    good, bad, text = version("a.csv"), version("bad.csv"), version("a.txt")
+    mark = version("folder.csv/", size=0)
+    found = made(good, bad, text, mark, select=("*.csv", "*/"), left_out=[bad.id])
+    assert found.objects == (good,)
+
+
+def test_a_manifest_reads_back():
+    """From text or bytes; another version is refused."""
+    found = made(version())
+    assert manifest.read(found.body) == found
+    assert manifest.read(found.body.decode()) == found
+    with pytest.raises(Rejected, match="this manifest has version 2; this Perennial reads 1"):
+        manifest.read(found.body.replace(b'"version":1', b'"version":2'))
+
+
+@pytest.mark.parametrize(
+    ("key", "patterns", "expected"),
+    [
+        ("incoming/census/a.csv", ["*.csv"], True),
+        ("incoming/census/2026/a.csv", ["*.csv"], True),
+        ("incoming/census/2026/a.csv", ["2025/*", "2026/*"], True),
+        ("incoming/census/2027/a.csv", ["2025/*", "2026/*"], False),
+        ("incoming/census/a.CSV", ["*.csv"], False),
+        ("incoming/census/a.csv", [], False),
+        ("incoming/censuses/a.csv", ["*"], False),
+        ("incoming/census/new\nline.csv", ["*.csv"], True),
+        ("incoming/census/[a].csv", ["[[]a].csv"], True),
+    ],
+)
+def test_selection_of_keys(key, patterns, expected):
+    """Patterns are held against the key below the model's prefix."""
+    assert manifest.is_selected(key, "census", patterns) is expected
+
+
+def document(place=None, **fields):
+    """The input of run 7."""
+    place = place or Place("perennial", "artifacts")
+    text = run_input.build(
+        claimed_run(**fields), settings_row(), SETTINGS, place, "s3://artifacts/manifest"
+    )
+    return json.loads(text)
+
+
+def test_the_input_of_the_machine():
+    """Names, places and sizes: all that the states need, and no figures."""
+    found = document()
+    tags = found.pop("tags")
+    assert found == {
+        "model": "census",
+        "run": 7,
+        "prefix": "perennial-census-7",
+        "settings": 3,
+        "code": "s3://artifacts/code/census/abc.tar.gz",
+        "code_sha": "abc",
+        "manifest": "s3://artifacts/manifest",
+        "settings_uri": "s3://artifacts/runs/census/7/settings.json",
+        "base": "s3://artifacts/runs/census/7",
+        "models": "s3://artifacts/models/census/7",
+        "group": "perennial-census",
+        "instances": {
+            "check_data": {
+                "type": "ml.m5.large",
+                "count": 1,
+                "volume_gb": 30,
+                "max_seconds": 60,
+            },
+            "train": {"type": "ml.m5.xlarge", "count": 1, "volume_gb": 40, "max_seconds": 70},
+            "evaluate": {"type": "ml.m5.large", "count": 1, "volume_gb": 30, "max_seconds": 80},
+        },
+        "hyperparameters": {
+            "step": '"train"',
+            "sagemaker_program": '"entry.py"',
+            "sagemaker_submit_directory": '"s3://artifacts/code/census/abc.tar.gz"',
+        },
+        "network": {
+            "isolated": False,
+            "check_data": {"EnableNetworkIsolation": False},
+            "evaluate": {"EnableNetworkIsolation": False},
+        },
+    }
+    assert {each["Key"]: each["Value"] for each in tags} == {
+        "team": "risk",
+        "perennial:stack": "perennial",
+        "perennial:model": "census",
+        "perennial:run": "7",
+    }
+    assert len(tags) == 4
+
+
+def test_the_input_is_the_same_bytes_each_time():
+    """A repeated start must be the same start."""
+    place = Place("perennial", "artifacts")
+    texts = {
+        run_input.build(claimed_run(), settings_row(), SETTINGS, place, "s3://m") for _ in range(3)
+    }
+    assert len(texts) == 1
+    assert ", " not in texts.pop()
+
+
+def test_isolation_and_network_reach_the_jobs():
+    """Isolation reaches every job but the data check; the network reaches all."""
+    network = Network(("subnet-1", "subnet-2"), ("sg-1",), isolated=True)
+    found = document(Place("perennial", "artifacts", network))["network"]
+    vpc = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}
+    assert found == {
+        "isolated": True,
+        "vpc": vpc,
+        "check_data": {"EnableNetworkIsolation": False, "VpcConfig": vpc},
+        "evaluate": {"EnableNetworkIsolation": True, "VpcConfig": vpc},
+    }
+
+
+def test_effective_settings_read_back():
+    """What a job reads is what was validated."""
+    body = run_input.effective_settings(SETTINGS)
+    assert json.loads(body) == json.loads(json.dumps(SETTINGS.to_json()))
+    assert b": " not in body
+    renamed = replace(SETTINGS, label="ü")
+    assert "ü".encode() in run_input.effective_settings(renamed)
+
+
+def test_an_object_version_is_plain():
+    """Its parts are its identity."""
+    assert ObjectVersion("b", "k", "v", "e", 1, 2).parts == ("b", "k", "v")
