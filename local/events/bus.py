@@ -82,9 +82,14 @@ class Bus:
             log.exception("delivery to %s failed", target["Arn"])
             self._failed(attempt, DeliveryError("INTERNAL_ERROR", str(error), retryable=False))
         else:
+            self._count(attempt, "Invocations")
             self._cloud.journal.add(
                 "delivery", event=attempt.event["id"], rule=attempt.rule_arn, target=target["Arn"]
             )
+
+    def _count(self, attempt: "_Attempt", metric: str) -> None:
+        where = {"RuleName": attempt.rule_arn.rpartition("/")[2]}
+        self._cloud.put_metric("AWS/Events", metric, 1, where, "Count")
 
     def _failed(self, attempt: "_Attempt", error: DeliveryError) -> None:
         policy = attempt.target.get("RetryPolicy") or {}
@@ -107,6 +112,7 @@ class Bus:
     def _dead_letter(self, attempt: "_Attempt", error: DeliveryError, condition: str) -> None:
         target = attempt.target
         queue = (target.get("DeadLetterConfig") or {}).get("Arn")
+        self._count(attempt, "FailedInvocations")
         self._cloud.journal.add(
             "delivery-failure",
             event=attempt.event["id"],

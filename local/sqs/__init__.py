@@ -9,10 +9,12 @@ if TYPE_CHECKING:
 
 def install(cloud: "Cloud") -> None:
     """Serve SQS, and poll queues for functions."""
+    from local.sqs.gauges import QueueGauges
     from local.sqs.pollers import Pollers
     from local.sqs.receive import receive_application
 
     cloud.pollers = Pollers(cloud)
+    QueueGauges(cloud)
     cloud.register("sqs", receive_application(cloud))
 
 
