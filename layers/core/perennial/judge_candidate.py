@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects
-from perennial.commit_change import commit_change
+from perennial.describe_run import known_run
 from perennial.domain.errors import NotClaimed, Rejected
 from perennial.domain.gates import judge_gates
-from perennial.domain.ledger import claims
-from perennial.domain.ledger.rows import RunRow, run_key
 from perennial.domain.ledger.rows import Verdict as RecordedVerdict
-from perennial.domain.ledger.store import Transaction, read_run
 from perennial.domain.settings import Settings
 from perennial.domain.verdict import Evidence, Verdict, model_card
+from perennial.record_verdict import record_verdict
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -57,7 +55,7 @@ def judge_candidate(ports: Ports, candidate: Candidate) -> Judgement:
     Raises `NotClaimed` when the run is over already, `Rejected` when the code is not what was
     pushed or the evaluation is no evaluation.
     """
-    _running(ports, candidate)
+    _check_running(ports, candidate)
     evaluation = objects.get_bytes(candidate.evaluation)
     manifest = objects.get_bytes(candidate.manifest)
     settings = Settings.from_json(objects.get_json(candidate.settings_uri), project=candidate.model)
@@ -140,13 +138,11 @@ def _card(found: Verdict, settings: Settings, evaluation: bytes, manifest: bytes
     return model_card(found, settings=settings.to_json(), objects=count, deviations=deviations)
 
 
-def _running(ports: Ports, candidate: Candidate) -> RunRow:
-    row = read_run(ports.ledger, run_key(candidate.model, candidate.run))
-    if row is None or row.state == "ended":
+def _check_running(ports: Ports, candidate: Candidate) -> None:
+    if known_run(ports.ledger, candidate.model, candidate.run).state == "ended":
         raise NotClaimed(
             f"run {candidate.run} of {candidate.model} is over; its candidate is not judged"
         )
-    return row
 
 
 def _record(ports: Ports, candidate: Candidate, judgement: Judgement, found: Verdict) -> None:
@@ -157,8 +153,4 @@ def _record(ports: Ports, candidate: Candidate, judgement: Judgement, found: Ver
         words=judgement.words,
         figures=json.dumps(found.figures, sort_keys=True),
     )
-
-    def decide() -> Transaction:
-        return claims.record_verdict(_running(ports, candidate), recorded)
-
-    commit_change(ports, decide)
+    record_verdict(ports, candidate.model, candidate.run, None, recorded)

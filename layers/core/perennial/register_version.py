@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects, registry
-from perennial.commit_change import commit_change
+from perennial.check_claim import check_claim
+from perennial.describe_run import known_run
 from perennial.domain.errors import Rejected
-from perennial.domain.ledger import claims
-from perennial.domain.ledger.rows import RunRow, Version, run_key
-from perennial.domain.ledger.store import Transaction, read_model, read_run
+from perennial.domain.ledger.rows import RunRow, Version
+from perennial.record_version import record_version
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -53,28 +53,17 @@ def register_version(ports: Ports, registration: Registration) -> Version:
     Raises `NotClaimed` when this execution does not hold the run, `Rejected` when verdict, model
     or code are not the bytes that were judged.
     """
-    row = _claimed(ports, registration)
+    model, run = registration.model, registration.run
+    check_claim(ports, model, run, registration.execution)
+    row = known_run(ports.ledger, model, run)
     if row.version is not None:
         return row.version
     verdict = _verified(registration)
     request = create_request(registration, row, verdict)
     found = registry.describe_version(registry.create_version(request))
     version = Version(found.number, found.arn, found.status)
-
-    def decide() -> Transaction:
-        return claims.record_version(_claimed(ports, registration), version)
-
-    commit_change(ports, decide)
+    record_version(ports, model, run, registration.execution, version)
     return version
-
-
-def _claimed(ports: Ports, registration: Registration) -> RunRow:
-    model = read_model(ports.ledger, registration.model)
-    row = read_run(ports.ledger, run_key(registration.model, registration.run))
-    claims.check_claim(model, row, registration.execution)
-    if row is None:
-        raise Rejected(f"run {registration.run} of {registration.model} has no row")
-    return row
 
 
 def _verified(registration: Registration) -> Mapping[str, Any]:
