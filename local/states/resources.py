@@ -105,7 +105,7 @@ def _model(service: str) -> ServiceModel:
 def parse_resource(arn: str) -> Resource:
     """Parse; ValueError with AWS's text, or by name what the local cloud does not do."""
     if _FUNCTION.fullmatch(arn):
-        return Resource(arn, "function")
+        return Resource(arn, "function", "lambda", "invoke")
     found = _INTEGRATION.fullmatch(arn)
     if found is None:
         if ":activity:" in arn:
