@@ -194,6 +194,10 @@ class Deployment:
                     self._stack.resources[resource.logical_id] = before
         for name in reversed(self._touched):
             before, current = self._before[name], self._stack.resources[name]
+            if name in self._handling.unchanged:
+                with self._stack.lock:
+                    self._stack.resources[name] = before
+                continue
             replaced = handling.update(current, before.properties, self._plan.tags)
             if replaced is False:
                 failed.append(name)

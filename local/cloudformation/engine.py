@@ -45,6 +45,7 @@ class Engine:
     def update(self, stack: Stack, plan: Plan) -> None:
         """Change a stack's resources."""
         self._store.record(stack, None, "UPDATE_IN_PROGRESS", "User Initiated", plan.token)
+        stack.pending = plan
         self._start(stack, lambda: self._update(stack, plan), PATIENCE_SECONDS)
 
     def delete(self, stack: Stack, retain: Iterable[str], token: str | None = None) -> None:

@@ -9,6 +9,10 @@ class ResourceError(Exception):
     """A resource could not be created, updated or deleted; the text is the event's reason."""
 
 
+class UnchangedError(ResourceError):
+    """A change was refused before anything was done: there is nothing to take back."""
+
+
 class TemplateError(ServiceException):
     """The template, its parameters or the request cannot be accepted as they are."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cloudformation.custom import NO_ECHO
-from local.cloudformation.errors import ResourceError
+from local.cloudformation.errors import ResourceError, UnchangedError
 from local.cloudformation.kinds import Kinds
 from local.cloudformation.resources.base import Context, Made
 from local.cloudformation.stacks import Stack, StackResource, Store
@@ -40,6 +40,8 @@ class Handling:
     ) -> None:
         self._cloud, self._store, self._kinds = cloud, store, kinds
         self._stack, self._tags = stack, tags
+        self.unchanged: set[str] = set()
+        """Resources whose change was refused before it began."""
 
     def create(self, resource: StackResource) -> bool:
         """Make a resource from its properties; False when that failed."""
@@ -73,6 +75,8 @@ class Handling:
             outcome = kind.update(context, made, old, properties)
         except Exception as error:
             self._note(error, resource)
+            if isinstance(error, UnchangedError):
+                self.unchanged.add(resource.logical_id)
             # Part of the change may be in effect: what takes it back starts from the new values.
             resource.properties = properties
             self._store.record(self._stack, resource, "UPDATE_FAILED", reason_of(error))

@@ -97,6 +97,8 @@ class Stack:
     deleted: datetime | None = None
     plan: Plan | None = None
     """What the stack is; during an update, still the former one."""
+    pending: Plan | None = None
+    """What an update under way is making of it."""
     resources: dict[str, StackResource] = field(default_factory=dict)
     outputs: list[dict[str, str]] = field(default_factory=list)
     imports: set[str] = field(default_factory=set)
@@ -236,8 +238,9 @@ class Store:
 def masked(stack: Stack, text: str) -> str:
     """Return the text without the values of NoEcho parameters and NoEcho custom resources."""
     secrets: list[str] = []
-    if stack.plan is not None:
-        secrets += [item.text for item in stack.plan.parameters.values() if item.no_echo]
+    for plan in (stack.plan, stack.pending):
+        if plan is not None:
+            secrets += [item.text for item in plan.parameters.values() if item.no_echo]
     for resource in stack.resources.values():
         secrets += resource.secrets
     for secret in sorted(filter(None, secrets), key=len, reverse=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from local.cloudformation.errors import ResourceError
+from local.cloudformation.errors import ResourceError, UnchangedError
 from local.cloudformation.resources.base import (
     Context,
     Made,
@@ -95,6 +95,7 @@ class Table(ResourceType):
     ) -> Mapping[str, Any]:
         """Change throughput, indexes, protection, encryption, recovery, expiry and tags."""
         client, name = context.client("dynamodb"), made.physical_id
+        index_changes = self._index_changes(old, new)
         request = pick(
             new,
             *_changed(
@@ -116,7 +117,12 @@ class Table(ResourceType):
             request["StreamSpecification"] = _stream(new.get("StreamSpecification"))
         if request:
             client.update_table(TableName=name, **request)
-        self._change_indexes(client, name, old, new)
+        for change in index_changes:
+            client.update_table(
+                TableName=name,
+                AttributeDefinitions=new["AttributeDefinitions"],
+                GlobalSecondaryIndexUpdates=[change],
+            )
         self._settle(client, name, old, new)
         table = client.describe_table(TableName=name)["Table"]
         wanted, gone = tag_changes(context, old.get("Tags"), new.get("Tags"))
@@ -137,7 +143,7 @@ class Table(ResourceType):
             context.client("dynamodb").delete_table(TableName=made.physical_id)
 
     @staticmethod
-    def _change_indexes(client: Any, name: str, old: Properties, new: Properties) -> None:
+    def _index_changes(old: Properties, new: Properties) -> list[dict[str, Any]]:
         before = {index["IndexName"]: index for index in old.get("GlobalSecondaryIndexes", [])}
         after = {index["IndexName"]: index for index in new.get("GlobalSecondaryIndexes", [])}
         changes = [
@@ -145,15 +151,10 @@ class Table(ResourceType):
         ]
         changes += [{"Create": dict(after[key])} for key in after if after[key] != before.get(key)]
         if sum("Create" in change for change in changes) > 1:
-            raise ResourceError(
+            raise UnchangedError(
                 "Cannot perform more than one GSI creation or deletion in a single update"
             )
-        for change in changes:
-            client.update_table(
-                TableName=name,
-                AttributeDefinitions=new["AttributeDefinitions"],
-                GlobalSecondaryIndexUpdates=[change],
-            )
+        return changes
 
     @staticmethod
     def _settle(client: Any, name: str, old: Properties, new: Properties) -> None:

@@ -151,7 +151,7 @@ class EventBus(ResourceType):
     """AWS::Events::EventBus."""
 
     type_name = "AWS::Events::EventBus"
-    carried_out = words("Name Tags Description")
+    carried_out = words("Name Tags")
     attributes = words("Arn Name")
     custom_name = "Name"
 
@@ -160,18 +160,13 @@ class EventBus(ResourceType):
         arn = context.client("events").create_event_bus(
             Name=properties["Name"],
             Tags=key_values(context.tags(properties.get("Tags"))),
-            **pick(properties, "Description"),
         )["EventBusArn"]
         return Made(properties["Name"], {"Arn": arn, "Name": properties["Name"]})
 
     def update(
         self, context: Context, made: Made, old: Properties, new: Properties
     ) -> Mapping[str, Any]:
-        """Change tags; the description is stored with the bus at creation only."""
-        if old.get("Description") != new.get("Description"):
-            raise ResourceError(
-                "Property Description of an event bus cannot be changed by the local cloud"
-            )
+        """Change tags."""
         client, arn = context.client("events"), made.attributes["Arn"]
         wanted, gone = tag_changes(context, old.get("Tags"), new.get("Tags"))
         if wanted:

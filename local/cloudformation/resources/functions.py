@@ -54,7 +54,7 @@ _UNSET: dict[str, Any] = {
     "MemorySize": 128,
     "Timeout": 3,
     "TracingConfig": {"Mode": "PassThrough"},
-    "KmsKeyArn": "",
+    "KMSKeyArn": "",
     "EphemeralStorage": {"Size": 512},
     "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []},
 }
@@ -134,7 +134,7 @@ class Function(ResourceType):
                 client.update_function_code(FunctionName=name, **code, **pick(new, "Architectures"))
         before, after = _configuration(old), _configuration(new)
         changes = {key: value for key, value in after.items() if value != before.get(key)}
-        changes.update({key: _UNSET[key] for key in _UNSET if key in old and key not in new})
+        changes.update({key: _UNSET[key] for key in _UNSET if key in before and key not in after})
         if changes:
             client.update_function_configuration(FunctionName=name, **changes)
         if old.get("ReservedConcurrentExecutions") != new.get("ReservedConcurrentExecutions"):
@@ -203,6 +203,8 @@ def _configuration(properties: Properties) -> dict[str, Any]:
             for key, value in configuration["Environment"]["Variables"].items()
         }
         configuration["Environment"] = {"Variables": variables}
+    if "KmsKeyArn" in configuration:
+        configuration["KMSKeyArn"] = configuration.pop("KmsKeyArn")
     return configuration
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from moto.logs.models import logs_backends
+
 from local.cloudformation.errors import ResourceError
 from local.cloudformation.resources.base import (
     Context,
@@ -265,12 +267,13 @@ class LogGroup(ResourceType):
     def update(
         self, context: Context, made: Made, old: Properties, new: Properties
     ) -> Mapping[str, Any]:
-        """Change retention and tags; a key can only be given at creation here."""
+        """Change retention, key and tags."""
         client, name = context.client("logs"), made.physical_id
         if old.get("KmsKeyId") != new.get("KmsKeyId"):
-            raise ResourceError(
-                "Property KmsKeyId of a log group cannot be changed by the local cloud"
-            )
+            # moto has no AssociateKmsKey: what it would store is stored here.
+            with context.cloud.lock("logs"):
+                backend = logs_backends[context.cloud.account][context.cloud.region]
+                backend.groups[name].kms_key_id = new.get("KmsKeyId")
         if "RetentionInDays" in new:
             client.put_retention_policy(logGroupName=name, retentionInDays=new["RetentionInDays"])
         elif "RetentionInDays" in old:

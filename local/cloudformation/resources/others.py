@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from local.cloudformation.errors import ResourceError
+from local.cloudformation.errors import UnchangedError
 from local.cloudformation.policies import policy_problems
 from local.cloudformation.resources.base import (
     Context,
@@ -201,7 +201,9 @@ class Parameter(ResourceType):
     ) -> Mapping[str, Any]:
         """Overwrite the value."""
         if old.get("Tier", "Standard") == "Advanced" and new.get("Tier", "Standard") == "Standard":
-            raise ResourceError("An Advanced parameter cannot be converted to a Standard parameter")
+            raise UnchangedError(
+                "An Advanced parameter cannot be converted to a Standard parameter"
+            )
         client = context.client("ssm")
         client.put_parameter(
             Name=made.physical_id,
