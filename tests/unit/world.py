@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 from moto import mock_aws
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.models import stepfunctions_backends
 from perennial.aws.ledger_table import LedgerTable
@@ -256,7 +256,7 @@ def new_world() -> Iterator[World]:
         s3 = boto3.client("s3")
         for bucket in ("landing", "artifacts"):
             s3.create_bucket(
-                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
+                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
             )
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         make_table("ledger")

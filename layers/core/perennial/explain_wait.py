@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perennial.aws.objects import find_current
 from perennial.describe_model import known_model, read_settings_of
 from perennial.domain.errors import Conflict, NotFound
 from perennial.domain.ledger.book import Book, read_book
@@ -13,6 +14,7 @@ from perennial.domain.ledger.holding import Hold, Waiting, decide
 from perennial.domain.ledger.limits import Limits
 from perennial.domain.ledger.rows import DONE_SK, OPEN_SK, ModelRow, SignalRow
 from perennial.domain.ledger.store import read_signals
+from perennial.domain.manifest import is_selected
 from perennial.domain.signals import DATA
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def explain_wait(ports: Ports, model: str) -> Explanation:
 
 def explain_object(ports: Ports, model: str, key: str) -> tuple[ObjectFate, ...]:
     """What became of each known version of an object, newest first; raises `NotFound`."""
-    known_model(ports.ledger, model)
+    row = known_model(ports.ledger, model)
     fates = [
         ObjectFate(
             key=signal.parts[1],
@@ -97,11 +99,23 @@ def explain_object(ports: Ports, model: str, key: str) -> tuple[ObjectFate, ...]
         if signal.kind == DATA and signal.parts[1] == key
     ]
     if not fates:
-        raise NotFound(
-            f"the ledger knows no object {key!r} of {model}; what landed a moment ago is known "
-            "after the next sweep at the latest (5 minutes)"
-        )
+        return (_unknown_object(ports, row, key),)
     return tuple(sorted(fates, key=lambda fate: fate.admitted_ms, reverse=True))
+
+
+def _unknown_object(ports: Ports, row: ModelRow, key: str) -> ObjectFate:
+    """The fate of an object that has no signal: left out by the settings, or not seen yet."""
+    version = find_current(ports.deployment.landing_bucket, key)
+    if version is None:
+        raise NotFound(f"there is no object {key!r} in the landing bucket, and there was none")
+    select = read_settings_of(ports.ledger, row).data.select
+    state, reason = "unseen", "no event told of it yet; the next sweep finds it (5 minutes)"
+    if not is_selected(key, row.model, select):
+        state = "not selected"
+        reason = f"its key matches none of data.select: {', '.join(select)}"
+    return ObjectFate(
+        key, version.version_id, state, None, reason, (), version.last_modified_ms, None
+    )
 
 
 def read_steady_book(ports: Ports, model: str) -> Book:

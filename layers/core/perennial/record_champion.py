@@ -11,7 +11,7 @@ from perennial.domain import naming
 from perennial.domain.errors import NotFound
 from perennial.domain.ledger import champion as champions
 from perennial.domain.ledger import claims
-from perennial.domain.ledger.rows import Champion, RunRow, Version, run_key
+from perennial.domain.ledger.rows import RUN_SK, Champion, RunRow, Version, model_pk
 from perennial.domain.ledger.store import Transaction, read_model, read_run
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def record_champion(ports: Ports, group: str, arn: str, approved_ms: int) -> Rec
         return Recorded("gone", model)
     if version.status != registry.APPROVED:
         return Recorded("not approved", model)
-    run = _run_of(ports, model, version)
+    run = _run_of(ports, model, arn)
     if run is None:
         return Recorded("not ours", model)
     champion = Champion(
         version=version.number,
         arn=arn,
-        digest=version.metadata.get("model_sha256", ""),
+        digest=version.metadata.get("perennial:artifact_digest", ""),
         run=run.number,
         settings=run.settings,
         since_ms=approved_ms,
@@ -79,10 +79,9 @@ def _note_status(ports: Ports, run: RunRow, version: Version) -> None:
     commit_change(ports, decide)
 
 
-def _run_of(ports: Ports, model: str, version: registry.Version) -> RunRow | None:
-    """The run that registered a version: its package names it, and the run's row agrees."""
-    number = version.metadata.get("run", "")
-    run = read_run(ports.ledger, run_key(model, int(number))) if number.isdecimal() else None
-    if run is None or run.version is None or run.version.arn != version.arn:
-        return None
-    return run
+def _run_of(ports: Ports, model: str, arn: str) -> RunRow | None:
+    """The run that registered a version, as the ledger knows it; packages may claim anything."""
+    for row in ports.ledger.query(model_pk(model), RUN_SK):
+        if isinstance(row, RunRow) and row.version is not None and row.version.arn == arn:
+            return row
+    return None

@@ -9,7 +9,7 @@ import pytest
 from perennial.aws.objects import get_json
 from perennial.check_claim import check_claim
 from perennial.describe_model import describe_model
-from perennial.domain.errors import NotClaimed
+from perennial.domain.errors import NotClaimed, NotFound
 from perennial.end_run import end_run
 from perennial.explain_wait import explain_object, explain_wait
 from perennial.list_models import list_models
@@ -185,7 +185,7 @@ def test_a_transient_failure_returns_the_signals_and_a_deterministic_one_holds_t
     world.wake()
     end_run(world.ports, world.finish(2, "FAILED", error="TrainFailed", cause="KeyError: 'age'"))
     assert world.states()["1.csv"] == "held"
-    assert "KeyError" in describe_model(world.ports, MODEL).held.popitem()[0]
+    assert all("KeyError" in why for why in describe_model(world.ports, MODEL).held)
     world.wait(3600)
     world.wake()
     assert world.model().open_run is None
@@ -206,3 +206,19 @@ def test_reading_use_cases_agree_with_the_ledger(world: World) -> None:
     assert why.open_run == number
     waiting = next(signal for signal in why.signals if signal.state == "pending")
     assert "waits for the end of run 1" in waiting.reason
+
+
+def test_an_object_that_the_settings_leave_out_says_so(world: World) -> None:
+    """`why` names the patterns for what no signal stands for, and knows what never was."""
+    started(world)
+    world.deliver(world.land("notes.txt"))
+    world.land("late.csv")
+    (left_out,) = explain_object(world.ports, MODEL, "incoming/census/notes.txt")
+    assert (left_out.state, left_out.reason) == (
+        "not selected",
+        "its key matches none of data.select: *.csv",
+    )
+    (unseen,) = explain_object(world.ports, MODEL, "incoming/census/late.csv")
+    assert unseen.state == "unseen"
+    with pytest.raises(NotFound):
+        explain_object(world.ports, MODEL, "incoming/census/never.csv")

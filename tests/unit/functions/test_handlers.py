@@ -1,0 +1,313 @@
+"""Each handler with its golden event, and its failing path."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from perennial import wiring
+from perennial.aws import registry
+from perennial.domain.errors import NotClaimed, NotFound, SettingMissing
+from perennial.domain.ledger.rows import Verdict, Version
+from perennial.record_verdict import record_verdict
+from perennial.record_version import record_version
+
+from tests.unit.world import MODEL, World, new_world
+
+ROOT = Path(__file__).resolve().parents[3]
+HANDLERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+VARIABLES = {
+    "STACK_NAME": "StackName",
+    "STACK_TOKEN": "StackToken",
+    "LEDGER_TABLE": "LedgerTable",
+    "LANDING_BUCKET": "LandingBucket",
+    "ARTIFACT_BUCKET": "ArtifactBucket",
+    "SIGNAL_QUEUE_URL": "SignalQueueUrl",
+    "RETRAIN_MACHINE_ARN": "RetrainMachineArn",
+    "NOTICES_TOPIC_ARN": "NoticesTopicArn",
+}
+
+
+def golden(name: str) -> dict[str, Any]:
+    """One committed payload."""
+    found: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+def batch(*bodies: str) -> dict[str, Any]:
+    """What Lambda hands over from a queue."""
+    return {
+        "Records": [
+            {"messageId": f"m{number}", "body": body, "eventSource": "aws:sqs"}
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A stack whose names are in the environment, as template.yaml puts them there."""
+    with new_world() as made:
+        for variable, output in VARIABLES.items():
+            monkeypatch.setenv(variable, made.outputs[output])
+        monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Perennial")
+        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "perennial")
+        made.clock.now_ms = wiring.now_ms()
+        yield made
+
+
+def metrics(printed: str) -> dict[str, float]:
+    """The counts in what a handler printed, each under {stack} and {stack, model}."""
+    found: dict[str, float] = {}
+    for line in printed.splitlines():
+        document = json.loads(line) if line.startswith("{") else {}
+        if "_aws" in document:
+            (directive,) = document["_aws"]["CloudWatchMetrics"]
+            assert directive["Namespace"] == "Perennial"
+            assert directive["Dimensions"] == [["stack"], ["stack", "model"]]
+            (metric,) = directive["Metrics"]
+            found[metric["Name"]] = found.get(metric["Name"], 0) + document[metric["Name"]][0]
+    return found
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The log lines of a handler with their fields."""
+    return [{**vars(record), "message": record.getMessage()} for record in caplog.records]
+
+
+@pytest.fixture(autouse=True)
+def _every_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+
+def test_the_handlers_import_without_any_setting() -> None:
+    """The environment is read by the first event, so a missing name is an error that is logged."""
+    path = [str(ROOT), str(ROOT / "layers" / "core")]
+    code = f"import sys, importlib; sys.path[:0] = {path!r}\n" + "\n".join(
+        f"assert callable(importlib.import_module('functions.{name}.app').handler)"
+        for name in HANDLERS
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        env={},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(HANDLERS) >= 7
+
+
+@pytest.mark.parametrize("name", ["on_signal", "on_sweep_due", "check_claim"])
+def test_a_missing_setting_is_named(
+    name: str, handler: Callable[[str], Any], context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says which variable, and where it should come from."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    event = {"check_claim": golden("check_claim"), "on_signal": batch(json.dumps(golden("wake")))}
+    with pytest.raises(SettingMissing, match="is not set"):
+        handler(name)(event.get(name, {}), context)
+
+
+def test_on_signal_admits_a_batch_and_opens_one_run(
+    world: World,
+    handler: Callable[[str], Any],
+    context: Any,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The golden object event beside real ones; what it did is logged and counted."""
+    world.push()
+    event = batch(world.land("a+b %41.csv"), world.land("2.csv"), json.dumps(golden("wake")))
+    assert handler("on_signal")(event, context) == {"batchItemFailures": []}
+    printed = capsys.readouterr().out
+    assert metrics(printed) == {"SignalsAdmitted": 2, "RunsOpened": 1, "RunsStarted": 1}
+    told = [line for line in lines(caplog) if line["message"] == "signal"]
+    assert [(line["model"], line["decision"]) for line in told] == [(MODEL, "new")] * 2
+    assert all(len(line["signal"]) == 64 for line in told)
+    assert world.executions() == ["perennial-census-1"]
+
+
+@pytest.mark.parametrize(
+    "name", ["s3_object_created", "schedule", "manual", "alarm_state_change", "review", "code"]
+)
+def test_on_signal_takes_every_golden_signal(
+    name: str, world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """Every shape is acknowledged, twice, and counts at most once."""
+    world.push()
+    body = json.dumps(golden(name))
+    handle = handler("on_signal")
+    assert handle(batch(body, body), context) == {"batchItemFailures": []}
+    before = len(world.signals())
+    assert handle(batch(body), context) == {"batchItemFailures": []}
+    assert len(world.signals()) == before
+
+
+def test_on_signal_fails_poison_alone(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """The good ones beside it are done; poison comes back until its dead-letter queue takes it."""
+    world.push()
+    poison = ["{", "[]", '{"perennial":"nonsense"}', '{"source":"aws.s3"}']
+    failed = handler("on_signal")(batch(*poison, world.land("1.csv")), context)
+    assert [each["itemIdentifier"] for each in failed["batchItemFailures"]] == [
+        "m0",
+        "m1",
+        "m2",
+        "m3",
+    ]
+    assert world.executions() == ["perennial-census-1"]
+
+
+def test_on_signal_fails_the_messages_of_a_model_it_could_not_look_after(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """They come back, and then the run opens: admission counts them once."""
+    world.push()
+    bodies = [world.land("1.csv"), world.land("2.csv", model="unknown")]
+    boto3.client("s3").put_bucket_versioning(
+        Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"}
+    )
+    machine = world.outputs["RetrainMachineArn"]
+    wiring.ports.cache_clear()
+    handle = handler("on_signal")
+    broken = wiring.ports()
+    object.__setattr__(broken.machine, "arn", machine + "-gone")
+    failed = handle(batch(*bodies), context)
+    assert [each["itemIdentifier"] for each in failed["batchItemFailures"]] == ["m0"]
+    object.__setattr__(broken.machine, "arn", machine)
+    assert handle(batch(*bodies), context) == {"batchItemFailures": []}
+    assert world.executions() == ["perennial-census-1"]
+
+
+def ended_event(world: World, arn: str) -> dict[str, Any]:
+    """The golden status event, of a run of this world."""
+    event = golden("step_functions_execution_status_change")
+    event["detail"]["executionArn"] = arn
+    return event
+
+
+def test_on_run_ended_settles_and_counts(
+    world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, although the event comes twice."""
+    world.push()
+    world.deliver(world.land("1.csv"))
+    event = ended_event(world, world.win(1))
+    handle = handler("on_run_ended")
+    handle(event, context)
+    assert metrics(capsys.readouterr().out) == {"RunsEnded": 1, "RunsWon": 1}
+    handle(event, context)
+    assert metrics(capsys.readouterr().out) == {}
+    assert world.model().open_run is None
+
+
+def test_on_run_ended_leaves_what_is_not_ours(
+    world: World, handler: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The golden execution of another account is logged, and nothing else."""
+    handler("on_run_ended")(golden("step_functions_execution_status_change"), context)
+    (line,) = lines(caplog)
+    assert line["decision"] == "not ours"
+
+
+def test_on_sweep_due_tells_what_it_did(
+    world: World,
+    handler: Callable[[str], Any],
+    context: Any,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line a model, and the same counts as if the events had come."""
+    world.land("1.csv")
+    world.push()
+    handler("on_sweep_due")({}, context)
+    printed = capsys.readouterr().out
+    assert metrics(printed) == {"SignalsAdmitted": 1, "RunsOpened": 1, "RunsStarted": 1}
+    (line,) = lines(caplog)
+    assert (line["model"], line["admitted"], line["finished"]) == (MODEL, 1, True)
+
+
+def test_on_sweep_due_counts_a_model_that_failed(
+    world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model whose bucket is gone is logged as an error and counted for the alarm."""
+    world.push()
+    boto3.client("s3").delete_bucket(Bucket="landing")
+    handler("on_sweep_due")({}, context)
+    assert metrics(capsys.readouterr().out) == {"SweepsFailed": 1}
+
+
+def test_check_claim_lets_only_the_runs_execution_pass(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """The error's class is what the machine's Catch names."""
+    world.push()
+    world.deliver(world.land("1.csv"))
+    event = {**golden("check_claim"), "execution": world.run(1).execution}
+    assert handler("check_claim")(event, context) == {}
+    with pytest.raises(NotClaimed):
+        handler("check_claim")({**event, "execution": event["execution"] + "-again"}, context)
+
+
+def test_approve_candidate_and_on_version_approved_make_a_champion(
+    world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The machine's step approves; the registry's event records."""
+    world.push(release={"approval": "policy", "approve_code_changes": True})
+    world.deliver(world.land("1.csv"))
+    arn = registry.create_version(
+        {
+            "ModelPackageGroupName": f"perennial-{MODEL}",
+            "ModelApprovalStatus": registry.PENDING,
+        }
+    )
+    record_verdict(world.ports, MODEL, 1, None, Verdict("s3://a/b", "d", True, "words"))
+    record_version(world.ports, MODEL, 1, None, Version(1, arn, "PendingManualApproval"))
+    answer = handler("approve_candidate")({**golden("approve_candidate"), "arn": arn}, context)
+    assert answer == {"approved": True, "words": "approved by policy: words"}
+    capsys.readouterr()
+    event = golden("sagemaker_model_package_state_change")
+    for expected in ({"ChampionsRecorded": 1.0}, {}):
+        handler("on_version_approved")(event, context)
+        assert metrics(capsys.readouterr().out) == expected
+    champion = world.model().champion
+    assert champion is not None
+    assert (champion.version, champion.since_ms) == (1, 1_795_171_529_000)
+
+
+def test_approve_candidate_of_a_version_that_is_gone_fails(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """The machine catches it, and the version is left for a person."""
+    world.push()
+    world.deliver(world.land("1.csv"))
+    with pytest.raises(NotFound):
+        handler("approve_candidate")(golden("approve_candidate"), context)
+
+
+def test_on_version_approved_leaves_other_stacks_alone(
+    world: World, handler: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A group that begins with another token is not ours, whatever the rule let through."""
+    event = golden("sagemaker_model_package_state_change")
+    event["detail"]["ModelPackageGroupName"] = "perennial2-census"
+    handler("on_version_approved")(event, context)
+    (line,) = lines(caplog)
+    assert line["decision"] == "not ours"
+
+
+def test_every_functions_makefile_is_the_same() -> None:
+    """One rule builds them all, so none is built differently."""
+    texts = {path.read_text("utf-8") for path in (ROOT / "functions").glob("*/Makefile")}
+    assert len(texts) == 1
+    assert len(list((ROOT / "functions").glob("*/Makefile"))) == len(HANDLERS)
