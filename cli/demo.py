@@ -16,6 +16,7 @@ from cli.datasets import Dataset, fetch_dataset
 from cli.demo_story import Story, Summary
 from cli.deployment import build_and_deploy
 from cli.errors import Refused
+from cli.jobs_environment import jobs_python
 from cli.live import Progress
 from cli.local_cloud import DEFAULT_PORT, ROOT, RunningCloud, find_cloud, start_cloud
 from cli.output import Screen, duration
@@ -61,6 +62,8 @@ def demo(
         target.apply(os.environ)
         with spoken_errors(target), tempfile.TemporaryDirectory() as folder:
             build_and_deploy(target.stack, progress)
+            # Jobs would make it too, but nobody would see why the first one takes so long.
+            jobs_python(ROOT / "models" / PROJECT, progress.now)
             session = Session(target, screen)
             story = Story(session, progress, dataset, sets)
             summary = story.tell(lambda name: project_copy(name, Path(folder)))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LOCAL_POLL_S, AWS_POLL_S = 0.25, 2.0
 # States that only say how it ended; the outcome's own line tells that better.
 WORK = ("Task",)
+RECORDED_S = 3  # it is recorded within a second, unless its event was lost
 SETTLE_S = 600  # the sweeper settles within five minutes what its event did not
 
 
@@ -29,7 +30,7 @@ def follow_run(session: Session, model: str, number: int, progress: Progress) ->
     from perennial.watch_run import watch_run  # noqa: PLC0415 - as above
 
     teller = Teller(progress)
-    over_since: float | None = None
+    over_since, said = None, False
     while True:
         run = describe_run(session.ports, model, number)
         view = watch_run(run.execution) if run.execution else None
@@ -43,8 +44,9 @@ def follow_run(session: Session, model: str, number: int, progress: Progress) ->
         if view is not None and view.execution.is_over:
             if over_since is None:
                 over_since = time.monotonic()
-                if not progress.is_live:
-                    progress.say(f"  [dim]{ended_words(view)}[/]")
+            elif not said and time.monotonic() - over_since > RECORDED_S and not progress.is_live:
+                said = True
+                progress.say(f"  [dim]{ended_words(view)}[/]")
             progress.now(f"run {number} · {view.execution.status.lower()}, being recorded")
             if time.monotonic() - over_since > SETTLE_S:
                 raise CommandError(

@@ -82,25 +82,25 @@ def show_run(session: Session, run: RunRow, report: Report, view: RunView | None
     screen = session.screen
     screen.line(headline(run))
     for index, reason in enumerate(run.because):
-        screen.line(f"{'because' if index == 0 else '':<10}{escape(reason)}")
+        screen.line(f"{'because' if index == 0 else '':<12}{escape(reason)}")
     if run.overrides:
         pairs = ", ".join(f"{key}={value}" for key, value in run.overrides.items())
-        screen.line(f"{'settings':<10}{run.settings}, for this run only: {escape(pairs)}")
+        screen.line(f"{'settings':<12}{run.settings}, for this run only: {escape(pairs)}")
     else:
-        screen.line(f"{'settings':<10}{run.settings}")
+        screen.line(f"{'settings':<12}{run.settings}")
     if run.manifest is not None:
-        screen.line(f"{'dataset':<10}{dataset_words(run)}")
+        screen.line(f"{'dataset':<12}{dataset_words(run)}")
     show_quarantine(session, report)
     if view is not None:
         show_path(session, view)
     show_verdict(session, run, report)
     if run.outcome in {"failed", "refused", "stopped", "not_claimed"}:
         words = run.ending.words if run.ending else run.error
-        screen.line(f"{'ended':<10}[red]{escape(words)}[/]")
+        screen.line(f"{'ended':<12}[red]{escape(words)}[/]")
         if run.cause and run.cause not in words:
-            screen.line(f"{'cause':<10}{escape(run.cause)}")
+            screen.line(f"{'cause':<12}{escape(run.cause)}")
         screen.line(
-            f"[dim]next:[/]     perennial logs run {run.number} --model {run.model}"
+            f"[dim]next:[/]       perennial logs run {run.number} --model {run.model}"
             f"   or: perennial run retry {run.model} {run.number}"
         )
 
@@ -109,8 +109,7 @@ def headline(run: RunRow) -> str:
     """The first line: which run, how it stands, when and how long."""
     state = run.outcome or run.state
     colour = COLOURS.get(str(run.outcome), "red" if run.outcome else "cyan")
-    since = run.started_ms or run.opened_ms
-    spent = duration(((run.ended_ms or time.time() * 1000) - since) / 1000)
+    spent = duration(((run.ended_ms or time.time() * 1000) - run.opened_ms) / 1000)
     again = f" · repeats run {run.retry_of}" if run.retry_of else ""
     return (
         f"[bold]{run.model} run {run.number}[/] · [{colour}]{state}[/] · {spent}"
@@ -137,12 +136,12 @@ def show_quarantine(session: Session, report: Report) -> None:
     for index, found in enumerate(report.quarantined):
         head = "quarantine" if index == 0 else ""
         name = str(found["key"]).split("/", 2)[-1]
-        session.screen.line(f"{head:<10}[bold]{escape(name)}[/]: {escape(str(found['reason']))}")
+        session.screen.line(f"{head:<12}[bold]{escape(name)}[/]: {escape(str(found['reason']))}")
         for bad in list(found.get("first_bad", []))[:MOST_BAD_LINES]:
             column = f", column {bad['column']}" if bad.get("column") else ""
             why = escape(str(bad.get("why", "")))
             session.screen.line(
-                f"{'':<10}  line {bad.get('line')}{escape(column)}: {why}"
+                f"{'':<12}  line {bad.get('line')}{escape(column)}: {why}"
                 f"  [dim]{escape(str(bad.get('text', ''))[:80])}[/]"
             )
 
@@ -178,12 +177,12 @@ def show_verdict(session: Session, run: RunRow, report: Report) -> None:
         screen.line()
     if report.verdict:
         colour = "green" if report.verdict.get("passed") else "yellow"
-        screen.line(f"{'verdict':<10}[{colour}]{escape(str(report.verdict.get('words', '')))}[/]")
+        screen.line(f"{'verdict':<12}[{colour}]{escape(str(report.verdict.get('words', '')))}[/]")
     if run.version is not None:
-        screen.line(f"{'version':<10}{run.model} {run.version.number} · {run.version.status}")
+        screen.line(f"{'version':<12}{run.model} {run.version.number} · {run.version.status}")
         if run.version.status == "PendingManualApproval":
             which = f"{run.model} {run.version.number}"
-            screen.line(f'[dim]next:[/]     perennial approve {which} --because "…"')
+            screen.line(f'[dim]next:[/]       perennial approve {which} --because "…"')
 
 
 @run_group.command()

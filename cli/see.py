@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from perennial.domain import naming
 from rich.markup import escape
 
 from cli.names import one_model
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from perennial.explain_wait import Explanation
 
 MOST_SIGNALS = 20
+VERSION_ID = re.compile(r" \(version [^()]+\)$")
 COLOURS = {"won": "green", "lost": "yellow", "refused": "yellow", "stopped": "yellow"}
 
 
@@ -167,17 +170,21 @@ def why(session: Session, model: str | None, key: str | None) -> None:
     shown = wait.signals[:MOST_SIGNALS]
     rows = [
         (
-            signal.kind,
-            signal.words.removeprefix(f"{signal.kind}: "),
+            short_words(signal.words, wait.model),
             ago(signal.admitted_ms),
             signal.state,
             signal.reason + (f" · {until(signal.until_ms)}" if signal.until_ms else ""),
         )
         for signal in shown
     ]
-    screen.out.print(table(("signal", "", "since", "state", "why"), rows))
+    screen.out.print(table(("signal", "since", "state", "why"), rows))
     if len(wait.signals) > len(shown):
         screen.line(f"[dim]… and {len(wait.signals) - len(shown)} more; --json has all[/]")
+
+
+def short_words(words: str, model: str) -> str:
+    """A signal's words without what every line would repeat: its prefix in S3 and its version."""
+    return VERSION_ID.sub("", words.replace(naming.landing_prefix(model), ""))
 
 
 def wait_words(wait: Explanation) -> str:
@@ -201,7 +208,6 @@ def wait_words(wait: Explanation) -> str:
 
 def why_object(session: Session, model: str, key: str) -> None:
     """What became of each version of an object."""
-    from perennial.domain import naming  # noqa: PLC0415 - only this command needs it
     from perennial.explain_wait import explain_object  # noqa: PLC0415 - boto3 costs 0.2 s
 
     prefix = naming.landing_prefix(model)
@@ -261,13 +267,13 @@ def run_row(run: RunRow) -> tuple[str, ...]:
     state = str(run.outcome or run.state)
     colour = COLOURS.get(state, "red" if run.outcome else "cyan")
     end = run.ended_ms or int(time.time() * 1000)
-    because = run.because[0] if run.because else "-"
+    because = short_words(run.because[0], run.model) if run.because else "-"
     more = f" (and {len(run.because) - 1} more)" if len(run.because) > 1 else ""
     return (
         str(run.number),
         Styled(f"[{colour}]{state}[/]"),
         str(run.version.number) if run.version else "-",
         ago(run.opened_ms),
-        duration((end - (run.started_ms or run.opened_ms)) / 1000),
+        duration((end - run.opened_ms) / 1000),
         because + more,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.approve_version import find_version
+from perennial.aws.history import visits
 from perennial.aws.objects import find_json
 from perennial.aws.registry import Version
 from perennial.describe_run import describe_run
@@ -105,7 +106,7 @@ def describe_lineage(ports: Ports, model: str, number: int) -> Lineage:
         manifest_digest=facts.get("manifest_digest", ""),
         execution=facts.get("execution", ""),
         figures={name: value for name, value in facts.items() if name not in FACTS},
-        jobs=_jobs(facts),
+        jobs=_jobs(facts.get("execution", ""), facts),
         objects=_objects(manifest),
     )
 
@@ -127,8 +128,13 @@ def _run(ports: Ports, model: str, number: int) -> RunRow | None:
         return None
 
 
-def _jobs(facts: Mapping[str, str]) -> tuple[JobView, ...]:
-    found = (describe_job(facts[name]) for name in JOBS if facts.get(name))
+def _jobs(execution: str, facts: Mapping[str, str]) -> tuple[JobView, ...]:
+    """Every job of the run, in order; once its history is gone, those that the package names."""
+    try:
+        names = [visit.job for visit in visits(execution) if visit.job] if execution else []
+    except NotFound:
+        names = []
+    found = (describe_job(name) for name in names or [facts[n] for n in JOBS if facts.get(n)])
     return tuple(job for job in found if job is not None)
 
 
