@@ -123,7 +123,7 @@ class Job(ABC):
                 folder.remove()
 
     def _work(self, folder: JobFolder) -> tuple[str, str]:
-        objects = Objects(self.cloud.client("s3"), self.kms_key())
+        objects = Objects(self.runtime.s3(), self.kms_key())
         command = self.fetch(folder, objects)
         self.check_stop()
         self.running()
@@ -134,7 +134,8 @@ class Job(ABC):
         self.store(folder, objects, code)
         if code != 0:
             raise JobFailedError(self.failure(folder, code))
-        return "Completed", ""
+        # A stop that came while the outputs were stored has said Stopping already.
+        return "Stopped" if self.stop_asked.is_set() else "Completed", ""
 
     def check_stop(self) -> None:
         """Leave a phase that a stop request interrupts."""

@@ -8,6 +8,9 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import boto3
+from botocore.config import Config
+
 from local.cloud import Cloud
 from local.sagemaker.container.folders import JobFolder
 from local.sagemaker.container.images import KNOWN, ImageError, Images, is_known
@@ -38,6 +41,7 @@ class JobRuntime:
         self._lock = threading.Lock()
         self._probe = threading.Lock()
         self._isolation: Isolation | None = None
+        self._s3: Any = None
 
     def prepare(self) -> None:
         """Probe the machine and build the image's environment before the first job asks."""
@@ -63,6 +67,22 @@ class JobRuntime:
                         self._isolation.why_not,
                     )
             return self._isolation
+
+    def s3(self) -> Any:
+        """The platform's own client for inputs and outputs: it does not give up easily."""
+        with self._lock:
+            if self._s3 is None:
+                config = Config(
+                    max_pool_connections=32,
+                    retries={"mode": "standard", "total_max_attempts": 10},
+                    s3={"addressing_style": "path"},
+                )
+                self._s3 = boto3.session.Session(
+                    aws_access_key_id="ASIALOCALSAGEMAKER00",
+                    aws_secret_access_key="local",  # noqa: S106 - a dummy, nothing checks it
+                    region_name=self.cloud.region,
+                ).client("s3", endpoint_url=self.cloud.endpoint, config=config)
+            return self._s3
 
     def folder(self, kind: str, name: str) -> JobFolder:
         """A fresh folder for one job."""

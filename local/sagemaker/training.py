@@ -275,8 +275,8 @@ class TrainingJob(Job):
 
     def store(self, folder: JobFolder, objects: Objects, code: int | None) -> None:
         """model.tar.gz unless the script failed; output.tar.gz and checkpoints in any case."""
-        if code is not None:
-            with self.lock:
+        with self.lock:
+            if self.record["TrainingJobStatus"] == "InProgress":
                 self._move("InProgress", "Uploading")
         self.sync(folder, objects)
         base = f"{self.record['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"

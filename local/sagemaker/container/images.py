@@ -140,6 +140,9 @@ def base_environment(place: Path, scratch: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "UTF-8",
         "TZ": "UTC",
+        # What a job installs by itself is downloaded once a machine, not once a job.
+        "PIP_CACHE_DIR": str(place.parent.parent / "pip-cache"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
 
 
