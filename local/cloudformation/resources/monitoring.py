@@ -311,7 +311,8 @@ class MetricFilter(ResourceType):
         self, context: Context, made: Made, old: Properties, new: Properties
     ) -> Mapping[str, Any]:
         """Put the new definition."""
-        del old
+        # moto keeps the first definition when a filter is put again.
+        self.delete(context, made, old)
         self._put(context, made.physical_id, new)
         return {}
 
