@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from local.states.machines import Machine, Machines
 
 RUNNING = "RUNNING"
+ERROR_LIMIT, CAUSE_LIMIT = 256, 32_768  # characters, as in the API's model
 _END_EVENTS = {
     "SUCCEEDED": ("ExecutionSucceeded", "executionSucceededEventDetails"),
     "FAILED": ("ExecutionFailed", "executionFailedEventDetails"),
@@ -185,6 +186,8 @@ class Execution:
             if self.status != RUNNING or life is not self._life:
                 return
             self.stop_date = round(time.time(), 3)
+            error = error if error is None else error[:ERROR_LIMIT]
+            cause = cause if cause is None else cause[:CAUSE_LIMIT]
             self.error, self.cause = error, cause
             details: dict[str, Any] = {
                 key: text for key, text in (("error", error), ("cause", cause)) if text is not None

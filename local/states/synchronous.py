@@ -12,6 +12,7 @@ from local.states.resources import SYNC2
 from local.states.values import epoch_ms, to_json
 
 log = logging.getLogger(__name__)
+PAUSE = 0.2  # real seconds before a failed look is repeated
 POLL = 5.0  # real seconds between two looks, should a notice be lost
 KINDS = {"createTrainingJob": "Training", "createProcessingJob": "Processing"}
 ENDED = ("Completed", "Failed", "Stopped")
@@ -38,7 +39,9 @@ def _follow_job(call: Call) -> Any:
             call.frame.life.wait(told, POLL if left is None else min(POLL, left))
             call.check_time()
             found = _described(describe, {f"{kind}JobName": name})
-            if found and found[f"{kind}JobStatus"] in ENDED:
+            if not found:
+                call.frame.life.sleep(PAUSE)
+            elif found[f"{kind}JobStatus"] in ENDED:
                 break
     except (CancelledError, StateError):
         _stop_job(client, kind, name)
@@ -56,6 +59,9 @@ def _described(describe: Any, request: dict[str, str]) -> dict[str, Any]:
     try:
         found: dict[str, Any] = describe(**request)
     except (ClientError, BotoCoreError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+        if code == "ValidationException":  # somebody has deleted the job
+            raise StateError("SageMaker.AmazonSageMakerException", str(error)) from error
         log.info("describe %s: %s", request, error)
         return {}
     return found
