@@ -1,0 +1,284 @@
+"""Executes mutants of the ledger against a fast suite, in forked processes.
+
+    python -m bench.ledger_mutants [part of a module's name]
+
+prints the survivors. For each module a process first imports all that does not depend on it; it
+then forks once a mutant, so that only the changed module and what rests on it are executed anew.
+The suite is the unit tests of these modules (those without hypothesis) and the simulation.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.abc
+import importlib.util
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from bench.ledger_mutator import mutants
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "layers" / "core"
+TESTS = ROOT / "tests" / "unit" / "domain"
+LEDGER = "perennial.domain.ledger"
+TARGETS = (
+    "perennial.domain.signals",
+    "perennial.domain.manifest",
+    *(f"{LEDGER}.{name}" for name in sorted(
+        path.stem for path in (CORE / "perennial" / "domain" / "ledger").glob("[a-z]*.py")
+    )),
+)
+SUITE = ("test_signals", "test_manifest", *sorted(p.stem for p in TESTS.glob("test_ledger_*.py")))
+#: Which tests most likely see a mutant of a module; the others follow.
+FIRST = {
+    "admit": "admit", "book": "opening", "champion": "claims", "claims": "claims",
+    "codec": "store", "commands": "commands", "ending": "ending", "explain": "explain",
+    "holding": "holding", "limits": "holding", "opening": "opening", "rows": "store",
+    "settling": "settling", "store": "store", "waking": "claims", "words": "claims",
+}  # fmt: skip
+KEPT = ("bench.ledger_mutants", "bench.ledger_mutator")
+HISTORIES = 40
+SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant; `by` names what saw it, empty if nothing did."""
+
+    id: str
+    line: int
+    by: str
+
+
+class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from other code."""
+
+    def __init__(self, name: str, code: CodeType, path: Path) -> None:
+        self.name, self.code, self.path = name, code, path
+
+    def find_spec(self, fullname: str, _path: object, _target: object = None) -> ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self.path, loader=self)
+
+    def create_module(self, _spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.code, module.__dict__)
+
+
+def path_of(module: str) -> Path:
+    """Where a module's source lies."""
+    base = CORE if module.startswith("perennial") else ROOT
+    return base.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def imported_by(module: str) -> set[str]:
+    """The modules of ours that a module imports."""
+    tree = ast.parse(path_of(module).read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("perennial"):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if path_of(name).exists()}
+
+
+def independent_of(module: str) -> list[str]:
+    """Ours that can be imported without importing `module`."""
+    below = {name: imported_by(name) for name in _all_modules()}
+    resting, grew = {module}, True
+    while grew:
+        more = {name for name, used in below.items() if used & resting}
+        grew = not more <= resting
+        resting |= more
+    return [name for name in below if name not in resting]
+
+
+def _all_modules() -> list[str]:
+    found, todo = [], [*TARGETS, "perennial.domain.run_input"]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.append(name)
+            todo.extend(imported_by(name))
+    return found
+
+
+def cases(module: ModuleType) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The tests of a module as plain calls; those of hypothesis are too slow here."""
+    for name, test in list(vars(module).items()):
+        if not name.startswith("test_") or hasattr(test, "hypothesis"):
+            continue
+        marks = [m for m in getattr(test, "pytestmark", []) if m.name == "parametrize"]
+        for values in itertools.product(*(_values(mark.args) for mark in marks)):
+            given = {key: value for part in values for key, value in part.items()}
+            yield name, lambda test=test, given=given: test(**given)
+
+
+def _values(args: Sequence[object]) -> list[dict[str, object]]:
+    names, rows = args[0], args[1]
+    keys = [each.strip() for each in names.split(",")] if isinstance(names, str) else list(names)
+    if len(keys) == 1:
+        return [{keys[0]: row} for row in rows]
+    return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def seen_by_tests(first: str) -> str:
+    """Which unit test fails, if any."""
+    front = f"test_ledger_{first}"
+    for stem in sorted(SUITE, key=lambda each: (each != front, each)):
+        try:
+            module = importlib.import_module(f"tests.unit.domain.{stem}")
+        except Exception as error:
+            return f"import: {type(error).__name__}"
+        for name, case in cases(module):
+            try:
+                case()
+            except BaseException:
+                return f"{stem}.{name}"
+    return ""
+
+
+def seen_by_simulation(histories: int) -> str:
+    """Which seed's history goes wrong, if any."""
+    simulation = importlib.import_module("bench.ledger_simulation")
+    for seed in range(histories):
+        try:
+            simulation.history(seed)
+        except Exception as error:
+            return f"seed {seed}: {type(error).__name__}: {error}"
+    return ""
+
+
+def in_child(work: Callable[[], str]) -> str:
+    """Do something in a forked process; what it answers, or that it took too long."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        signal.alarm(SECONDS)
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        try:
+            answer = work()
+        except BaseException as error:
+            answer = f"{type(error).__name__}: {error}"
+        os.write(writer, answer.encode()[:4000])
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    return "timeout" if os.WIFSIGNALED(status) else answer
+
+
+def judge(module: str, code: CodeType, histories: int = HISTORIES) -> str:
+    """What sees this code in place of the module; empty if nothing does."""
+
+    def work() -> str:
+        sys.meta_path.insert(0, Changed(module, code, path_of(module)))
+        by = seen_by_tests(FIRST.get(module.rpartition(".")[2], ""))
+        return by or seen_by_simulation(histories)
+
+    return in_child(work)
+
+
+def run_module(module: str, share: tuple[int, int] = (0, 1)) -> list[Result]:
+    """Judge a share (part, of) of a module's mutants; in this process."""
+    part, of = share
+    for name in independent_of(module):
+        importlib.import_module(name)
+    found = []
+    for index, mutant in enumerate(mutants(path_of(module), module.rpartition(".")[2])):
+        if index % of == part:
+            found.append(Result(mutant.id, mutant.line, judge(module, mutant.code)))
+    return found
+
+
+def run_share(modules: Sequence[str], share: tuple[int, int], out: Path) -> None:
+    """Judge a share of every module's mutants, each module in a process of its own."""
+    results = []
+    for module in modules:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            found = [(r.id, r.line, r.by) for r in run_module(module, share)]
+            with os.fdopen(writer, "w") as pipe:
+                json.dump(found, pipe)
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            text = pipe.read()
+        os.waitpid(child, 0)
+        if not text:
+            raise RuntimeError(f"the mutants of {module} could not be judged")
+        results.extend(json.loads(text))
+    out.write_text(json.dumps(results), encoding="utf-8")
+
+
+def run(modules: Sequence[str], folder: Path, workers: int = 2) -> list[Result]:
+    """Judge all mutants of these modules, in parallel."""
+    _preload()
+    children = {}
+    for part in range(workers):
+        out = folder / f"part-{part}.json"
+        child = os.fork()
+        if child == 0:
+            try:
+                run_share(modules, (part, workers), out)
+            finally:
+                os._exit(0)
+        children[child] = out
+    results = []
+    for child, out in children.items():
+        os.waitpid(child, 0)
+        results.extend(Result(*each) for each in json.loads(out.read_text(encoding="utf-8")))
+    return sorted(results, key=lambda each: each.id)
+
+
+def _preload() -> None:
+    """Import what is not ours once, before forking; ours must not be imported yet."""
+    sys.dont_write_bytecode = False
+    for name in ("pytest", "hypothesis", "hypothesis.strategies", "fnmatch"):
+        importlib.import_module(name)
+    ours = ("perennial.domain", "bench.ledger_", "tests.unit.domain")
+    for name in [n for n in sys.modules if n.startswith(ours) and n not in KEPT]:
+        del sys.modules[name]
+    # The tests are no installed package; name their folder, before anything else of that name.
+    tests = ModuleType("tests")
+    tests.__path__ = [str(ROOT / "tests")]
+    sys.modules["tests"] = tests
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the survivors."""
+    import tempfile
+
+    wanted = [m for m in TARGETS if not arguments or arguments[0] in m]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        results = run(wanted, Path(folder))
+    survivors = [each for each in results if not each.by]
+    for each in survivors:
+        print(f"{each.id}    (line {each.line})")
+    simulated = sum(each.by.startswith("seed") for each in results)
+    seconds = time.monotonic() - began
+    print(f"{len(results)} mutants, {len(survivors)} survive, {simulated} seen by the simulation "
+          f"alone; {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
