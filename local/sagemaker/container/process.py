@@ -1,6 +1,6 @@
 """Start, watch and end one job's process."""
 
-import json
+import marshal
 import os
 import subprocess
 import sys
@@ -53,8 +53,8 @@ class JobProcess:
             "env": {name: folder.as_seen(text) for name, text in command.environment.items()},
             "cwd": folder.as_seen(command.cwd),
         }
-        path = folder.root / "launch.json"
-        path.write_text(json.dumps(spec), encoding="utf-8")
+        path = folder.root / "launch.spec"
+        path.write_bytes(marshal.dumps(spec))
         path.chmod(0o600)
         # The interpreter itself, not the environment's link to it: -I -S needs no site at all.
         python = os.path.realpath(sys.executable)
