@@ -77,6 +77,8 @@ class Engine:
 
     def _create(self, stack: Stack, plan: Plan) -> None:
         deployment = Deployment(self._cloud, self._store, self._kinds, stack, plan)
+        # The same set that evaluation fills: what is imported is held from that moment on.
+        stack.imports = deployment.scope.imports
         reason = self._attempt(stack, deployment, "create")
         if reason is None:
             self._store.record(stack, None, "CREATE_COMPLETE")

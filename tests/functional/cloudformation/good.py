@@ -165,6 +165,9 @@ GOOD: dict[str, Any] = {
         Threshold=0,
         ComparisonOperator="GreaterThanThreshold",
     ),
+    "Composite": _resource(
+        "CloudWatch::CompositeAlarm", AlarmRule={"Fn::Sub": 'ALARM("${Alarm}") OR FALSE'}
+    ),
     "Dashboard": _resource(
         "CloudWatch::Dashboard",
         DashboardBody=json.dumps({"widgets": [{"type": "text", "properties": {"markdown": "x"}}]}),

@@ -150,6 +150,8 @@ CASES: list[tuple[str, Any, str, str]] = [
     ("Alarm/Statistic", None, "Statistic", "PutMetricAlarm: Statistic or ExtendedStatistic"),
     ("Alarm/ExtendedStatistic", "p99", "not permitted together", "schema: dependentExcluded"),
     ("Alarm/AlarmActions", ["me@example.com"], "not an ARN", "PutMetricAlarm: AlarmActions"),
+    ("Composite/AlarmRule", 'ALARM("a") AND', "rule ends too early", "PutCompositeAlarm: AlarmRule"),
+    ("Composite/AlarmRule", None, "required key [AlarmRule]", "schema: required"),
     ("Dashboard/DashboardBody", "{widgets}", "valid JSON", "CloudWatch: dashboard body structure"),
     ("Dashboard/DashboardBody", '{"widgets":[{"type":"pie","properties":{}}]}', "type out of",
      "CloudWatch: dashboard body structure"),

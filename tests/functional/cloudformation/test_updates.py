@@ -177,6 +177,10 @@ CASES: list[tuple[str, Any, Any, Read, Any, Any]] = [
     ("Alarm/Threshold", 0, 5, _alarm("Threshold"), 0.0, 5.0),
     ("Alarm/TreatMissingData", "notBreaching", "breaching", _alarm("TreatMissingData"),
      "notBreaching", "breaching"),
+    ("Composite/AlarmDescription", "one", "two",
+     lambda c, n: c("cloudwatch").describe_alarms(
+         AlarmNames=[n], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]["AlarmDescription"],
+     "one", "two"),
     ("Dashboard/DashboardBody", None, '{"widgets":[]}',
      lambda c, n: len(json.loads(c("cloudwatch").get_dashboard(DashboardName=n)["DashboardBody"])[
          "widgets"]), 1, 0),
