@@ -9,7 +9,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.cloudformation.definitions import definition_problems
 from local.cloudformation.errors import ResourceError
 from local.cloudformation.resources.base import (
     Context,
@@ -108,15 +107,6 @@ class StateMachine(ResourceType):
         else:
             text = json.dumps(properties["Definition"])
         text = _substitute(text, properties.get("DefinitionSubstitutions", {}))
-        try:
-            definition = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ResourceError(
-                f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {error}'"
-            ) from error
-        problems = definition_problems(definition)
-        if problems:
-            raise ResourceError(f"Invalid State Machine Definition: '{'; '.join(problems)}'")
         return text
 
 

@@ -1,4 +1,4 @@
-"""Schemas, schedules, patterns, definitions and policies: what is accepted and what is not."""
+"""Schemas, schedules, patterns and policies: what is accepted and what is not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from local.cloudformation import schema
-from local.cloudformation.definitions import definition_problems
 from local.cloudformation.expressions import pattern_problem, schedule_problem
 from local.cloudformation.policies import policy_problems
 from local.cloudformation.resources import RESOURCE_TYPES
@@ -145,32 +144,6 @@ def test_patterns(pattern: Any) -> None:
 def test_patterns_that_are_refused(pattern: Any) -> None:
     """Each way to be wrong is found."""
     assert pattern_problem(pattern)
-
-
-def _machine(**states: Any) -> dict[str, Any]:
-    return {"StartAt": "A", "States": states}
-
-
-def test_definitions_look_into_branches() -> None:
-    """A missing transition inside a Map or a Parallel state is found with its path."""
-    inner = _machine(A={"Type": "Pass", "Next": "B"})
-    for state, place in (
-        ({"Type": "Map", "ItemProcessor": inner, "End": True}, "/States/A/ItemProcessor"),
-        ({"Type": "Parallel", "Branches": [inner], "End": True}, "/States/A/Branches/0"),
-    ):
-        problems = definition_problems(_machine(A=state))
-        assert problems == [
-            f"MISSING_TRANSITION_TARGET: Missing 'Next' target: B at {place}/States/A/Next"
-        ]
-
-
-def test_catch_all_must_be_last() -> None:
-    """States.ALL before another rule, or beside another name, is refused."""
-    end = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
-    for errors in (["States.ALL", "Other"],), (["States.ALL"], ["Other"]):
-        rules = [{"ErrorEquals": names, "Next": "B"} for names in errors]
-        problems = definition_problems(_machine(A={**end, "Catch": rules}, B={"Type": "Succeed"}))
-        assert any("States.ALL must appear alone" in problem for problem in problems)
 
 
 @pytest.mark.parametrize(
