@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perennial.aws.jobs import newest_processing_jobs
 from perennial.commit_change import commit_change
 from perennial.domain import naming
 from perennial.domain.ledger.commands import publish
@@ -37,7 +38,9 @@ def publish_settings(  # noqa: PLR0913, PLR0917  # what a version is made of
 
     def decide() -> Transaction:
         nonlocal version
-        version, changes = publish(stored_model(ports, model), _current(ports, model), new)
+        row = stored_model(ports, model)
+        last_run = numbers_taken(ports.deployment.stack, model) if row is None else 0
+        version, changes = publish(row, _current(ports, model), new, last_run=last_run)
         return changes
 
     # First, so that no model is ever unknown to the sweeper; a listed model without a row is
@@ -49,6 +52,21 @@ def publish_settings(  # noqa: PLR0913, PLR0917  # what a version is made of
     changed = row is not None and (row.pushed_ms, row.pushed_by) == (new.pushed_ms, pushed_by)
     wake_now(ports, model)
     return PublishedSettings(version, changed)
+
+
+def numbers_taken(stack: str, model: str) -> int:
+    """The highest run number that jobs of an earlier ledger bear; 0 without any.
+
+    SageMaker keeps the names of jobs for ever. A model whose ledger is new, because its stack was
+    deleted with its data and made again, must not give them a second time.
+    """
+    front = f"{naming.package_group(stack, model)}-"
+    taken = 0
+    for name in newest_processing_jobs(front):
+        number = name.removeprefix(front).partition("-")[0]
+        if number.isdecimal() and naming.is_job_of(front + number, name):
+            taken = max(taken, int(number))
+    return taken
 
 
 def stored_model(ports: Ports, model: str) -> ModelRow | None:

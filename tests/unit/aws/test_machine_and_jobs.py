@@ -11,7 +11,7 @@ from moto import mock_aws
 from perennial.aws import jobs
 from perennial.aws.clients import client, forget_clients
 from perennial.aws.machine import Machine
-from perennial.domain.errors import NotFound
+from perennial.domain.errors import NotFound, Rejected
 
 
 @pytest.fixture
@@ -37,7 +37,14 @@ def test_a_start_of_an_execution_that_is_over_finds_it(machine: Machine) -> None
     """ExecutionAlreadyExists means: it was started before."""
     first = machine.start("perennial-census-1", "{}")
     machine.stop(first, error="Stopped", cause="by a test")
-    assert machine.start("perennial-census-1", '{"other":1}') == first
+    assert machine.start("perennial-census-1", "{}") == first
+
+
+def test_an_execution_of_that_name_with_another_input_is_not_ours(machine: Machine) -> None:
+    """Left by an earlier ledger of the same stack's name: its end must not become our run's."""
+    machine.start("perennial-census-1", "{}")
+    with pytest.raises(Rejected, match="works on something else"):
+        machine.start("perennial-census-1", '{"other":1}')
 
 
 def test_a_missing_machine_is_not_found(aws: None) -> None:

@@ -75,6 +75,24 @@ def test_pushing_the_same_publishes_nothing_and_a_b_a_publishes_three(world: Wor
     assert sorted(kinds) == [("1",), ("2",), ("3",)]
 
 
+def test_a_new_ledger_counts_on_from_the_jobs_of_an_earlier_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SageMaker never forgets a job's name: a stack deleted and made again must not reuse one."""
+    names = [
+        "perennial-census-9-check-data-0",
+        "perennial-census-12-check-data-1",
+        "perennial-census-2-99-check-data-0",  # model census-2
+        "perennial-census-77-mine",
+        "my-perennial-census-88-check-data-0",
+    ]
+    monkeypatch.setattr("perennial.publish_settings.newest_processing_jobs", lambda _part: names)
+    started_number = started(world)
+    assert started_number == 13
+    assert world.push("b" * 64) == 2
+    assert world.model().last_run == 13
+
+
 def test_a_retrain_with_overrides_is_for_that_run_only(world: World) -> None:
     """The run of `--set` has settings of its own; asking twice with one token is asking once."""
     end_run(world.ports, world.win(started(world)))

@@ -46,6 +46,15 @@ def _listed(kind: str, run_prefix: str, status: str) -> Iterator[Job]:
                     yield Job(kind, name, found[f"{title}JobStatus"])
 
 
+def newest_processing_jobs(part: str) -> Sequence[str]:
+    """The names of the newest hundred processing jobs, over or not, that contain a text."""
+    with translated(f"listing processing jobs of {part}"):
+        found = client("sagemaker").list_processing_jobs(
+            NameContains=part, SortBy="CreationTime", SortOrder="Descending", MaxResults=100
+        )
+    return [each["ProcessingJobName"] for each in found["ProcessingJobSummaries"]]
+
+
 def stop_jobs(run_prefix: str) -> Sequence[Job]:
     """Ask the run's active jobs to stop, and return those that are not over yet.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
-from perennial.domain.errors import Conflict, NotFound
+from perennial.domain.errors import Conflict, NotFound, Rejected
 from perennial.domain.naming import execution_arn
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
@@ -46,6 +46,7 @@ class Machine:
 
         Step Functions answers a repeated start of a running execution with the same ARN, and
         `ExecutionAlreadyExists` for 90 days after its end: both mean that it was started.
+        Raises `Rejected` if the execution of that name is another one, of an earlier ledger.
         """
         try:
             with translated(f"starting execution {name}"):
@@ -53,7 +54,14 @@ class Machine:
                     stateMachineArn=self.arn, name=name, input=document
                 )
         except Conflict:
-            return execution_arn(self.arn, name)
+            arn = execution_arn(self.arn, name)
+            found = describe(arn)
+            if found is not None and found.input != document:
+                raise Rejected(
+                    f"execution {name} exists already and works on something else; a retry of "
+                    "the run takes the next number"
+                ) from None
+            return arn
         return answer["executionArn"]
 
     def describe(self, execution: str) -> Execution | None:
