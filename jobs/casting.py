@@ -88,12 +88,13 @@ class Caster:
                 parts[text] = canonical(values[text])
             except BadValue as error:
                 reasons[text] = str(error)
+                parts[text] = ""  # its row is left out, whatever its identity
         if column.type == "category":
             self._remember(index, values.values())
         bad = {i: reasons[t] for i, t in enumerate(texts) if t in reasons} if reasons else {}
         return CastColumn(
-            [values.get(text) for text in texts],
-            [parts.get(text, "") for text in texts] if index in self.identity else [],
+            list(map(values.get, texts)),
+            list(map(parts.__getitem__, texts)) if index in self.identity else [],
             bad,
         )
 

@@ -11,6 +11,7 @@ training rows. So a row stays on its side for ever, in every run, object and ord
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterable
 
@@ -31,11 +32,16 @@ def row_identity(parts: Iterable[str]) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:HEX_DIGITS]
 
 
+def bound(share: float) -> int:
+    """The least number of 64 bits that a share does not reach."""
+    return math.ceil(share * 2**64)
+
+
 def in_holdout(identity: str, share: float) -> bool:
     """Say whether a row is kept out of training; `share` is between 0 and 1."""
-    return int(identity[:16], 16) < share * 2**64
+    return int(identity[:16], 16) < bound(share)
 
 
 def in_validation(identity: str, share: float) -> bool:
     """Say whether a training row serves to watch the training instead of being learned from."""
-    return int(identity[16:32], 16) < share * 2**64
+    return int(identity[16:32], 16) < bound(share)
