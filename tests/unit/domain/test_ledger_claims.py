@@ -209,6 +209,7 @@ def test_many_or_long_reasons_are_cut():
     """A run's row stays small."""
     lines = because([schedule(f"2026-{n:03d}") for n in range(21)])
     assert (len(lines), lines[-1]) == (20, "and 2 more reasons")
-    assert len(because([schedule(f"2026-{n:03d}") for n in range(20)])) == 20
+    whole = because([schedule(f"2026-{n:03d}") for n in range(20)])
+    assert (len(whole), whole[-1]) == (20, "schedule nightly: 2026-019")
     long = signal_row(Signal("census", "manual", ("t",), {"because": "x" * 999}))
     assert len(because([long])[0]) == 300

@@ -116,6 +116,7 @@ def test_which_failures_may_pass(error, cause, passing):
         ("plain", "plain"),
         ("", "no cause was given"),
         (json.dumps({"FailureReason": "", "Cause": "inner"}), "inner"),
+        (json.dumps({"cause": "deep"}), "deep"),
         (json.dumps({"other": 1}), '{"other": 1}'),
     ],
 )

@@ -78,6 +78,30 @@ def test_an_alarm_without_news_says_so():
     assert words[0].startswith("nothing new to learn: champion census 4")
 
 
+def test_what_is_released_waits_like_the_others():
+    """New data takes held signals along, so they wait for the same."""
+    held = schedule(state="held", run=6, held_ms=1, held_settings=3, reason="failed: x")
+    waiting = book(held, data(admitted_ms=NOW))
+    assert [each[1] for each in lines(waiting)] == [("quiet period: more may come",)] * 2
+
+
+def test_other_kinds_are_not_asked_for_news():
+    """Only an alarm needs something new to learn; one on hold shows its own reason."""
+    waiting = book(schedule(), champion=champion(), ended_ms=NOW)
+    assert lines(waiting)[0][1] == ("cool-down after the last run",)
+    stale = drift(state="held", run=6, held_ms=NOW, held_settings=2, reason="failed: x")
+    waiting = book(stale, champion=champion(), ended_ms=NOW)
+    assert lines(waiting)[0][1] == ("cool-down after the last run",)
+
+
+def test_signals_of_one_millisecond_are_listed_by_id():
+    """The same order each time."""
+    pair = data("a"), data("b")
+    ids = sorted(each.id for each in pair)
+    assert [s.id for s in why(book(*pair)).signals] == ids
+    assert [s.id for s in why(book(*reversed(pair))).signals] == ids
+
+
 def test_a_pause_of_the_model_comes_first():
     """Everything waits for it, besides what else holds it."""
     paused = Paused("bob", "holidays", NOW)

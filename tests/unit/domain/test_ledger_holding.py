@@ -215,6 +215,20 @@ def test_a_request_with_settings_that_came_back_pauses():
     assert opens(decide(held_up, LIMITS, NOW + MINUTE)) == ["manual"]
 
 
+def test_a_fresh_request_with_settings_does_not_pause():
+    """Only what came back waits out the pause after a failure."""
+    fresh = manual("t1", OVERRIDES)
+    assert decide(book(fresh, not_before_ms=NOW + MINUTE), LIMITS, NOW).alone == fresh
+
+
+def test_requests_of_one_millisecond_go_by_id():
+    """The order is the same for everyone who looks."""
+    pair = manual("t1", OVERRIDES), manual("t2", OVERRIDES)
+    first = min(pair, key=lambda each: each.id)
+    assert decide(book(*pair), LIMITS, NOW).alone == first
+    assert decide(book(*reversed(pair)), LIMITS, NOW).alone == first
+
+
 def test_a_held_request_with_settings_waits_for_news():
     """A failed experiment is repeated when data or code changed."""
     alone = manual("t1", OVERRIDES, state="held", run=6, held_ms=NOW - HOUR, held_settings=3)
@@ -276,6 +290,33 @@ def test_data_of_the_champions_own_run_is_no_news():
     held = schedule(state="held", run=6, held_ms=NOW, held_settings=3)
     found = decide(book(drift(), held, champion=champion(), data_run=5), LIMITS, NOW)
     assert wait(found) == (["nothing-new"], None)
+
+
+def test_only_a_pending_alarm_is_told_that_nothing_is_new():
+    """An alarm on hold for another reason, or a request that pauses, is not."""
+    held = drift(state="held", run=6, held_ms=NOW, held_settings=3)
+    assert wait(decide(book(held, champion=champion()), LIMITS, NOW)) == ([], None)
+    came_back = manual("t1", OVERRIDES, run=6)
+    found = decide(book(came_back, champion=champion(), not_before_ms=NOW + 1), LIMITS, NOW)
+    assert wait(found) == (["pause"], NOW + 1)
+
+
+def test_one_hold_without_a_time_hides_no_other_group():
+    """The model looks again when the first group may open, whatever others wait for."""
+    late = closed(until_ms=NOW + HOUR)
+    found = decide(
+        book(
+            manual("t1", OVERRIDES, run=6),
+            drift(),
+            champion=champion(),
+            data_run=7,
+            closed=(late,),
+            not_before_ms=NOW + MINUTE,
+        ),
+        LIMITS,
+        NOW,
+    )
+    assert wait(found) == (["pause", "closed"], NOW + MINUTE)
 
 
 def closed(**fields):

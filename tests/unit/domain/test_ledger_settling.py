@@ -153,8 +153,8 @@ def test_refused_data_that_was_not_read_waits_on():
 @pytest.mark.parametrize("failures", [0, 1, 2])
 def test_a_passing_failure_returns_all(failures):
     """Three times in a row signals go back to pending, with growing pauses."""
-    row = fate(PASSING, mine(held_ms=5), transient_failures=failures)
-    assert (row.state, row.reason, row.run, row.held_ms) == ("pending", "", 7, None)
+    row = fate(PASSING, mine(held_ms=5, reason="old"), transient_failures=failures)
+    assert (row.state, row.reason, row.run, row.held_ms) == ("pending", "", 7, 0)
     freed, _ = freeing(PASSING, transient_failures=failures)
     assert freed.transient_failures == failures + 1
     assert freed.not_before_ms == NOW + [MINUTE, 5 * MINUTE, 25 * MINUTE][failures]
@@ -228,6 +228,14 @@ def test_an_experiment_quarantines_nothing():
     claimed = mine(data)
     row = fate(WON, claimed, found=findings(bad=["a.csv"]), run_fields={"overrides": OVERRIDES})
     assert row.state == "consumed"
+    known = data(state="consumed", run=3)
+    again = findings(bad=["a.csv"], known={known.id: known})
+    assert settle(ending_book(WON, run_fields={"overrides": OVERRIDES}), again, NOW).free
+
+
+def test_a_quarantine_is_of_an_object_version():
+    """Its id is that of the version's signal."""
+    assert Quarantine(version().parts, "r").id == version().id
 
 
 def test_moves_are_whole():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 
 import pytest
 from hypothesis import given
@@ -61,7 +61,7 @@ FULL_RUN = claimed_run(
     ending=rows.Ending("failed", "w", ran=False, transient=True, empty=True, at_ms=5),
     verdict=rows.Verdict("s3://v", "d", passed=False, figures='{"auc": 0.5}'),
     version=rows.Version(4, "arn", "Approved"),
-    check={"rows": {"read": 5}, "refused": False},
+    check={"rows": {"read": 5}, "refused": False, "none": None},
     notified=True,
 )
 FULL_MODEL = model(
@@ -116,8 +116,38 @@ def test_defaults_take_no_room():
         "model": "census",
         "rev": 1,
     }
-    assert "state" not in to_item(run())
+    assert not {"state", "overrides", "check", "because"} & set(to_item(run()))
     assert to_item(run(started_ms=0))["started_ms"] == 0
+
+
+def test_what_absent_fields_mean():
+    """A field that is not written has this value; changing one changes old rows."""
+    assert astuple(rows.ModelRow("m")) == (
+        *("m", 0, 0, None, 0, None, 0, (), 0, 0, 0, False, 0),
+        *(None, None, (), (), "", None, None),
+    )
+    assert astuple(rows.RunRow("m", 1, 2, 3)) == (
+        *("m", 1, 2, 3, "opening", {}, "", None, (), 0, (), "", None, "", None, None),
+        *(None, None, None, None, "", "", None, None, {}, False, 0),
+    )
+    assert astuple(rows.SignalRow("m", "i", "data", (), {}, 5)) == (
+        *("m", "i", "data", (), {}, 5, "pending", "", None, 0, 0, None, (), None, 0),
+    )
+    assert settings_row().rev == 0
+    assert astuple(rows.Retry(1, "a", "b")) == (1, "a", "b", 0)
+    assert astuple(rows.Verdict("u", "d", passed=True)) == ("u", "d", True, "", "{}")
+    assert astuple(rows.Ending("won", "")) == ("won", "", True, False, "", "", False, 0)
+
+
+def test_evidence_is_text_in_one_order():
+    """Fractions do not fit into rows; equal evidence is equal text."""
+    item = to_item(data(evidence={"b": 0.5, "a": [1]}))
+    assert item["evidence"] == '{"a": [1], "b": 0.5}'
+
+
+def test_lists_inside_of_maps():
+    """They are written as lists too."""
+    assert to_item(run(check={"x": [1, ("y",)]}))["check"] == {"x": [1, ["y"]]}
 
 
 def test_items_of_unknown_kind_or_with_fractions():

@@ -66,6 +66,7 @@ def test_a_manifest_lists_versions_by_key():
         "totals": {"objects": 2, "bytes": 10},
     }
     assert b": " not in found.body
+    assert found.body.startswith(b'{"created_ms":5,"model":"census","objects":[{"bucket":')
     assert "ü".encode() in found.body
 
 

@@ -23,6 +23,7 @@ from perennial.domain.signals import (
     wake_body,
 )
 
+GOLDEN_ID = "f64cbcebe94be14b4c0cbb1b9c260df9fc03431ee2d032ee4b74e5d47613b580"
 EVENTS = Path(__file__).parents[3] / "events"
 
 
@@ -161,6 +162,10 @@ def test_hostile_keys_are_kept_as_they_are(key):
             golden("a2i_human_loop_completed", detail__flowDefinitionArn="arn:x/dev-census"),
             "belongs to no model of this stack",
         ),
+        (
+            golden("a2i_human_loop_completed", detail__flowDefinitionArn="arn:x/xxxxxxxxxxcensus"),
+            "belongs to no model of this stack",
+        ),
         (golden("s3_object_created", **{"detail-type": "Object Deleted"}), "Object Deleted of a"),
     ],
 )
@@ -219,6 +224,13 @@ def test_poison_is_refused(body):
         parse_signal(body, "perennial")
 
 
+@pytest.mark.parametrize("body", ["", "no json", b"\xff\xfe", "[" * 100_000])
+def test_what_is_no_json_is_called_so(body):
+    """The dead-letter queue's reader wants to know."""
+    with pytest.raises(SignalInvalid, match="the message is not JSON"):
+        parse_signal(body)
+
+
 def test_an_object_without_version_or_etag():
     """S3 calls the version of an unversioned bucket null."""
     event = golden(
@@ -255,6 +267,42 @@ def test_long_reasons_are_cut():
     assert len(signal.evidence["reason"]) == 1000
 
 
+def test_an_alarm_without_a_reason():
+    """It is an alarm all the same."""
+    signal = parse_signal(golden("alarm_state_change", detail__state__reason=...))
+    assert signal.evidence["reason"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "most"),
+    [
+        ("schedule", "schedule", 64),
+        ("manual", "token", 128),
+        ("manual", "because", 1000),
+        ("a2i_human_loop_completed", "detail__humanLoopOutput__outputS3Uri", 1100),
+        ("alarm_state_change", "detail__state__timestamp", 1000),
+    ],
+)
+def test_how_long_texts_may_be(name, path, most):
+    """One character more is no signal."""
+    assert isinstance(parse_signal(golden(name, **{path: "x" * most})), Signal)
+    with pytest.raises(SignalInvalid, match=f"no text of 1 to {most} characters"):
+        parse_signal(golden(name, **{path: "x" * (most + 1)}))
+
+
+def test_how_many_overrides_there_may_be():
+    """Fifty settings of one run."""
+    signal = parse_signal(golden("manual", overrides={str(n): "x" for n in range(50)}))
+    assert len(signal.evidence["overrides"]) == 50
+
+
+def test_schedules_times_are_times():
+    """Scheduler's own form, up to 64 characters, and no placeholder."""
+    assert parse_signal(golden("schedule", scheduled="2026-11-20T03:00:00.123456+00:00")).parts[1]
+    with pytest.raises(SignalInvalid, match="no text of 1 to 64 characters"):
+        parse_signal(golden("schedule", scheduled="2" * 65))
+
+
 def test_alarms_of_any_stack_without_a_token():
     """Tools that read a message need not know the stack."""
     body = golden("alarm_state_change", detail__alarmName="dev-monitor-a-monitor-b-attribution")
@@ -268,6 +316,11 @@ def test_ids_tell_all_parts_apart(one, other):
     """Whatever the parts hold, equal ids mean equal parts."""
     same = signal_id("data", tuple(one)) == signal_id("data", tuple(other))
     assert same == (one == other)
+
+
+def test_ids_never_change():
+    """Rows of years ago are found by them."""
+    assert signal_id("data", ("landing", "incoming/census/ü +%.csv", "v1")) == GOLDEN_ID
 
 
 def test_ids_tell_kinds_apart():

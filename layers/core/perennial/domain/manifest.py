@@ -79,7 +79,7 @@ def build(
         and not is_folder_mark(each.key, each.size)
         and each.id not in left_out
     ]
-    chosen.sort(key=lambda each: (each.key, each.version_id))
+    chosen.sort(key=lambda each: each.key)
     document = {
         "version": VERSION,
         "model": model,

@@ -26,7 +26,6 @@ DRIFT = "drift"
 REVIEW = "review"
 CODE = "code"
 MANUAL = "manual"
-KINDS = (DATA, SCHEDULE, DRIFT, REVIEW, CODE, MANUAL)
 
 #: What `evidence` may hold of a text that someone else wrote.
 LONGEST_TEXT = 1000

@@ -92,7 +92,7 @@ def _plain(content: Any) -> Any:
         return {str(name): _plain(each) for name, each in content.items()}
     if isinstance(content, (list, tuple)):
         return [_plain(each) for each in content]
-    if content is None or isinstance(content, (str, bool, int)):
+    if content is None or isinstance(content, (str, int)):  # a bool is an int
         return content
     raise TypeError(f"a ledger row cannot hold {content!r} ({type(content).__name__})")
 
@@ -101,16 +101,16 @@ def _dataclass(item: Mapping[str, Any], kind: type[Any]) -> Any:
     nested = _NESTED.get(kind, {})
     values = {}
     for each in fields(kind):
-        if each.name in item:
-            values[each.name] = _value(item[each.name], each.name, nested.get(each.name))
+        if each.name == _EVIDENCE:
+            values[each.name] = json.loads(item[each.name])
+        elif each.name in item:
+            values[each.name] = _value(item[each.name], nested.get(each.name))
     return kind(**values)
 
 
-def _value(content: Any, name: str, kind: type[Any] | None) -> Any:
-    if name == _EVIDENCE:
-        return json.loads(content)
+def _value(content: Any, kind: type[Any] | None) -> Any:
     if kind is not None and isinstance(content, Mapping):
         return _dataclass(content, kind)
-    if isinstance(content, (list, tuple)):
-        return tuple(_value(each, "", kind) for each in content)
+    if isinstance(content, list):
+        return tuple(_value(each, kind) for each in content)
     return content

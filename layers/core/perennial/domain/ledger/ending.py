@@ -11,8 +11,6 @@ from typing import Any
 from perennial.domain.ledger.rows import Ending, RunRow
 from perennial.domain.ledger.store import Transaction, change
 
-#: Status values of an execution after which it does nothing more.
-TERMINAL = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 LONGEST_CAUSE = 4000
 LONGEST_WORDS = 400
 

@@ -14,7 +14,6 @@ from perennial.domain.ledger.holding import (
     decide,
     drift_hold,
     is_released,
-    may_open,
     runs_alone,
     standstill,
 )
@@ -76,10 +75,8 @@ def holds_of(signal: SignalRow, book: Book, limits: Limits, now_ms: int) -> tupl
             return (*holds, drift)
     if runs_alone(signal):
         return (*holds, *alone_holds(signal, book, now_ms))
-    if may_open(signal, book, now_ms):
-        openers = common_openers(book, now_ms)
-        return (*holds, *common_holds(openers, book.model, limits, now_ms))
-    return holds
+    openers = common_openers(book, now_ms)
+    return (*holds, *common_holds(openers, book.model, limits, now_ms))
 
 
 def _during_run(signal: SignalRow, run: RunRow) -> tuple[Hold, ...]:

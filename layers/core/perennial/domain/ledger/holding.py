@@ -49,7 +49,7 @@ class Waiting:
 
 def runs_alone(signal: SignalRow) -> bool:
     """Whether a signal asks for a run with settings of its own."""
-    return signal.kind == MANUAL and bool(signal.overrides)
+    return bool(signal.overrides)
 
 
 def decide(book: Book, limits: Limits, now_ms: int) -> Opening | Waiting:
@@ -103,9 +103,9 @@ def is_released(signal: SignalRow, book: Book) -> bool:
     """Whether code, settings or data changed since a signal was put on hold."""
     if book.model.settings > signal.held_settings:
         return True
-    since = signal.held_ms or 0
     return any(
-        s.kind in (DATA, REVIEW) and s.run is None and s.admitted_ms > since for s in book.signals
+        s.kind in (DATA, REVIEW) and s.run is None and s.admitted_ms > signal.held_ms
+        for s in book.signals
     )
 
 
@@ -202,7 +202,7 @@ def _pause_until(until_ms: int, now_ms: int) -> tuple[Hold, ...]:
 
 def _cool_down(model: ModelRow, limits: Limits, now_ms: int) -> tuple[Hold, ...]:
     until = model.ended_ms + limits.cool_down_ms
-    if not model.ended_ms or now_ms >= until:
+    if now_ms >= until:
         return ()
     return (Hold("cool-down", "cool-down after the last run", until),)
 
@@ -230,7 +230,7 @@ def _earliest(waits: list[tuple[Hold, ...]]) -> int | None:
     """The first moment at which any group could open; a group waits for its last hold."""
     moments = []
     for holds in waits:
-        times = [hold.until_ms for hold in holds]
-        if None not in times:
-            moments.append(max(time for time in times if time is not None))
+        times = [hold.until_ms for hold in holds if hold.until_ms is not None]
+        if len(times) == len(holds):
+            moments.append(max(times))
     return min(moments, default=None)

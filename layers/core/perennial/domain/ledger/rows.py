@@ -187,7 +187,7 @@ class SignalRow:
     state: OpenState | DoneState = "pending"
     reason: str = ""
     run: int | None = None
-    held_ms: int | None = None
+    held_ms: int = 0
     held_settings: int = 0
     settled_ms: int | None = None
     first_bad: tuple[str, ...] = ()

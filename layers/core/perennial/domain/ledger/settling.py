@@ -31,7 +31,7 @@ from perennial.domain.ledger.rows import (
     SignalRow,
 )
 from perennial.domain.ledger.store import Transaction, change, create, in_chunks, move
-from perennial.domain.signals import CODE, DATA, MANUAL, signal_id
+from perennial.domain.signals import CODE, DATA, signal_id
 
 MOST_NOTICES = 100
 
@@ -107,7 +107,7 @@ def _is_concerned(signal: SignalRow, case: _Case) -> bool:
     run = case.run
     if signal.state == "claimed":
         return signal.run == run.number
-    if signal.kind != DATA or run.overrides or signal.id not in case.findings.manifest:
+    if run.overrides or signal.id not in case.findings.manifest:
         return False
     return signal.run != run.number
 
@@ -120,7 +120,7 @@ def _settled(signal: SignalRow, case: _Case) -> Transaction:
     if outcome in VERDICTS and _is_served(signal, case):
         return _finally(signal, case, "consumed", f"run {run.number}: {outcome}")
     if _returns(signal, case):
-        return (change(signal, state="pending", reason="", run=run.number, held_ms=None),)
+        return (change(signal, state="pending", reason="", run=run.number, held_ms=0),)
     held = change(
         signal,
         state="held",
@@ -138,9 +138,7 @@ def _is_served(signal: SignalRow, case: _Case) -> bool:
         return signal.id in case.findings.manifest
     if signal.kind == CODE:
         return case.run.settings >= int(signal.parts[0])
-    if signal.kind == MANUAL:
-        return dict(signal.overrides) == dict(case.run.overrides)
-    return True
+    return dict(signal.overrides) == dict(case.run.overrides)
 
 
 def _returns(signal: SignalRow, case: _Case) -> bool:
@@ -202,18 +200,18 @@ def free(
     """End the run and free the model, once: both rows change in one transaction or none."""
     again = may_pass(model, ending)
     failures = model.transient_failures + 1 if again else 0
-    pause = TRANSIENT_PAUSES_MS[model.transient_failures] if again else 0
+    not_before_ms = now_ms + TRANSIENT_PAUSES_MS[model.transient_failures] if again else 0
     freed = change(
         model,
         open_run=None,
         ended_ms=now_ms if ending.ran else model.ended_ms,
         opened_ms=model.opened_ms if ending.ran else _without(model.opened_ms, run.opened_ms),
         transient_failures=failures,
-        not_before_ms=now_ms + pause if again else 0,
+        not_before_ms=not_before_ms,
         has_data=model.has_data and not ending.empty,
         data_run=run.number if _taught(run, ending) else model.data_run,
         closed=_closed(model, run, ending, now_ms),
-        retry=_retry_again(model, run, now_ms + pause) if again else model.retry,
+        retry=_retry_again(model, run, not_before_ms) if again else model.retry,
         notices=(*model.notices, run.number)[-MOST_NOTICES:],
     )
     ended = change(

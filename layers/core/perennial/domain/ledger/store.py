@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from perennial.domain.errors import Conflict
 from perennial.domain.ledger.rows import (
@@ -169,4 +169,4 @@ def read_run(store: Store, key: Key) -> RunRow | None:
 def read_signals(store: Store, model: str, sk_prefix: str) -> tuple[SignalRow, ...]:
     """Every signal below ``open#`` or ``done#``."""
     rows = store.query(model_pk(model), sk_prefix)
-    return tuple(row for row in rows if isinstance(row, SignalRow))
+    return tuple(cast("Iterable[SignalRow]", rows))
