@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.cloudformation.errors import ResourceError
-from local.cloudformation.expressions import pattern_problem, schedule_problem
+from local.cloudformation.patterns import pattern_problem
 from local.cloudformation.resources.base import (
     Context,
     Made,
@@ -39,15 +39,11 @@ class Rule(ResourceType):
     custom_name = "Name"
 
     def problems(self, properties: Properties) -> list[str]:
-        """Check pattern, schedule and targets."""
+        """Check pattern and targets; the schedule is checked by EventBridge itself."""
         found = _pattern_problems(properties.get("EventPattern"))
-        expression = properties.get("ScheduleExpression")
-        if expression is not None:
-            problem = schedule_problem(expression, at=False)
-            if problem:
-                found.append(f"Parameter ScheduleExpression is not valid. {problem}")
-            if properties.get("EventBusName", "default") != "default":
-                found.append("ScheduleExpression is supported only on the default event bus.")
+        elsewhere = properties.get("EventBusName", "default") != "default"
+        if "ScheduleExpression" in properties and elsewhere:
+            found.append("ScheduleExpression is supported only on the default event bus.")
         return found + _target_problems(properties.get("Targets", []))
 
     def replaces(self, old: Properties, new: Properties) -> bool:

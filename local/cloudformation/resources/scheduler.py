@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from botocore.exceptions import ClientError
 
 from local.cloudformation.errors import ResourceError
-from local.cloudformation.expressions import schedule_problem
 from local.cloudformation.resources.base import (
     Context,
     Made,
@@ -47,22 +45,13 @@ class Schedule(ResourceType):
     tagged = False
 
     def problems(self, properties: Properties) -> list[str]:
-        """Check expression, time zone, window and target."""
-        problem = schedule_problem(properties["ScheduleExpression"], at=True)
-        found = [f"Invalid Schedule Expression {problem}"] if problem else []
+        """Check the window; expression and time zone are checked by the Scheduler itself."""
         window = properties["FlexibleTimeWindow"]
-        flexible = window["Mode"] == "FLEXIBLE"
-        if flexible != ("MaximumWindowInMinutes" in window):
-            found.append(
+        if (window["Mode"] == "FLEXIBLE") != ("MaximumWindowInMinutes" in window):
+            return [
                 "MaximumWindowInMinutes must be given for a FLEXIBLE time window, and only then"
-            )
-        try:
-            ZoneInfo(properties.get("ScheduleExpressionTimezone", "UTC"))
-        except (ZoneInfoNotFoundError, ValueError):
-            found.append(
-                f"Invalid ScheduleExpressionTimezone {properties['ScheduleExpressionTimezone']}"
-            )
-        return found
+            ]
+        return []
 
     def replaces(self, old: Properties, new: Properties) -> bool:
         """A schedule cannot move to another group."""

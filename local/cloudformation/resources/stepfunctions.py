@@ -106,8 +106,7 @@ class StateMachine(ResourceType):
             text = properties["DefinitionString"]
         else:
             text = json.dumps(properties["Definition"])
-        text = _substitute(text, properties.get("DefinitionSubstitutions", {}))
-        return text
+        return _substitute(text, properties.get("DefinitionSubstitutions", {}))
 
 
 def _substitute(text: str, values: Properties) -> str:

@@ -1,4 +1,4 @@
-"""Schemas, schedules, patterns and policies: what is accepted and what is not."""
+"""Schemas, patterns and policies: what is accepted and what is not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.cloudformation import schema
-from local.cloudformation.expressions import pattern_problem, schedule_problem
+from local.cloudformation.patterns import pattern_problem
 from local.cloudformation.policies import policy_problems
 from local.cloudformation.resources import RESOURCE_TYPES
 from local.cloudformation.validate import validate
@@ -87,36 +87,6 @@ def test_each_keyword_refuses(rule: dict[str, Any], value: Any, words: str) -> N
     assert errors
     assert words in errors[0]
     assert errors[0].startswith("#/V")
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "rate(1 minute)", "rate(5 minutes)", "cron(0 3 * * ? *)", "cron(0/15 8-17 ? * MON-FRI *)",
-        "cron(0 0 L * ? *)", "cron(0 12 ? JAN,JUL 2#1 2026-2030)", "at(2030-01-01T00:00:00)",
-    ],
-)  # fmt: skip
-def test_schedules(expression: str) -> None:
-    """Rates, crons and one-time expressions of AWS's guides are accepted."""
-    assert schedule_problem(expression, at=True) is None
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "rate(0 minutes)", "rate(1 minutes)", "rate(5 seconds)", "cron(0 3 * * ?)",
-        "cron(60 3 * * ? *)", "cron(0 3 ? * ? *)", "cron(0 3 * FOO ? *)", "cron(? 3 * * ? *)",
-        "cron(0 17-8 * * ? *)", "cron(0/0 3 * * ? *)", "at(2030-13-01T00:00:00)", "0 3 * * *",
-    ],
-)  # fmt: skip
-def test_schedules_that_are_refused(expression: str) -> None:
-    """Each way to be wrong is found."""
-    assert schedule_problem(expression, at=True)
-
-
-def test_one_time_schedules_are_not_for_rules() -> None:
-    """`at` belongs to the Scheduler alone."""
-    assert schedule_problem("at(2030-01-01T00:00:00)", at=False)
 
 
 @pytest.mark.parametrize(
