@@ -3,107 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from tests.functional.conftest import REPOSITORY, LocalCloud, start_local_cloud
-
-PARTS = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachines")
-BUILT = ".aws-sam/build/template.yaml"
-
-
-@dataclass
-class Checkout:
-    """A copy of what `sam` reads, so that no test builds into the work tree."""
-
-    folder: Path
-    cloud: LocalCloud
-    outputs: dict[str, str] = field(default_factory=dict)
-
-    def sam(self, *arguments: str, fails: bool = False) -> str:
-        """What a command prints; it must succeed, or fail if that is asked for."""
-        tool = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
-        command = str(tool) if tool.exists() else shutil.which("sam")
-        assert command, "the SAM command is not installed: run `make setup`"
-        environment = {**self.cloud.environment(), "SAM_CLI_POLL_DELAY": "0.5"}
-        done = subprocess.run(
-            [command, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
-        )
-        text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-        assert (done.returncode != 0) == fails, f"sam {arguments[0]}: {text}"
-        return text
-
-    def built(self, change: Callable[[str], str], name: str) -> str:
-        """The built template with a change, as a file beside it."""
-        text = (self.folder / BUILT).read_text("utf-8")
-        changed = change(text)
-        assert changed != text, f"{name} changes nothing"
-        path = Path(BUILT).with_name(f"{name}.yaml")
-        (self.folder / path).write_text(changed, "utf-8")
-        return str(path)
-
-    def deploy_changed(self, template: str, *, fails: bool = False) -> str:
-        """Deploy a changed template; `sam` looks for its configuration beside it otherwise."""
-        config = str(self.folder / "samconfig.toml")
-        return self.sam("deploy", "--template-file", template, "--config-file", config, fails=fails)
-
-    def stack(self, name: str) -> dict[str, Any] | None:
-        """The stack as CloudFormation describes it, or None."""
-        client = self.cloud.client("cloudformation")
-        try:
-            found: dict[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
-        except client.exceptions.ClientError as error:
-            if "does not exist" not in str(error):
-                raise
-            return None
-        return found
-
-    def outputs_of(self, name: str) -> dict[str, str]:
-        """A stack's outputs by key."""
-        stack = self.stack(name)
-        assert stack is not None
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-    def memory(self, output: str) -> int:
-        """The memory of the function that an output names."""
-        client = self.cloud.client("lambda")
-        found = client.get_function_configuration(FunctionName=self.outputs[output])
-        return int(found["MemorySize"])
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """The stack `perennial`, built and deployed on a cloud of this module's own."""
-    folder = tmp_path_factory.mktemp("checkout")
-    hidden = shutil.ignore_patterns("__pycache__")
-    for part in PARTS:
-        source = REPOSITORY / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=hidden)
-        else:
-            shutil.copy(source, folder / part)
-    os.symlink(REPOSITORY / ".tools", folder / ".tools")
-    cloud = start_local_cloud(tmp_path_factory.mktemp("cloud") / "state")
-    made = Checkout(folder, cloud)
-    made.sam("build")
-    made.sam("deploy")
-    made.outputs = made.outputs_of("perennial")
-    yield made
-    cloud.stop()
+from tests.functional.conftest import REPOSITORY
+from tests.functional.stack.conftest import Checkout
 
 
 def test_deployed_stack_is_complete(checkout: Checkout) -> None:
