@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response
 from local.clock import Clock
 from local.faults import Faults
 from local.journal import Journal
+from local.logs import append as append_log
 from local.processes import ProcessKeeper, Stream
 from local.services import Environ, Registry, Wsgi
 
@@ -77,10 +78,10 @@ class Cloud:
         self._locks: dict[str, threading.RLock] = {}
         self._locks_lock = threading.Lock()
         self._clients: dict[str, Any] = {}
-        self._session = boto3.session.Session(
+        self._session: Any = boto3.session.Session(
             aws_access_key_id="ASIALOCALCLOUDITSELF",
-            aws_secret_access_key="local",
-            aws_session_token="local",  # noqa: S106 - a dummy, nothing checks it
+            aws_secret_access_key="local",  # noqa: S106 - a dummy, nothing checks it
+            aws_session_token="local",  # noqa: S106
             region_name=REGION,
         )
         self._idle_probes: dict[str, Callable[[], int]] = {}
@@ -119,7 +120,7 @@ class Cloud:
         """End a registered prefix."""
         self.registry.unregister_path(prefix)
 
-    def spawn(
+    def spawn(  # noqa: PLR0913 - subprocess.Popen's own options
         self,
         args: Sequence[str],
         *,
@@ -183,11 +184,9 @@ class Cloud:
 
     def put_log_events(self, group: str, stream: str, lines: Sequence[str]) -> None:
         """Append lines to a log stream; group and stream are made if they do not exist."""
-        from local.logs import append  # moto's logs backend: not needed at import
+        append_log(self, group, stream, lines)
 
-        append(self, group, stream, lines)
-
-    def put_metric(
+    def put_metric(  # noqa: PLR0913, PLR0917 - a data point has so many parts
         self,
         namespace: str,
         name: str,

@@ -7,6 +7,8 @@ from moto.core.exceptions import ServiceException
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
+from local.errors import LambdaError
+
 if TYPE_CHECKING:
     from local.cloud import Cloud
 
@@ -42,9 +44,7 @@ def send_to_queue(
                 retryable=False,
             )
         try:
-            message = backend.send_message(
-                name, body, message_attributes=typed, group_id=group_id
-            )
+            message = backend.send_message(name, body, message_attributes=typed, group_id=group_id)
         except ServiceException as error:
             raise DeliveryError(type(error).__name__, str(error), retryable=False) from error
     return str(message.id)
@@ -65,8 +65,6 @@ def publish_to_topic(
 
 def invoke_later(cloud: "Cloud", function_arn: str, payload: bytes) -> Any:
     """Invoke a function asynchronously."""
-    from local.lambdas.service import LambdaError
-
     try:
         return cloud.invoke_function(function_arn, payload, "Event")
     except LambdaError as error:

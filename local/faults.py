@@ -38,7 +38,7 @@ class Lie:
 
 @dataclass
 class Plan:
-    """All faults that are on. Rates are probabilities in [0, 1]; `delay_ms` applies to deliveries."""
+    """All faults that are on. Rates lie in [0, 1]; `delay_ms` applies to deliveries."""
 
     duplicates: float = 0.0
     reorder: float = 0.0

@@ -150,7 +150,7 @@ def _buffer_body(environ: Environ, limit: int) -> None:
         return
     source = environ["wsgi.input"]
     spool = tempfile.SpooledTemporaryFile(max_size=8 * MEGABYTE)  # noqa: SIM115 - lives with the request
-    left = limit if chunked else int(length)
+    left = limit if chunked else int(length or 0)
     while left > 0:
         piece = source.read(min(left, MEGABYTE))
         if not piece:

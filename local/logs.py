@@ -1,5 +1,6 @@
 """Write to CloudWatch Logs from inside the cloud (moto's storage, without a request)."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ def append(cloud: "Cloud", group: str, stream: str, lines: Sequence[str]) -> Non
     with cloud.lock("logs"):
         if group not in backend.groups:
             backend.create_log_group(group, {})
-        try:
+        with contextlib.suppress(ResourceAlreadyExistsException):
             backend.create_log_stream(group, stream)
-        except ResourceAlreadyExistsException:
-            pass
         backend.put_log_events(group, stream, events)

@@ -68,10 +68,10 @@ class ProcessKeeper:
             job, future = self._jobs.get()
             try:
                 future.set_result(job())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller of spawn
+            except BaseException as error:  # handed to the caller of spawn
                 future.set_exception(error)
 
-    def spawn(
+    def spawn(  # noqa: PLR0913 - subprocess.Popen's own options
         self,
         args: Sequence[str],
         *,

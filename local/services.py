@@ -85,7 +85,9 @@ def error_response(environ: Environ, status: int, code: str, message: str) -> Re
         inner = f"<Code>{code}</Code><Message>{_xml(message)}</Message>"
         body = f"<Error>{inner}</Error>"
         if is_query:
-            body = f"<ErrorResponse><Error>{inner}</Error><RequestId>local</RequestId></ErrorResponse>"
+            body = (
+                f"<ErrorResponse><Error>{inner}</Error><RequestId>local</RequestId></ErrorResponse>"
+            )
         return Response(body, status, content_type="text/xml")
     text = json.dumps({"__type": code, "message": message, "Message": message})
     response = Response(text, status, content_type="application/x-amz-json-1.1")

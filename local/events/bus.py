@@ -103,9 +103,7 @@ class Bus:
             condition = "MaximumEventAgeInSeconds"
         elif error.retryable:
             attempt.retries += 1
-            self._timers.after(
-                self._cloud.clock.real_seconds(wait), lambda: self._deliver(attempt)
-            )
+            self._timers.after(self._cloud.clock.real_seconds(wait), lambda: self._deliver(attempt))
             return
         self._dead_letter(attempt, error, condition)
 

@@ -52,7 +52,8 @@ class _EventsResponse(EventsHandler):
         if not 1 <= len(entries) <= MAX_ENTRIES:
             raise ValidationException(
                 "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed "
-                f"to satisfy constraint: Member must have length less than or equal to {MAX_ENTRIES}"
+                "to satisfy constraint: Member must have length less than or equal to "
+                f"{MAX_ENTRIES}"
             )
         results = [self._put_event(entry) for entry in entries]
         failed = sum("ErrorCode" in result for result in results)
@@ -66,17 +67,17 @@ class _EventsResponse(EventsHandler):
         if str(entry["Source"]).startswith("aws."):
             text = "Not authorized to use 'aws.' as a source."
             return {"ErrorCode": "NotAuthorizedForSourceException", "ErrorMessage": text}
-        try:
-            if not isinstance(json.loads(entry["Detail"]), dict):
-                raise ValueError("not an object")
-        except ValueError:
+        if not _is_object(entry["Detail"]):
             return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
         if len(json.dumps(entry)) > MAX_ENTRY_BYTES:
             text = f"Total size of the entry is greater than {MAX_ENTRY_BYTES} bytes."
             return {"ErrorCode": "InvalidArgument", "ErrorMessage": text}
         bus = str(entry.get("EventBusName") or "default").rpartition("/")[2]
         if bus not in self.events_backend.event_buses:
-            return {"ErrorCode": "ResourceNotFoundException", "ErrorMessage": f"Event bus {bus} does not exist."}
+            return {
+                "ErrorCode": "ResourceNotFoundException",
+                "ErrorMessage": f"Event bus {bus} does not exist.",
+            }
         seconds = entry.get("Time") or self.cloud.clock.now()
         moment = datetime.fromtimestamp(float(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         event = from_entry(self.cloud, entry, moment)
@@ -105,7 +106,10 @@ class _EventsResponse(EventsHandler):
         )
         kept = {target["Id"] for target in rule.targets} | {target["Id"] for target in targets}
         if len(kept) > MAX_TARGETS:
-            return self.error("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
+            return self.error(
+                "LimitExceededException",
+                "The requested resource exceeds the maximum number allowed.",
+            )
         return super().put_targets()
 
     def test_event_pattern(self) -> Any:
@@ -121,3 +125,10 @@ class _EventsResponse(EventsHandler):
     def create_archive(self) -> Any:
         """Archives and replays are not part of the local cloud."""
         raise NotImplementedError("EventBridge CreateArchive is not supported")
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False

@@ -2,17 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+from local.lambdas.responses import lambda_response
+from local.lambdas.service import LambdaService
+from local.patches import Patch
+from local.services import serve
+
 if TYPE_CHECKING:
     from local.cloud import Cloud
-    from local.patches import Patch
 
 
 def install(cloud: "Cloud") -> None:
     """Serve Lambda."""
-    from local.lambdas.responses import lambda_response
-    from local.lambdas.service import LambdaService
-    from local.services import serve
-
     cloud.functions = LambdaService(cloud)
     worker = cloud.functions.worker
     cloud.facts["python"] = worker.version
@@ -24,11 +24,16 @@ def install(cloud: "Cloud") -> None:
 
 def patches(cloud: "Cloud") -> "list[Patch]":
     """moto's own callers of functions (topics, buckets, log subscriptions) use our executor."""
-    from local.patches import Patch
 
     def invoke(self: object, body: str, _request: object, _response: object) -> bytes:
         arn = self.function_arn  # type: ignore[attr-defined] # moto's LambdaFunction
         cloud.invoke_function(arn, body.encode() if isinstance(body, str) else body, "Event")
         return b""
 
-    return [Patch("moto.awslambda.models:LambdaFunction.invoke", "dadc324f30aed38bf9dde5a93000c195ed3e5fb5e984f71ebd4c6629fc89aa2e", invoke)]
+    return [
+        Patch(
+            "moto.awslambda.models:LambdaFunction.invoke",
+            "dadc324f30aed38bf9dde5a93000c195ed3e5fb5e984f71ebd4c6629fc89aa2e",
+            invoke,
+        )
+    ]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from local.delivery import DeliveryError, publish_to_topic, send_to_queue
+from local.errors import LambdaError
 from local.timers import Timers
 
 if TYPE_CHECKING:
@@ -50,14 +51,10 @@ class AsynchronousQueue:
         for delay in self._cloud.faults.deliveries():
             configs = function.event_invoke_config
             config = dict(configs[-1].config) if configs else {}
-            event = _Event(
-                function, payload, request_id, self._cloud.clock.now(), config=config
-            )
+            event = _Event(function, payload, request_id, self._cloud.clock.now(), config=config)
             self._timers.after(delay, lambda event=event: self._run(event))  # type: ignore[misc] # bound now
 
     def _run(self, event: _Event) -> None:
-        from local.lambdas.service import LambdaError
-
         try:
             answer = self._service.run(event.function, event.payload, event.request_id)
         except LambdaError as error:
@@ -92,9 +89,7 @@ class AsynchronousQueue:
         self._timers.after(self._cloud.clock.real_seconds(wait), lambda: self._run(event))
         return True
 
-    def _give_up(
-        self, event: _Event, answer: "Answer | None", error: str, condition: str
-    ) -> None:
+    def _give_up(self, event: _Event, answer: "Answer | None", error: str, condition: str) -> None:
         name = event.function.function_name
         self._cloud.journal.add(
             "async-failure", function=name, request_id=event.request_id, condition=condition
@@ -111,9 +106,7 @@ class AsynchronousQueue:
             }
             self._deliver(target, event.payload.decode(), attributes, "")
 
-    def _notify(
-        self, event: _Event, answer: "Answer | None", kind: str, condition: str
-    ) -> None:
+    def _notify(self, event: _Event, answer: "Answer | None", kind: str, condition: str) -> None:
         destinations = event.config.get("DestinationConfig") or {}
         target = (destinations.get(kind) or {}).get("Destination")
         if not target:
@@ -139,9 +132,7 @@ class AsynchronousQueue:
         result = "Success" if kind == "OnSuccess" else "Failure"
         self._deliver(target, json.dumps(record), {}, result)
 
-    def _deliver(
-        self, target: str, body: str, attributes: dict[str, str], result: str
-    ) -> None:
+    def _deliver(self, target: str, body: str, attributes: dict[str, str], result: str) -> None:
         service = target.split(":")[2]
         try:
             if service == "sqs":

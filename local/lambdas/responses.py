@@ -6,8 +6,10 @@ from urllib.parse import unquote
 
 from moto.awslambda.responses import LambdaResponse
 
-from local.lambdas.service import LambdaError, encode_tail
+from local.errors import LambdaError
+from local.lambdas.service import encode_tail
 from local.lambdas.unpack import ArchiveInvalidError
+from local.sqs.pollers import refuse_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +87,7 @@ class _LambdaResponse(LambdaResponse):
         if refusal:
             return _refusal(400, "InvalidParameterValueException", refusal)
         answer = super().create_function()
-        function = self.backend.get_function(body["FunctionName"].rsplit(":", 1)[-1], None)
+        function: Any = self.backend.get_function(body["FunctionName"].rsplit(":", 1)[-1], None)
         function.perennial_extra = {key: body[key] for key in EXTRA if body.get(key)}
         try:
             self.cloud.functions.spec(function)
@@ -101,7 +103,7 @@ class _LambdaResponse(LambdaResponse):
         if refusal:
             return _refusal(400, "InvalidParameterValueException", refusal)
         name = unquote(self.path.rsplit("/", 2)[-2])
-        function = self.backend.get_function(name, None)
+        function: Any = self.backend.get_function(name, None)
         extra = dict(getattr(function, "perennial_extra", {}))
         for key in EXTRA:
             if key in body:
@@ -116,7 +118,7 @@ class _LambdaResponse(LambdaResponse):
         body = {**body}
         if body.get("Environment") == {}:
             body["Environment"] = {"Variables": {}}
-        answer = self.backend.update_function_configuration(name, None, body=body)
+        answer = function.update_configuration(body)
         self.cloud.functions.pool.end(function.function_name)
         return _merged((200, {}, json.dumps(answer)), function)
 
@@ -124,7 +126,7 @@ class _LambdaResponse(LambdaResponse):
         """Replace the code; environments of the old code end with what they are doing."""
         name = unquote(self.path.rsplit("/", 2)[-2])
         answer = super().update_function_code()
-        function = self.backend.get_function(name, None)
+        function: Any = self.backend.get_function(name, None)
         try:
             self.cloud.functions.spec(function)
         except ArchiveInvalidError as error:
@@ -135,7 +137,7 @@ class _LambdaResponse(LambdaResponse):
     def delete_function(self) -> Any:
         """Delete the function and end its environments."""
         name = unquote(self.path.rsplit("/", 1)[-1])
-        function = self.backend.get_function(name, None)
+        function: Any = self.backend.get_function(name, None)
         function.perennial_deleted = True
         answer = super().delete_function()
         self.cloud.functions.pool.end(function.function_name)
@@ -144,13 +146,13 @@ class _LambdaResponse(LambdaResponse):
     def get_function(self) -> Any:
         """As moto, with the fields it has no place for."""
         document = json.loads(super().get_function())
-        function = self.backend.get_function(unquote(self.path.rsplit("/", 1)[-1]), None)
+        function: Any = self.backend.get_function(unquote(self.path.rsplit("/", 1)[-1]), None)
         document["Configuration"].update(getattr(function, "perennial_extra", {}))
         return json.dumps(document)
 
     def get_function_configuration(self) -> Any:
         """As moto, with the fields it has no place for."""
-        function = self.backend.get_function(unquote(self.path.rsplit("/", 2)[-2]), None)
+        function: Any = self.backend.get_function(unquote(self.path.rsplit("/", 2)[-2]), None)
         return _merged((200, {}, super().get_function_configuration()), function)
 
     def put_function_event_invoke_config(self) -> Any:
@@ -161,8 +163,6 @@ class _LambdaResponse(LambdaResponse):
 
     def create_event_source_mapping(self) -> Any:
         """SQS sources only; what the poller does not know is refused by name."""
-        from local.sqs.pollers import refuse_mapping
-
         refusal = refuse_mapping(self.json_body, self.json_body.get("EventSourceArn", ""))
         if refusal:
             return _refusal(400, "InvalidParameterValueException", refusal)
@@ -172,8 +172,6 @@ class _LambdaResponse(LambdaResponse):
 
     def update_event_source_mapping(self) -> Any:
         """As create."""
-        from local.sqs.pollers import refuse_mapping
-
         mapping = self.backend.get_event_source_mapping(self.path.split("/")[-1])
         source = mapping.event_source_arn if mapping else ""
         refusal = refuse_mapping(self.json_body, source)
@@ -192,7 +190,9 @@ def _unsupported(body: dict[str, Any]) -> str:
         return "SnapStart is not supported by the local cloud."
     runtime = body.get("Runtime")
     if runtime not in RUNTIMES:
-        return f"Runtime {runtime} is not supported by the local cloud; it runs {', '.join(RUNTIMES)}."
+        return (
+            f"Runtime {runtime} is not supported by the local cloud; it runs {', '.join(RUNTIMES)}."
+        )
     variables = (body.get("Environment") or {}).get("Variables") or {}
     size = sum(len(k) + len(v) for k, v in variables.items())
     if size > 4096:
@@ -215,5 +215,3 @@ def _refusal(status: int, code: str, message: str) -> Any:
     if code == "TooManyRequestsException":
         body["Reason"] = "ReservedFunctionConcurrentInvocationLimitExceeded"
     return status, headers, json.dumps(body)
-
-

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from moto.awslambda.exceptions import LambdaClientError, UnknownFunctionException
 from moto.awslambda.models import lambda_backends
 
+from local.errors import LambdaError
 from local.lambdas.asynchronous import AsynchronousQueue
 from local.lambdas.emf import record_embedded_metrics
 from local.lambdas.environment import Environment, FunctionSpec, Outcome
@@ -27,15 +28,6 @@ SYNCHRONOUS_LIMIT = 6 * 1024 * 1024  # bytes
 ASYNCHRONOUS_LIMIT = 1024 * 1024
 RESPONSE_LIMIT = 6_291_556
 LOG_TAIL = 4096
-
-
-class LambdaError(Exception):
-    """An invocation that is refused: HTTP status, AWS's error code, message."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -149,16 +141,17 @@ class LambdaService:
             Invocation(request_id, spec.arn, deadline, payload, trace, client_context)
         )
 
-    def _answer(
-        self, spec: FunctionSpec, outcome: Outcome, request_id: str, tail: bytes
-    ) -> Answer:
+    def _answer(self, spec: FunctionSpec, outcome: Outcome, request_id: str, tail: bytes) -> Answer:
         payload = outcome.payload
         error = "Unhandled" if outcome.failed else ""
         if outcome.kind == "init-error":
             document = json.loads(payload or b"{}")
             payload = json.dumps({**document, "requestId": request_id}).encode()
         elif len(payload) > RESPONSE_LIMIT:
-            text = f"Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes)."
+            text = (
+                "Response payload size exceeded maximum allowed payload size "
+                f"({RESPONSE_LIMIT} bytes)."
+            )
             body = {"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"}
             payload, error = json.dumps(body).encode(), "Unhandled"
         return Answer(200, payload, request_id, error, tail, spec.version)

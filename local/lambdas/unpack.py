@@ -27,7 +27,9 @@ def unpack(archive: bytes, into: Path) -> Path:
             with zipfile.ZipFile(io.BytesIO(archive)) as bundle:
                 _extract(bundle, draft)
         except zipfile.BadZipFile:
-            raise ArchiveInvalidError("Could not unzip uploaded file. Please check your file.") from None
+            raise ArchiveInvalidError(
+                "Could not unzip uploaded file. Please check your file."
+            ) from None
         draft.rename(folder)
     return folder
 

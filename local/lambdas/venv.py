@@ -93,7 +93,15 @@ class WorkerEnvironment:
         python = draft / "bin" / "python"
         if uv:
             self._run([uv, "venv", "--quiet", "--python", self.base, str(draft)])
-            install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
+            install = [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--python",
+                str(python),
+            ]
         else:
             self._run([self.base, "-m", "venv", str(draft)])
             install = [str(python), "-m", "pip", "install", "--quiet"]

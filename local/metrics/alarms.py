@@ -157,9 +157,7 @@ class AlarmBook:
         span = (made["EvaluationPeriods"] + EXTRA_PERIODS) * period
         end = math.floor(now / period) * period + period
         queries = alarm.queries()
-        watched = next(
-            (q["Id"] for q in queries if q.get("ReturnData", True)), queries[0]["Id"]
-        )
+        watched = next((q["Id"] for q in queries if q.get("ReturnData", True)), queries[0]["Id"])
         results = run_queries(queries, end - period - span, end, self._scaled_fetch())[watched]
         series = results[0] if results else {}
         compare, _ = _COMPARE[made["ComparisonOperator"]]
@@ -209,7 +207,7 @@ class AlarmBook:
             arns = {other.name: other for other in self.alarms.values()}
         rule = alarm.configuration["AlarmRule"]
         state, names = evaluate_rule(rule, states)
-        triggers = [
+        triggers: list[dict[str, Any]] = [
             {
                 "arn": arns[name].arn,
                 "state": {"value": arns[name].state, "timestamp": stamp(arns[name].changed)},
@@ -268,9 +266,7 @@ def _state(
     return Judgement(state, reason, data)
 
 
-def _without_data(
-    alarm: Alarm, treat: str, wanted: int, data: dict[str, Any]
-) -> Judgement | None:
+def _without_data(alarm: Alarm, treat: str, wanted: int, data: dict[str, Any]) -> Judgement | None:
     plural = "datapoint was" if wanted == 1 else "datapoints were"
     if treat == "ignore":
         return None

@@ -169,7 +169,7 @@ class _Parser:
         self._at += 1
         return self._call(name, self._arguments(")"))
 
-    def _call(self, name: str, arguments: list[Value]) -> Value:
+    def _call(self, name: str, arguments: list[Value]) -> Value:  # noqa: PLR0911
         if name == "METRICS":
             wanted = str(arguments[0]) if arguments else ""
             return [s for key, s in self._series.items() if wanted in key]

@@ -52,15 +52,21 @@ def check_queries(queries: Sequence[Mapping[str, Any]]) -> None:
     for query in queries:
         stat, expression = query.get("MetricStat"), query.get("Expression")
         if bool(stat) == bool(expression):
-            raise QueryInvalidError(f"{query.get('Id')} needs exactly one of MetricStat and Expression.")
+            raise QueryInvalidError(
+                f"{query.get('Id')} needs exactly one of MetricStat and Expression."
+            )
         if stat:
             check_statistic(stat["Stat"])
         elif expression:
             if str(expression).lstrip().upper().startswith("SELECT"):
-                raise QueryInvalidError("Metrics Insights (SELECT) is not supported by the local cloud.")
+                raise QueryInvalidError(
+                    "Metrics Insights (SELECT) is not supported by the local cloud."
+                )
             for name in ("SEARCH", "ANOMALY_DETECTION_BAND"):
                 if name in identifiers(expression):
-                    raise QueryInvalidError(f"{name} is not supported by the local cloud's metric math.")
+                    raise QueryInvalidError(
+                        f"{name} is not supported by the local cloud's metric math."
+                    )
 
 
 def run_queries(

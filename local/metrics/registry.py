@@ -152,7 +152,9 @@ class AlarmOperations(BaseResponse):
         try:
             parsed = json.loads(data) if data else None
         except ValueError:
-            raise CloudWatchException("InvalidFormat", "StateReasonData is not valid JSON.") from None
+            raise CloudWatchException(
+                "InvalidFormat", "StateReasonData is not valid JSON."
+            ) from None
         if state != alarm.state:
             judgement = Judgement(state, self._get_param("StateReason"), parsed)
             self.cloud.alarms.change(alarm, judgement)
@@ -308,7 +310,9 @@ def _check_alarm(made: dict[str, Any]) -> None:
         raise _invalid(str(error)) from None
     period = made.get("Period") or 60
     if period * wanted > WEEK:
-        raise _invalid("Metrics cannot be checked across more than seven days (EvaluationPeriods * Period)")
+        raise _invalid(
+            "Metrics cannot be checked across more than seven days (EvaluationPeriods * Period)"
+        )
 
 
 def _check_queries(queries: list[dict[str, Any]]) -> None:

@@ -70,7 +70,9 @@ class MetricsResponse(AlarmOperations):
             raise CloudWatchException(
                 "InvalidParameterValue", f"No more than {MAX_DIMENSIONS} dimensions are allowed."
             )
-        given = [name for name in ("Value", "Values", "StatisticValues") if datum.get(name) is not None]
+        given = [
+            name for name in ("Value", "Values", "StatisticValues") if datum.get(name) is not None
+        ]
         if len(given) != 1:
             raise CloudWatchException(
                 "InvalidParameterCombination",
@@ -107,7 +109,10 @@ class MetricsResponse(AlarmOperations):
 
     def get_metric_statistics(self) -> Any:
         """Statistics of one metric by period."""
-        statistics = [*(self._get_param("Statistics") or []), *(self._get_param("ExtendedStatistics") or [])]
+        statistics = [
+            *(self._get_param("Statistics") or []),
+            *(self._get_param("ExtendedStatistics") or []),
+        ]
         try:
             for statistic in statistics:
                 check_statistic(statistic)
@@ -117,7 +122,8 @@ class MetricsResponse(AlarmOperations):
         period = self._get_param("Period")
         if start >= end:
             raise CloudWatchException(
-                "InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime."
+                "InvalidParameterValue",
+                "The parameter StartTime must be less than the parameter EndTime.",
             )
         if (end - start) / period > MAX_POINTS:
             raise CloudWatchException(
@@ -185,13 +191,12 @@ class MetricsResponse(AlarmOperations):
         filters = self._get_param("Dimensions") or []
         first = int(self._get_param("NextToken") or 0)
         metrics = []
-        for key_namespace, key_name, key_dimensions in self.cloud.metrics.keys():
+        for key_namespace, key_name, key_dimensions in self.cloud.metrics.series():
             dimensions = dict(key_dimensions)
             if namespace not in (None, key_namespace) or name not in (None, key_name):
                 continue
             if any(
-                f["Name"] not in dimensions
-                or f.get("Value") not in (None, dimensions[f["Name"]])
+                f["Name"] not in dimensions or f.get("Value") not in (None, dimensions[f["Name"]])
                 for f in filters
             ):
                 continue

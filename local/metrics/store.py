@@ -52,7 +52,9 @@ def check_statistic(statistic: str) -> None:
         )
 
 
-def aggregate(points: Iterable[Point], statistic: str) -> float | None:
+def aggregate(  # noqa: PLR0911 - one return a statistic
+    points: Iterable[Point], statistic: str
+) -> float | None:
     """One statistic over points; None where there is none."""
     found = list(points)
     count = sum(point.count for point in found)
@@ -104,7 +106,7 @@ class MetricStore:
         self._lock = threading.Lock()
         self.changed = threading.Event()
 
-    def put(
+    def put(  # noqa: PLR0913, PLR0917 - a data point has so many parts
         self,
         namespace: str,
         name: str,
@@ -146,7 +148,7 @@ class MetricStore:
             points = series.points[low:high]
         return [point for point in points if unit is None or point.unit == unit]
 
-    def keys(self) -> list[SeriesKey]:
+    def series(self) -> list[SeriesKey]:
         """Every series there is."""
         with self._lock:
             return sorted(self._series)

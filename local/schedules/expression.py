@@ -94,7 +94,7 @@ def parse_schedule(text: str, zone: str = "UTC", *, allow_at: bool = True) -> Sc
         if not allow_at:
             raise ExpressionInvalidError("a rule's schedule is a rate or a cron expression")
         try:
-            moment = datetime.strptime(inner.strip(), "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007
+            moment = datetime.strptime(inner.strip(), "%Y-%m-%dT%H:%M:%S")
         except ValueError:
             raise ExpressionInvalidError(f"at() takes yyyy-mm-ddThh:mm:ss, not {inner!r}") from None
         return At(moment.replace(tzinfo=timezone).timestamp())
@@ -104,7 +104,9 @@ def parse_schedule(text: str, zone: str = "UTC", *, allow_at: bool = True) -> Sc
 def _rate(inner: str) -> Rate:
     match = re.fullmatch(r"\s*(\d+)\s+(minute|hour|day)(s?)\s*", inner)
     if not match or int(match.group(1)) < 1:
-        raise ExpressionInvalidError(f"rate() takes a number and minutes, hours or days, not {inner!r}")
+        raise ExpressionInvalidError(
+            f"rate() takes a number and minutes, hours or days, not {inner!r}"
+        )
     value, unit, plural = int(match.group(1)), match.group(2), match.group(3)
     if (value == 1) == bool(plural):
         raise ExpressionInvalidError(f"rate({inner}): singular and plural do not fit the number")
@@ -127,7 +129,7 @@ def _cron(inner: str, zone: ZoneInfo) -> Cron:
         _numbers(years, 1970, 2199, {}),
         zone,
     )
-    cron._day_matches(datetime(2024, 2, 29))  # noqa: DTZ001 - only to have the day fields checked
+    cron._day_matches(datetime(2024, 2, 29))  # only to have the day fields checked
     return cron
 
 
@@ -149,7 +151,11 @@ def _numbers(text: str, low: int, high: int, names: dict[str, int]) -> frozenset
             raise ExpressionInvalidError(f"cron field {text!r} is not understood") from None
         if not (low <= first <= high and low <= last <= high) or step < 1:
             raise ExpressionInvalidError(f"cron field {text!r} leaves {low}-{high}")
-        span = range(first, last + 1, step) if first <= last else (*range(first, high + 1, step), *range(low, last + 1, step))
+        span = (
+            range(first, last + 1, step)
+            if first <= last
+            else (*range(first, high + 1, step), *range(low, last + 1, step))
+        )
         found.update(span)
     return frozenset(found)
 

@@ -97,11 +97,17 @@ class ScheduleRunner:
             return [(rule.arn, rule) for rule in rules if rule.scheduled_expression]
 
     def _run_due(self, key: str, schedule: Any, now: float) -> None:
-        version = (schedule.schedule_expression, schedule.schedule_expression_timezone, schedule.last_modified_date)
+        version = (
+            schedule.schedule_expression,
+            schedule.schedule_expression_timezone,
+            schedule.last_modified_date,
+        )
         plan = self._plans.get(key)
         start, end = epoch(schedule.start_date), epoch(schedule.end_date)
         if plan is None or plan.version != version:
-            parsed = parse_schedule(schedule.schedule_expression, schedule.schedule_expression_timezone)
+            parsed = parse_schedule(
+                schedule.schedule_expression, schedule.schedule_expression_timezone
+            )
             plan = self._plans[key] = _Plan(version, parsed, None)
             # A rate begins with the schedule; what lies in the past of an at() runs once.
             plan.due = _first(parsed, max(now, start or now))

@@ -2,6 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from local.sqs.gauges import QueueGauges
+from local.sqs.moto import queue_patches
+from local.sqs.pollers import Pollers
+from local.sqs.receive import receive_application
+
 if TYPE_CHECKING:
     from local.cloud import Cloud
     from local.patches import Patch
@@ -9,10 +14,6 @@ if TYPE_CHECKING:
 
 def install(cloud: "Cloud") -> None:
     """Serve SQS, and poll queues for functions."""
-    from local.sqs.gauges import QueueGauges
-    from local.sqs.pollers import Pollers
-    from local.sqs.receive import receive_application
-
     cloud.pollers = Pollers(cloud)
     QueueGauges(cloud)
     cloud.register("sqs", receive_application(cloud))
@@ -20,6 +21,4 @@ def install(cloud: "Cloud") -> None:
 
 def patches(cloud: "Cloud") -> "list[Patch]":
     """Replacements in moto's SQS."""
-    from local.sqs.moto import queue_patches
-
     return queue_patches(cloud)

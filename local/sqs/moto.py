@@ -36,7 +36,19 @@ def queue_patches(cloud: "Cloud") -> list[Patch]:
         cloud.pollers.wake()
 
     return [
-        Patch("moto.sqs.models:Message.change_visibility", "fcde8986de1390dce4e6015305233a4545ff8193b2d98b7cf5ae544a9d543084", change_visibility),
-        Patch("moto.sqs.models:Message.delay", "4af4d292f3a61eaaa694796d63290140532b17297c111ef7468dd2209d67c833", delay),
-        Patch("moto.sqs.models:Queue.add_message", "f27c9231c1f2043382bc1435c4dfbab7b645389df642f050d9dda477f6535c35", add_message),
+        Patch(
+            "moto.sqs.models:Message.change_visibility",
+            "fcde8986de1390dce4e6015305233a4545ff8193b2d98b7cf5ae544a9d543084",
+            change_visibility,
+        ),
+        Patch(
+            "moto.sqs.models:Message.delay",
+            "4af4d292f3a61eaaa694796d63290140532b17297c111ef7468dd2209d67c833",
+            delay,
+        ),
+        Patch(
+            "moto.sqs.models:Queue.add_message",
+            "f27c9231c1f2043382bc1435c4dfbab7b645389df642f050d9dda477f6535c35",
+            add_message,
+        ),
     ]

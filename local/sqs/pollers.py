@@ -14,7 +14,7 @@ from moto.awslambda.models import lambda_backends
 from moto.core.exceptions import ServiceException
 from moto.sqs.models import sqs_backends
 
-from local.lambdas.service import LambdaError
+from local.errors import LambdaError
 from local.sqs.records import drop_filtered, record_of
 from local.timers import Timers
 
@@ -160,7 +160,7 @@ class _Poller:
         return max(0.001, min(LOOK_EVERY, batch.first_at + window - time.monotonic()))
 
     def _may_run(self, mapping: Any) -> bool:
-        limit = (mapping.scaling_config or {}).get("MaximumConcurrency", CONCURRENT_BATCHES)
+        limit: int = (mapping.scaling_config or {}).get("MaximumConcurrency", CONCURRENT_BATCHES)
         if mapping.event_source_arn.endswith(".fifo"):
             limit = 1
         with self._lock:
@@ -197,7 +197,9 @@ class _Poller:
             self._running += 1
         self._pollers.timers.now(lambda: self._process(mapping, messages))
         for message in messages:
-            for delay in self._cloud.faults.deliveries()[1:]:  # a duplicate, as at-least-once allows
+            for delay in self._cloud.faults.deliveries()[
+                1:
+            ]:  # a duplicate, as at-least-once allows
                 self._pollers.timers.after(
                     delay,
                     lambda m=message: self._invoke(mapping, [m]),  # type: ignore[misc] # bound now

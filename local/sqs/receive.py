@@ -62,5 +62,5 @@ def _without_wait(cloud: "Cloud", environ: Environ, body: bytes) -> tuple[float,
 
 def _queue_wait(cloud: "Cloud", url: str) -> float:
     with cloud.lock("sqs"):
-        queue = sqs_backends[cloud.account][cloud.region].queues.get(url.rpartition("/")[2])
+        queue: Any = sqs_backends[cloud.account][cloud.region].queues.get(url.rpartition("/")[2])
         return float(queue.receive_message_wait_time_seconds) if queue is not None else 0.0

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from local.storage.moto import storage_patches
+
 if TYPE_CHECKING:
     from local.cloud import Cloud
     from local.patches import Patch
@@ -9,6 +11,4 @@ if TYPE_CHECKING:
 
 def patches(cloud: "Cloud") -> "list[Patch]":
     """Replacements in moto's S3."""
-    from local.storage.moto import storage_patches
-
     return storage_patches(cloud)

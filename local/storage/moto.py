@@ -18,11 +18,31 @@ def storage_patches(cloud: "Cloud") -> list[Patch]:
     """Bound to this cloud."""
     events = ObjectEvents(cloud)
     return [
-        Patch("moto.s3.notifications:send_event", "da8a7c7c6f2b0a8f6477828b60095e82d8e2ac31e1dcec542a36c42ced32033e", events.send),
-        Patch("moto.s3.models:S3Backend.complete_multipart_upload", "f16c9a08e5db3f4fddba3a9dcb82f0ed5889e482cff8106c47d7cc7c04309748", _complete(events)),
-        Patch("moto.s3.models:S3Backend.delete_object", "5c1677b529710591fc384f54adabcbad41169a8f059db76e129f2adea3d5e31f", _delete(events)),
-        Patch("moto.s3.models:FakeBucket.get_permission", "7571412a3495a0e3e1a2a34b0b8ed3fc0af1a96d35514841b274fbe1eac12b99", _permission),
-        Patch("moto.s3.responses:S3Response.get_bucket_notification", "82884034c1654e24095a79acbc0b53832d84a3ce9638e137b2302e6c6279014d", _notification()),
+        Patch(
+            "moto.s3.notifications:send_event",
+            "da8a7c7c6f2b0a8f6477828b60095e82d8e2ac31e1dcec542a36c42ced32033e",
+            events.send,
+        ),
+        Patch(
+            "moto.s3.models:S3Backend.complete_multipart_upload",
+            "f16c9a08e5db3f4fddba3a9dcb82f0ed5889e482cff8106c47d7cc7c04309748",
+            _complete(events),
+        ),
+        Patch(
+            "moto.s3.models:S3Backend.delete_object",
+            "5c1677b529710591fc384f54adabcbad41169a8f059db76e129f2adea3d5e31f",
+            _delete(events),
+        ),
+        Patch(
+            "moto.s3.models:FakeBucket.get_permission",
+            "7571412a3495a0e3e1a2a34b0b8ed3fc0af1a96d35514841b274fbe1eac12b99",
+            _permission,
+        ),
+        Patch(
+            "moto.s3.responses:S3Response.get_bucket_notification",
+            "82884034c1654e24095a79acbc0b53832d84a3ce9638e137b2302e6c6279014d",
+            _notification(),
+        ),
     ]
 
 

@@ -67,7 +67,9 @@ MakeFunction = Callable[..., str]
 def function_maker(cloud: LocalCloud, made: list[str]) -> MakeFunction:
     """Creates functions in one cloud and remembers their names."""
 
-    def make(source: str, name: str = "", files: Mapping[str, str] | None = None, **options: Any) -> str:
+    def make(
+        source: str, name: str = "", files: Mapping[str, str] | None = None, **options: Any
+    ) -> str:
         name = name or unique("function")
         ensure_role(cloud)
         cloud.client("lambda").create_function(

@@ -82,7 +82,11 @@ def test_alarm_starts_without_data_and_tells_topic_and_bus(local_cloud: LocalClo
             {
                 "id": "m1",
                 "metricStat": {
-                    "metric": {"namespace": name, "name": "Drift", "dimensions": {"Model": "census"}},
+                    "metric": {
+                        "namespace": name,
+                        "name": "Drift",
+                        "dimensions": {"Model": "census"},
+                    },
                     "period": 60,
                     "stat": "Maximum",
                 },
@@ -95,7 +99,10 @@ def test_alarm_starts_without_data_and_tells_topic_and_bus(local_cloud: LocalClo
     message = json.loads(notification["Message"])
     assert (message["NewStateValue"], message["OldStateValue"]) == ("ALARM", "INSUFFICIENT_DATA")
     history = local_cloud.client("cloudwatch").describe_alarm_history(AlarmName=name)
-    assert history["AlarmHistoryItems"][0]["HistorySummary"] == "Alarm updated from INSUFFICIENT_DATA to ALARM"
+    assert (
+        history["AlarmHistoryItems"][0]["HistorySummary"]
+        == "Alarm updated from INSUFFICIENT_DATA to ALARM"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,11 @@ def test_alarm_starts_without_data_and_tells_topic_and_bus(local_cloud: LocalClo
         ([None] * 5, {"EvaluationPeriods": 3}, "INSUFFICIENT_DATA"),
         ([None] * 5, {"EvaluationPeriods": 3, "TreatMissingData": "breaching"}, "ALARM"),
         ([None] * 5, {"EvaluationPeriods": 3, "TreatMissingData": "notBreaching"}, "OK"),
-        ([None, None, 1, None, None], {"EvaluationPeriods": 3, "TreatMissingData": "notBreaching"}, "OK"),
+        (
+            [None, None, 1, None, None],
+            {"EvaluationPeriods": 3, "TreatMissingData": "notBreaching"},
+            "OK",
+        ),
         ([None] * 5, {"EvaluationPeriods": 3, "TreatMissingData": "ignore"}, "INSUFFICIENT_DATA"),
         ([0, 0, 1, 0, 1], {"EvaluationPeriods": 3, "DatapointsToAlarm": 2}, "ALARM"),
         ([0, None, 1, None, None], {"EvaluationPeriods": 3, "DatapointsToAlarm": 2}, "OK"),
@@ -159,7 +170,11 @@ def test_evaluation_follows_the_guides_tables(
 def test_metric_math_and_composite_alarms(local_cloud: LocalCloud) -> None:
     """An expression over two metrics raises an alarm, and a composite rule follows it."""
     name = unique("math")
-    metric = {"Namespace": name, "MetricName": "Drift", "Dimensions": [{"Name": "Model", "Value": "census"}]}
+    metric = {
+        "Namespace": name,
+        "MetricName": "Drift",
+        "Dimensions": [{"Name": "Model", "Value": "census"}],
+    }
     stat = {"Metric": metric, "Period": 60}
     local_cloud.client("cloudwatch").put_metric_alarm(
         AlarmName=name,
@@ -206,12 +221,16 @@ def test_alarm_invokes_a_function_and_can_be_set_by_hand(
     function = make_function("import json\ndef handler(e, c): print('alarm', json.dumps(e))")
     arn = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:{function}"
     name = alarm(local_cloud, AlarmActions=[arn], TreatMissingData="ignore")
-    local_cloud.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+    local_cloud.client("cloudwatch").set_alarm_state(
+        AlarmName=name, StateValue="ALARM", StateReason="test"
+    )
     local_cloud.idle()
     events = local_cloud.client("logs").filter_log_events(
         logGroupName=f"/aws/lambda/{function}", filterPattern="alarm"
     )["events"]
-    got = json.loads(next(e["message"] for e in events if e["message"].startswith("alarm ")).split(" ", 1)[1])
+    got = json.loads(
+        next(e["message"] for e in events if e["message"].startswith("alarm ")).split(" ", 1)[1]
+    )
     assert (got["source"], got["alarmData"]["state"]["reason"]) == ("aws.cloudwatch", "test")
 
 
@@ -273,5 +292,9 @@ def test_percentile_statistics_and_listing(local_cloud: LocalCloud) -> None:
     assert points[0]["ExtendedStatistics"] == {"p50": 50.5, "p99": 99.01}
     listed = local_cloud.client("cloudwatch").list_metrics(Namespace=namespace)["Metrics"]
     assert listed == [
-        {"Namespace": namespace, "MetricName": "Drift", "Dimensions": [{"Name": "Model", "Value": "census"}]}
+        {
+            "Namespace": namespace,
+            "MetricName": "Drift",
+            "Dimensions": [{"Name": "Model", "Value": "census"}],
+        }
     ]

@@ -20,7 +20,9 @@ def queue(cloud: LocalCloud, name: str = "", **attributes: str) -> tuple[str, st
     return url, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{name}"
 
 
-def receive(cloud: LocalCloud, url: str, count: int = 1, seconds: float = 8) -> list[dict[str, Any]]:
+def receive(
+    cloud: LocalCloud, url: str, count: int = 1, seconds: float = 8
+) -> list[dict[str, Any]]:
     """Wait for `count` messages; deletes them."""
     found: list[dict[str, Any]] = []
 
@@ -37,7 +39,9 @@ def receive(cloud: LocalCloud, url: str, count: int = 1, seconds: float = 8) -> 
     return found
 
 
-def rule(cloud: LocalCloud, pattern: dict[str, Any], *targets: dict[str, Any], **options: Any) -> str:
+def rule(
+    cloud: LocalCloud, pattern: dict[str, Any], *targets: dict[str, Any], **options: Any
+) -> str:
     """A rule with targets; returns its name."""
     name = unique("rule")
     events = cloud.client("events")
@@ -94,7 +98,9 @@ def test_event_reaches_queue_function_topic_and_log_group(
     logs = local_cloud.client("logs")
     lines = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern="got")
     assert [event["message"] for event in lines["events"]] == ["got 5"]
-    assert json.loads(logs.filter_log_events(logGroupName=group)["events"][0]["message"])["detail"] == {"n": 5}
+    assert json.loads(logs.filter_log_events(logGroupName=group)["events"][0]["message"])[
+        "detail"
+    ] == {"n": 5}
 
 
 @pytest.mark.parametrize(
@@ -105,14 +111,23 @@ def test_event_reaches_queue_function_topic_and_log_group(
         (
             {
                 "InputTransformer": {
-                    "InputPathsMap": {"n": "$.detail.n", "inner": "$.detail.inner", "t": "$.detail.t"},
+                    "InputPathsMap": {
+                        "n": "$.detail.n",
+                        "inner": "$.detail.inner",
+                        "t": "$.detail.t",
+                    },
                     "InputTemplate": '{"number": <n>, "words": "n is <n>, t is <t>", "inner": <inner>, "t": <t>}',
                 }
             },
             {"number": 7, "words": 'n is 7, t is "hi"\n', "inner": {"a": [1, 2]}, "t": '"hi"\n'},
         ),
         (
-            {"InputTransformer": {"InputPathsMap": {"n": "$.detail.n"}, "InputTemplate": '"number <n>"'}},
+            {
+                "InputTransformer": {
+                    "InputPathsMap": {"n": "$.detail.n"},
+                    "InputTemplate": '"number <n>"',
+                }
+            },
             "number 7",
         ),
     ],
@@ -143,7 +158,9 @@ def test_patterns_enter_arrays_of_objects(local_cloud: LocalCloud) -> None:
             "detail": {"items": items},
         }
         return bool(
-            events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))["Result"]
+            events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))[
+                "Result"
+            ]
         )
 
     assert answer([{"kind": "a", "n": 5}, {"kind": "b", "n": 2}])
@@ -190,7 +207,13 @@ def test_missing_target_goes_to_the_dead_letter_queue_at_once(local_cloud: Local
     ("target", "word"),
     [
         ({"Arn": f"arn:aws:kinesis:eu-west-1:{ACCOUNT}:stream/x"}, "kinesis"),
-        ({"Arn": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:x", "EcsParameters": {"TaskDefinitionArn": "t"}}, "EcsParameters"),
+        (
+            {
+                "Arn": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:x",
+                "EcsParameters": {"TaskDefinitionArn": "t"},
+            },
+            "EcsParameters",
+        ),
     ],
 )
 def test_unsupported_targets_are_refused_by_name(
@@ -277,7 +300,9 @@ def test_object_deleted_tells_how(local_cloud: LocalCloud) -> None:
     s3.delete_object(Bucket=name, Key="k", VersionId=version)
     found = [json.loads(m["Body"])["detail"] for m in receive(local_cloud, url, 3)]
     deleted = sorted(
-        (d["deletion-type"], d["object"]["version-id"], d["reason"]) for d in found if "deletion-type" in d
+        (d["deletion-type"], d["object"]["version-id"], d["reason"])
+        for d in found
+        if "deletion-type" in d
     )
     assert deleted == [
         ("Delete Marker Created", marker, "DeleteObject"),
@@ -310,11 +335,15 @@ def test_tls_only_bucket_policy_does_not_lock_everyone_out(local_cloud: LocalClo
         "Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    s3.put_bucket_policy(
+        Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
     s3.put_object(Bucket=name, Key="k", Body=b"1")
     assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"1"
     del statement["Condition"]
-    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    s3.put_bucket_policy(
+        Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
     with pytest.raises(ClientError, match=r"403|Denied|Forbidden"):
         s3.get_object(Bucket=name, Key="k")
 
@@ -330,7 +359,7 @@ def test_failing_target_is_retried_then_dead_lettered(start_cloud: StartCloud) -
         {
             "Arn": f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:none",
             "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/any",
-            "RetryPolicy": {"MaximumRetryAttempts": 2},
+            "RetryPolicy": {"MaximumRetryAttempts": 1},
             "DeadLetterConfig": {"Arn": dead},
         },
     )
@@ -338,5 +367,5 @@ def test_failing_target_is_retried_then_dead_lettered(start_cloud: StartCloud) -
     message = receive(cloud, url, seconds=30)[0]
     attributes = {k: v["StringValue"] for k, v in message["MessageAttributes"].items()}
     assert attributes["EXHAUSTED_RETRY_CONDITION"] == "MaximumRetryAttempts"
-    assert attributes["RETRY_ATTEMPTS"] == "2"
+    assert attributes["RETRY_ATTEMPTS"] == "1"
     assert attributes["ERROR_CODE"] == "ThrottlingException"

@@ -53,7 +53,9 @@ def test_function_dies_before_or_after_its_second_call(
     assert body["errorMessage"].endswith("Runtime exited with error: signal: killed")
     assert bodies(local_cloud, url) == left
     assert client.invoke(FunctionName=name, Payload=json.dumps(url)).get("FunctionError") is None
-    hits = [f for f in local_cloud.journal("fault") if f["fault"] == "kill" and f["function"] == name]
+    hits = [
+        f for f in local_cloud.journal("fault") if f["fault"] == "kill" and f["function"] == name
+    ]
     assert [(f["call"], f["when"]) for f in hits] == [(2, when)]
 
 
@@ -99,10 +101,18 @@ def test_retried_conditional_write_meets_its_own_effect(local_cloud: LocalCloud)
 @pytest.mark.parametrize(
     ("service", "call", "code"),
     [
-        ("sqs", lambda cloud: cloud.client("sqs").list_queues(), "RequestThrottled|ThrottlingException"),
+        (
+            "sqs",
+            lambda cloud: cloud.client("sqs").list_queues(),
+            "RequestThrottled|ThrottlingException",
+        ),
         ("s3", lambda cloud: cloud.client("s3").list_buckets(), "SlowDown"),
         ("dynamodb", lambda cloud: cloud.client("dynamodb").list_tables(), "ThrottlingException"),
-        ("lambda", lambda cloud: cloud.client("lambda").list_functions(), "TooManyRequestsException"),
+        (
+            "lambda",
+            lambda cloud: cloud.client("lambda").list_functions(),
+            "TooManyRequestsException",
+        ),
     ],
 )
 def test_throttling_uses_each_services_own_error(
@@ -147,7 +157,12 @@ def test_messages_are_delivered_twice(local_cloud: LocalCloud, make_function: Ma
 
 def test_wrong_plans_are_refused(local_cloud: LocalCloud) -> None:
     """A fault that does not exist is a mistake of the test, not a quiet no-op."""
-    for plan in ({"explode": 1}, {"duplicates": 2}, {"kill": {"function": "f", "call": 1, "when": "now"}}, {"lie": {"operation": "x"}}):
+    for plan in (
+        {"explode": 1},
+        {"duplicates": 2},
+        {"kill": {"function": "f", "call": 1, "when": "now"}},
+        {"lie": {"operation": "x"}},
+    ):
         with pytest.raises(AssertionError, match="400"):
             local_cloud.faults(**plan)
 

@@ -88,7 +88,15 @@ import importlib.util
 def handler(event, context):
     return {name: importlib.util.find_spec(name) is not None for name in event}
 """
-    names = ["boto3", "awslambdaric", "moto", "aws_lambda_powertools", "perennial", "local", "click"]
+    names = [
+        "boto3",
+        "awslambdaric",
+        "moto",
+        "aws_lambda_powertools",
+        "perennial",
+        "local",
+        "click",
+    ]
     found = invoke(local_cloud, make_function(source), names)["payload"]
     assert [name for name in names if found[name]] == ["boto3", "awslambdaric"]
 
@@ -100,7 +108,9 @@ def test_missing_requirement_fails_as_on_aws(
     answer = invoke(local_cloud, make_function("import moto\ndef handler(e, c): pass"))
     assert answer["error"] == "Unhandled"
     assert answer["payload"]["errorType"] == "Runtime.ImportModuleError"
-    assert answer["payload"]["errorMessage"] == "Unable to import module 'app': No module named 'moto'"
+    assert (
+        answer["payload"]["errorMessage"] == "Unable to import module 'app': No module named 'moto'"
+    )
 
 
 def test_layers_are_on_the_path_and_the_last_one_wins(
@@ -290,7 +300,10 @@ def test_asynchronous_failures_are_retried_then_sent_on(start_cloud: StartCloud)
     client.put_function_event_invoke_config(
         FunctionName=name, DestinationConfig={"OnFailure": {"Destination": arns[0]}}
     )
-    assert client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n":1}')["StatusCode"] == 202
+    assert (
+        client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n":1}')["StatusCode"]
+        == 202
+    )
     messages = [
         eventually(
             lambda url=url: sqs.receive_message(
@@ -313,7 +326,17 @@ def test_asynchronous_failures_are_retried_then_sent_on(start_cloud: StartCloud)
     ("options", "word"),
     [
         ({"Runtime": "nodejs22.x"}, "nodejs22.x"),
-        ({"FileSystemConfigs": [{"Arn": "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-0123456789abcdef0", "LocalMountPath": "/mnt/x"}]}, "FileSystemConfigs"),
+        (
+            {
+                "FileSystemConfigs": [
+                    {
+                        "Arn": "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-0123456789abcdef0",
+                        "LocalMountPath": "/mnt/x",
+                    }
+                ]
+            },
+            "FileSystemConfigs",
+        ),
         ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, "SnapStart"),
     ],
 )

@@ -33,7 +33,11 @@ def batches(cloud: LocalCloud, function: str) -> list[list[str]]:
         )["events"]
     except logs.exceptions.ResourceNotFoundException:  # it has not run yet
         return []
-    return [json.loads(e["message"].split(" ", 1)[1]) for e in events if e["message"].startswith("batch ")]
+    return [
+        json.loads(e["message"].split(" ", 1)[1])
+        for e in events
+        if e["message"].startswith("batch ")
+    ]
 
 
 def connect(cloud: LocalCloud, function: str, arn: str, **options: Any) -> str:
@@ -92,7 +96,9 @@ def test_raised_exception_returns_the_whole_batch(
 def test_record_has_lambdas_shape(local_cloud: LocalCloud, make_function: MakeFunction) -> None:
     """Ids, digests, attributes and message attributes as Lambda passes them on."""
     url, arn = queue(local_cloud)
-    name = make_function("import json\ndef handler(e, c): print('record', json.dumps(e['Records'][0]))")
+    name = make_function(
+        "import json\ndef handler(e, c): print('record', json.dumps(e['Records'][0]))"
+    )
     connect(local_cloud, name, arn)
     sent = local_cloud.client("sqs").send_message(
         QueueUrl=url,
@@ -130,7 +136,8 @@ def test_filter_lets_only_matching_messages_through(
     local_cloud.idle()
     assert batches(local_cloud, name) == [['{"kind": "yes"}']]
     attributes = local_cloud.client("sqs").get_queue_attributes(
-        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        QueueUrl=url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )["Attributes"]
     assert set(attributes.values()) == {"0"}
 
@@ -152,7 +159,9 @@ def test_mappings_that_aws_refuses_or_we_lack_are_refused(
         connect(local_cloud, make_function(RECORD), arn, **options)
 
 
-def test_disabled_and_updated_mappings(local_cloud: LocalCloud, make_function: MakeFunction) -> None:
+def test_disabled_and_updated_mappings(
+    local_cloud: LocalCloud, make_function: MakeFunction
+) -> None:
     """A disabled mapping fetches nothing; enabling it later does."""
     url, arn = queue(local_cloud)
     name = make_function(RECORD)

@@ -47,7 +47,15 @@ def test_cron_times(expression: str, zone: str, after: str, expected: str) -> No
 
 @pytest.mark.parametrize(
     "expression",
-    ["cron(0 3 * * * *)", "cron(0 3 * * ?)", "cron(61 3 * * ? *)", "rate(1 minutes)", "rate(0 days)", "every hour", "at(tomorrow)"],
+    [
+        "cron(0 3 * * * *)",
+        "cron(0 3 * * ?)",
+        "cron(61 3 * * ? *)",
+        "rate(1 minutes)",
+        "rate(0 days)",
+        "every hour",
+        "at(tomorrow)",
+    ],
 )
 def test_invalid_expressions_are_refused(expression: str) -> None:
     """What AWS refuses is refused."""
@@ -73,7 +81,9 @@ def create(cloud: LocalCloud, expression: str, target: dict[str, Any], **options
     return name
 
 
-def test_one_time_schedule_replaces_context_attributes_and_deletes_itself(local_cloud: LocalCloud) -> None:
+def test_one_time_schedule_replaces_context_attributes_and_deletes_itself(
+    local_cloud: LocalCloud,
+) -> None:
     """at() fires once with the Input, attributes filled in, and is deleted afterwards."""
     url, arn = queue(local_cloud)
     moment = datetime.fromtimestamp(time.time() + 1, UTC)
@@ -106,13 +116,18 @@ def test_one_time_schedule_replaces_context_attributes_and_deletes_itself(local_
         scheduler.create_schedule_group(Name=group)
 
 
-def test_function_and_universal_targets(local_cloud: LocalCloud, make_function: MakeFunction) -> None:
+def test_function_and_universal_targets(
+    local_cloud: LocalCloud, make_function: MakeFunction
+) -> None:
     """A Lambda target gets the Input as its event; a universal target makes the call."""
     function = make_function("def handler(e, c): print('fired', e['kind'])")
     create(
         local_cloud,
         "rate(1 hour)",
-        {"Arn": f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:{function}", "Input": '{"kind": "sweep"}'},
+        {
+            "Arn": f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:{function}",
+            "Input": '{"kind": "sweep"}',
+        },
     )
     url, _ = queue(local_cloud)
     create(
@@ -144,7 +159,11 @@ def test_rate_fires_again_and_rules_have_schedules_too(start_cloud: StartCloud) 
     create(cloud, "rate(1 minute)", {"Arn": off_arn, "Input": "tick"}, State="DISABLED")
     receive(cloud, url, 3)
     event = json.loads(receive(cloud, rule_url, 2)[0]["Body"])
-    assert (event["source"], event["detail-type"], event["detail"]) == ("aws.events", "Scheduled Event", {})
+    assert (event["source"], event["detail-type"], event["detail"]) == (
+        "aws.events",
+        "Scheduled Event",
+        {},
+    )
     assert event["resources"][0].endswith(":rule/every-minute")
     assert "Messages" not in cloud.client("sqs").receive_message(QueueUrl=off_url)
 
@@ -153,7 +172,11 @@ def test_failing_target_reaches_the_dead_letter_queue(local_cloud: LocalCloud) -
     """A function that does not exist: the Input and AWS's attributes land on the queue."""
     url, dead = queue(local_cloud)
     gone = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:gone"
-    create(local_cloud, "rate(1 day)", {"Arn": gone, "Input": '{"a": 1}', "DeadLetterConfig": {"Arn": dead}})
+    create(
+        local_cloud,
+        "rate(1 day)",
+        {"Arn": gone, "Input": '{"a": 1}', "DeadLetterConfig": {"Arn": dead}},
+    )
     message = receive(local_cloud, url)[0]
     attributes = {k: v["StringValue"] for k, v in message["MessageAttributes"].items()}
     assert json.loads(message["Body"]) == {"a": 1}
@@ -167,12 +190,26 @@ def test_failing_target_reaches_the_dead_letter_queue(local_cloud: LocalCloud) -
     [
         ("rate(1 minutes)", {"Arn": "arn:aws:sqs:eu-west-1:123456789012:q"}, {}, "rate"),
         ("rate(1 day)", {"Arn": "arn:aws:ecs:eu-west-1:123456789012:cluster/c"}, {}, "ecs"),
-        ("rate(1 day)", {"Arn": "arn:aws:sqs:eu-west-1:123456789012:q"}, {"GroupName": "none"}, "none"),
-        ("rate(1 day)", {"Arn": "arn:aws:sqs:eu-west-1:123456789012:q"}, {"ScheduleExpressionTimezone": "Mars/Base"}, "Mars"),
+        (
+            "rate(1 day)",
+            {"Arn": "arn:aws:sqs:eu-west-1:123456789012:q"},
+            {"GroupName": "none"},
+            "none",
+        ),
+        (
+            "rate(1 day)",
+            {"Arn": "arn:aws:sqs:eu-west-1:123456789012:q"},
+            {"ScheduleExpressionTimezone": "Mars/Base"},
+            "Mars",
+        ),
     ],
 )
 def test_schedules_that_cannot_fire_are_refused(
-    local_cloud: LocalCloud, expression: str, target: dict[str, Any], options: dict[str, Any], word: str
+    local_cloud: LocalCloud,
+    expression: str,
+    target: dict[str, Any],
+    options: dict[str, Any],
+    word: str,
 ) -> None:
     """Wrong expressions, unknown targets, groups and zones."""
     with pytest.raises(ClientError, match=word):

@@ -17,7 +17,9 @@ from tests.functional.conftest import REPOSITORY, LocalCloud, StartCloud, free_p
 from tests.functional.local_core.conftest import unique
 
 
-def ask(cloud: LocalCloud, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+def ask(
+    cloud: LocalCloud, method: str, path: str, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
     """One raw request: status and body."""
     host, port = cloud.endpoint.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=20)
@@ -38,7 +40,14 @@ SIGNED = {
     [
         ({}, "/", 403, "signed"),
         ({}, "/moto-api/reset", 403, "signed"),
-        ({"Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request"}, "/", 403, "signed"),
+        (
+            {
+                "Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request"
+            },
+            "/",
+            403,
+            "signed",
+        ),
         ({**SIGNED, "Host": "evil.example"}, "/", 403, "host"),
         ({**SIGNED, "Origin": "https://evil.example"}, "/", 403, "origin"),
         ({}, "/_local/health", 403, "Token"),
@@ -165,14 +174,19 @@ def test_unsupported_operations_fail_by_name(local_cloud: LocalCloud) -> None:
     """What nobody implements is refused with its name, in a form that SDKs show."""
     events = local_cloud.client("events")
     with pytest.raises(Exception, match="CreateArchive|create_archive"):
-        events.create_archive(ArchiveName="a", EventSourceArn="arn:aws:events:eu-west-1:123456789012:event-bus/default")
+        events.create_archive(
+            ArchiveName="a",
+            EventSourceArn="arn:aws:events:eu-west-1:123456789012:event-bus/default",
+        )
     with pytest.raises(Exception, match="(?i)anomaly"):
         local_cloud.client("cloudwatch").put_anomaly_detector(
             SingleMetricAnomalyDetector={"Namespace": "N", "MetricName": "M", "Stat": "Sum"}
         )
 
 
-def test_environment_of_the_user_does_not_leak_in(start_cloud: StartCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_of_the_user_does_not_leak_in(
+    start_cloud: StartCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A real profile and endpoint in the user's shell reach neither the server nor its workers."""
     config = tmp_path / "config"
     config.write_text("[profile prod]\naws_access_key_id=REAL\n")
@@ -209,5 +223,3 @@ def test_idle_connections_do_not_block(local_cloud: LocalCloud) -> None:
     assert time.monotonic() - started < 2
     for connection in silent:
         connection.close()
-
-
