@@ -68,9 +68,7 @@ class Caster:
             for row, why in result.bad.items():
                 wrong.setdefault(row, (column.name, why))
         bad = chunk.bad + [
-            BadRow(
-                chunk.lines[row], name, why, shown(",".join(cells[row] for cells in chunk.cells))
-            )
+            BadRow(chunk.lines[row], name, why, shown(chunk.text(row)))
             for row, (name, why) in wrong.items()
         ]
         keep = [row for row in range(len(chunk.lines)) if row not in wrong] if wrong else None

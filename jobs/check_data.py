@@ -115,10 +115,15 @@ class CheckResult:
             return f"refused: {self.reason}"
         quarantined = sum(report.quarantined for report in self.objects)
         return (
-            f"{self.good:,} good rows of {len(self.objects) - quarantined:,} objects: "
+            f"{_counted(self.good, 'good row')} of "
+            f"{_counted(len(self.objects) - quarantined, 'object')}: "
             f"{self.training:,} to train on, {self.holdout:,} held out; "
-            f"{quarantined:,} objects quarantined"
+            f"{_counted(quarantined, 'object')} quarantined"
         )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 @dataclass(frozen=True)
@@ -228,9 +233,13 @@ def _bad_rows_words(report: ObjectReport, settings: Settings) -> str:
     where = f"line {first.line}" + (f", {first.column}" if first.column else "")
     hint = ""
     names = [column.name for column in settings.data.columns]
-    if not settings.data.header and first.line == 1 and first.text.split(",")[:2] == names[:2]:
+    if (
+        not settings.data.header
+        and first.line == 1
+        and first.text.split(settings.data.delimiter)[:2] == names[:2]
+    ):
         hint = "; the first line is a header: set data.header: true"
-    count = f"{report.bad_rows:,} bad row{'s' if report.bad_rows != 1 else ''}"
+    count = _counted(report.bad_rows, "bad row")
     return f"{count}, {settings.data.max_bad_rows:,} allowed; first {where}: {first.why}{hint}"
 
 

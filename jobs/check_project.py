@@ -146,12 +146,18 @@ def loop(
     results = judge_gates(settings.gates, metrics)
     passed = all(result.passed for result in results)
     failed = [result.words for result in results if not result.passed]
-    words = "; ".join(failed) if failed else f"all {len(results)} gates kept"
+    words = "; ".join(failed) or _kept_words(len(results))
     with progress.step("judge") as facts:
         facts |= {"words": words, "passed": passed}
     gates = [result.to_json() for result in results]
     _result(progress, checked, words=words, passed=passed, metrics=metrics, gates=gates)
     return PASSED if passed else LOST
+
+
+def _kept_words(gates: int) -> str:
+    if not gates:
+        return "no gate to keep"
+    return "the gate is kept" if gates == 1 else f"all {gates} gates are kept"
 
 
 def _result(progress: Progress, checked: CheckResult, *, words: str, **facts: Any) -> None:

@@ -7,8 +7,9 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -51,10 +52,14 @@ class BadRow:
 
 @dataclass
 class Chunk:
-    """Some rows: `cells[c][r]` is the text of column c (in the settings' order) of row r."""
+    """Some rows: `cells[c][r]` is the text of column c (in the settings' order) of row r.
+
+    `text(r)` is row r as it stands in the file, for reports.
+    """
 
     lines: list[int]
     cells: list[Sequence[str]]
+    text: Callable[[int], str]
     bad: list[BadRow] = field(default_factory=list)
 
 
@@ -179,15 +184,19 @@ def _csv_chunks(
             lines.append(line)
             rows.append(row)
         if len(rows) + len(bad) >= CHUNK_ROWS:
-            yield _csv_chunk(lines, rows, bad, header)
+            yield _csv_chunk(lines, rows, bad, (header, settings.delimiter))
             lines, rows, bad = [], [], []
     if rows or bad:
-        yield _csv_chunk(lines, rows, bad, header)
+        yield _csv_chunk(lines, rows, bad, (header, settings.delimiter))
 
 
-def _csv_chunk(lines: list[int], rows: list[list[str]], bad: list[BadRow], header: Header) -> Chunk:
+def _csv_chunk(
+    lines: list[int], rows: list[list[str]], bad: list[BadRow], form: tuple[Header, str]
+) -> Chunk:
+    header, delimiter = form
     columns = _transposed(rows, header.width)
-    return Chunk(lines, [columns[position] for position in header.positions], bad)
+    cells = [columns[position] for position in header.positions]
+    return Chunk(lines, cells, lambda row: delimiter.join(rows[row]), bad)
 
 
 def _open_json_lines(lines: Iterator[str], settings: DataSettings) -> Reading:
@@ -204,8 +213,7 @@ def _json_chunks(
     lines: Iterator[str], settings: DataSettings, notices: set[str]
 ) -> Iterator[Chunk]:
     names = [column.name for column in settings.columns]
-    numbers: list[int] = []
-    rows: list[list[str]] = []
+    good: list[tuple[int, str, list[str]]] = []
     bad: list[BadRow] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -214,15 +222,19 @@ def _json_chunks(
         if isinstance(row, BadRow):
             bad.append(row)
         else:
-            numbers.append(number)
-            rows.append(row[0])
+            good.append((number, line.rstrip(), row[0]))
             if row[1] and not notices:
                 notices.add(f"ignored {', '.join(row[1])}, which the settings do not have")
-        if len(rows) + len(bad) >= CHUNK_ROWS:
-            yield Chunk(numbers, _transposed(rows, len(names)), bad)
-            numbers, rows, bad = [], [], []
-    if rows or bad:
-        yield Chunk(numbers, _transposed(rows, len(names)), bad)
+        if len(good) + len(bad) >= CHUNK_ROWS:
+            yield _json_chunk(good, bad, len(names))
+            good, bad = [], []
+    if good or bad:
+        yield _json_chunk(good, bad, len(names))
+
+
+def _json_chunk(good: list[tuple[int, str, list[str]]], bad: list[BadRow], width: int) -> Chunk:
+    cells = _transposed([texts for _, _, texts in good], width)
+    return Chunk([number for number, _, _ in good], cells, lambda row: good[row][1], bad)
 
 
 def _transposed(rows: list[list[str]], width: int) -> list[Sequence[str]]:
@@ -263,10 +275,15 @@ def _parquet_chunks(file: pq.ParquetFile, settings: DataSettings) -> Iterator[Ch
     try:
         for batch in file.iter_batches(CHUNK_ROWS, columns=names):
             cells: list[Sequence[str]] = [_texts(batch.column(name)) for name in names]
-            yield Chunk(list(range(seen + 1, seen + 1 + batch.num_rows)), cells)
+            numbers = list(range(seen + 1, seen + 1 + batch.num_rows))
+            yield Chunk(numbers, cells, partial(_joined, cells))
             seen += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise BadObject(f"the Parquet file is damaged: {error}") from None
+
+
+def _joined(cells: list[Sequence[str]], row: int) -> str:
+    return ",".join(texts[row] for texts in cells)
 
 
 def _texts(column: pa.Array) -> list[str]:

@@ -197,7 +197,7 @@ class Workbench:
             shutil.rmtree(base)
         (base / place).mkdir(parents=True)
         (base / place / "settings.json").write_text(
-            json.dumps(settings.to_json()), encoding="utf-8"
+            json.dumps(settings.to_json(), sort_keys=True), encoding="utf-8"
         )
         return base
 

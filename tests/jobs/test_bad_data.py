@@ -157,6 +157,31 @@ def test_first_bad_rows_say_where_and_what(checked: Done) -> None:
     assert row["text"].startswith("131,")
 
 
+def test_the_text_of_a_bad_row_is_the_line_of_the_file(census: Workbench, lines: Rows) -> None:
+    """Also where the columns stand in another order than in the settings."""
+    settings = project_settings(census.project, data__min_rows=1)
+    turned = [",".join(reversed(line.split(","))) for line in [lines[0], _cell(lines[1], 0, "x")]]
+    done = census.check(settings, [census.land("turned.csv", _text(turned))], name="turned")
+    (row,) = report(done)["turned.csv"]["first_bad"]
+    assert row["text"] == turned[1]
+
+
+def test_files_without_header_are_read_by_position(census: Workbench, lines: Rows) -> None:
+    """In the order of model.yaml, which the stored settings keep; a header then is a bad row."""
+    settings = project_settings(census.project, data__min_rows=1, data__header=False)
+    entries = [
+        census.land("plain.csv", _text(lines[1:])),
+        census.land("headed.csv", _text(lines)),
+    ]
+    done = census.check(settings, entries, name="plain")
+    entries_found = report(done)
+    assert not entries_found["plain.csv"]["quarantined"], entries_found
+    assert (
+        "the first line is a header: set data.header: true"
+        in (entries_found["headed.csv"]["reason"])
+    )
+
+
 def test_a_few_bad_rows_are_dropped_when_the_settings_say_so(
     census: Workbench, lines: Rows
 ) -> None:

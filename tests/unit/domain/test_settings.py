@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ MISTAKES: list[tuple[str, Any, str, str]] = [
     ("data.columns.won.levels", ["a", "b", "c"], "data.columns.won.levels", "two, as it is binary"),
     ("data.columns.won.required", False, "data.columns.won.required", "teaches nothing"),
     ("data.columns.won.aliases", {"j": "ja"}, "data.columns.won.aliases.j", "no or yes"),
+    ("data.columns", [{"type": "int"}], "data.columns", "columns with a name each"),
+    ("data.columns", [{"name": "a", "type": "int"}] * 2, "data.columns", "none of them twice"),
     ("data.identity", ["nobody"], "data.identity", "names of columns"),
     ("data.identity", ["won"], "data.identity", "without the label"),
     ("data.format", "xml", "data.format", "csv, jsonlines or parquet"),
@@ -181,6 +184,15 @@ def test_settings_round_trip_through_json() -> None:
     again = Settings.from_json(settings.to_json(), project="game")
     assert again == settings
     assert again.to_json() == settings.to_json()
+
+
+def test_sorted_keys_keep_the_columns_order() -> None:
+    """The ledger stores canonical JSON; files without header are read by position."""
+    settings = parse_settings(GOOD, project="game")
+    stored = json.loads(json.dumps(settings.to_json(), sort_keys=True))
+    again = Settings.from_json(stored, project="game")
+    assert again.data == settings.data
+    assert [column.name for column in again.data.columns] == list(GOOD["data"]["columns"])
 
 
 def test_defaults_are_spelled_out() -> None:

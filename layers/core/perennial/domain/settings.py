@@ -167,7 +167,8 @@ class Settings:
                 "identity": list(data.identity),
                 "min_rows": data.min_rows,
                 "holdout": data.holdout,
-                "columns": {column.name: column.to_json() for column in data.columns},
+                # A list: JSON with sorted keys must not change the columns' order.
+                "columns": [{"name": column.name, **column.to_json()} for column in data.columns],
             },
             "train": {
                 "hyperparameters": self.train.parameters(),
@@ -245,6 +246,8 @@ def apply_overrides(
     Raises `SettingsInvalid`.
     """
     document = settings.to_json()
+    columns = {column.name: column.to_json() for column in settings.data.columns}
+    document["data"]["columns"] = columns
     mistakes: list[Mistake] = []
     for path, given in sorted(overrides.items()):
         if scope == "run" and not path.startswith(RUN_OVERRIDES):

@@ -82,7 +82,7 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
 
 
 def _data(data: Reader) -> DataSettings:
-    columns = _columns(data.section("columns"))
+    columns = _columns(data)
     delimiter = data.text("delimiter", ",", expected="one character", pattern=r'[^"\r\n\x00]')
     identity = data.names("identity")
     for name in identity:
@@ -131,11 +131,23 @@ def _select(data: Reader) -> tuple[str, ...]:
     return patterns
 
 
-def _columns(columns: Reader) -> tuple[Column, ...]:
+def _columns(data: Reader) -> tuple[Column, ...]:
+    """The columns, as `model.yaml` writes them (by name) or as the ledger keeps them (a list)."""
+    value = data.raw("columns")
+    if isinstance(value, list):
+        names = [entry.get("name") if isinstance(entry, dict) else None for entry in value]
+        if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+            data.mistake("columns", "columns with a name each, none of them twice")
+            return ()
+        value = {
+            entry["name"]: {key: part for key, part in entry.items() if key != "name"}
+            for entry in value
+        }
+    columns = Reader(value, data.at("columns"), data.mistakes)
     read = []
     for name in columns:
-        value = columns.raw(name)
-        shorthand = {"type": value} if isinstance(value, str) else value
+        entry = columns.raw(name)
+        shorthand = {"type": entry} if isinstance(entry, str) else entry
         if not re.fullmatch(COLUMN_NAME, name) or name.startswith(RESERVED_PREFIX):
             columns.mistake_at(
                 columns.at(name),
