@@ -1,0 +1,199 @@
+"""The demo as a newcomer runs it, and once more with a gate that nothing can reach.
+
+Both share one local cloud: the first run starts it, the second finds it and takes a model name of
+its own. What the demo says is compared with what the stack's APIs say afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.local_cloud import ROOT
+
+SYNTHETIC_IS_SHOUTED = "SYNTHETIC"
+pytestmark = pytest.mark.timeout(600)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Told:
+    """One demo: the summary for scripts, and the lines for people."""
+
+    code: int
+    summary: dict[str, Any]
+    lines: list[str]
+
+    def has(self, pattern: str) -> bool:
+        """Say whether a line matches."""
+        return any(re.search(pattern, line) for line in self.lines)
+
+
+class Shell:
+    """Runs `perennial …` on one local cloud of its own."""
+
+    def __init__(self, state: Path) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PERENNIAL_T"))}
+        self.environment = {**kept, "PERENNIAL_STATE": str(state), "PERENNIAL_USER": "ann"}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """Run one command with --json and return its document."""
+        result = self.run(*arguments, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def demo(self, *arguments: str) -> Told:
+        """Run the demo."""
+        result = self.run("demo", "--json", *arguments)
+        assert result.stdout, result.stderr
+        return Told(result.returncode, json.loads(result.stdout), result.stderr.splitlines())
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell whose local cloud ends with the module."""
+    made = Shell(tmp_path_factory.mktemp("demo") / "state")
+    yield made
+    made.run("down")
+
+
+@pytest.fixture(scope="module")
+def won(shell: Shell) -> Told:
+    """The demo as it is."""
+    return shell.demo("--port", str(free_port()))
+
+
+@pytest.fixture(scope="module")
+def lost(shell: Shell, won: Told) -> Told:
+    """The demo with a gate that no candidate reaches, after the other one on the same cloud."""
+    assert won.summary
+    return shell.demo("--set", "gates.auc.min=0.999")
+
+
+def test_the_demo_ends_with_a_champion(shell: Shell, won: Told) -> None:
+    """Three runs won; the first version was approved by the person who ran the demo."""
+    assert won.code == 0, "\n".join(won.lines)
+    assert won.summary["went_well"] is True
+    assert [run["outcome"] for run in won.summary["runs"]] == ["won", "won", "won"]
+    assert (won.summary["champion"], won.summary["approved_by"]) == (1, "ann")
+    status = shell.json("status", "census")
+    assert (status["champion"]["version"], status["champion"]["run"]) == (1, 1)
+    assert won.has(r"approved by ann .* census 1 is the champion")
+
+
+def test_the_demo_tells_what_the_stack_says(shell: Shell, won: Told) -> None:
+    """Rows, figures, outcomes and versions are those of the ledger and the reports."""
+    runs = {run["number"]: run for run in shell.json("runs", "census")}
+    assert sorted(runs) == [1, 2, 3]
+    for told in won.summary["runs"]:
+        found = shell.json("run", "show", "census", str(told["number"]))
+        assert told["outcome"] == runs[told["number"]]["outcome"]
+        assert told["version"] == found["version"]
+        assert told["gates"] == found["gates"]
+        for gate in found["gates"]:
+            assert won.has(rf"verdict.*{re.escape(gate['words'])}")
+        states = [visit["state"] for visit in found["path"] if visit["type"] == "Task"]
+        assert states[:4] == ["CheckClaim", "CheckData", "ReadCheck", "Train"]
+        for visit in found["path"]:
+            if visit["job"]:
+                assert won.has(rf"✓ {visit['state']} .*{visit['job']}")
+
+
+def test_the_damaged_file_harms_only_itself(shell: Shell, won: Told) -> None:
+    """It is quarantined with its first bad lines; the good files of the same run were read."""
+    (found,) = won.summary["quarantined"]
+    assert found["key"] == "incoming/census/damaged.csv"
+    assert [bad["line"] for bad in found["first_bad"]] == [8, 43, 100]
+    assert won.has(r"damaged\.csv is quarantined")
+    assert won.has(r'line 8: .*"thirty-nine"')
+    assert won.summary["champion_digest_kept"] is True
+    last = won.summary["runs"][-1]
+    assert last["check"]["rows"]["good"] == 20_000
+    (fate,) = shell.json("why", "census", "damaged.csv")
+    assert (fate["state"], fate["run"]) == ("quarantined", 3)
+    (good,) = shell.json("why", "census", "adult-4.csv")
+    assert (good["state"], good["run"]) == ("consumed", 2)
+
+
+def test_an_unreachable_gate_gives_the_other_ending(shell: Shell, lost: Told) -> None:
+    """No candidate wins, none is approved, and the demo says so; no line speaks of a champion."""
+    assert lost.code == 0, "\n".join(lost.lines)
+    assert [run["outcome"] for run in lost.summary["runs"]] == ["lost", "lost", "lost"]
+    assert [run["version"]["status"] for run in lost.summary["runs"]] == ["Rejected"] * 3
+    assert lost.summary["champion"] is None
+    assert lost.has(r"as you asked: gates\.auc\.min=0\.999")
+    assert lost.has(r"verdict  lost: .*is not at least 0\.999")
+    assert not lost.has(r"is the champion$")
+    assert not lost.has(r"verdict  won")
+    assert shell.json("status", lost.summary["model"])["champion"] is None
+
+
+def test_a_second_demo_leaves_the_first_ones_model_alone(
+    shell: Shell, won: Told, lost: Told
+) -> None:
+    """It takes another name; the first model keeps its champion and its runs."""
+    assert (won.summary["model"], lost.summary["model"]) == ("census", "census-2")
+    assert lost.has("runs already at")
+    assert shell.json("status", "census")["champion"]["version"] == 1
+    assert len(shell.json("runs", "census")) == 3
+
+
+def test_the_source_of_the_data_is_named_first_and_last(won: Told) -> None:
+    """And synthetic rows never pass for genuine ones."""
+    first, last = won.lines[0], won.lines[-1]
+    assert won.summary["source"] in first
+    assert won.summary["source"] in last
+    if won.summary["genuine"]:
+        assert "UCI Adult" in first
+        assert SYNTHETIC_IS_SHOUTED not in first
+    else:
+        assert SYNTHETIC_IS_SHOUTED in first
+
+
+def test_lines_in_a_file_are_plain(won: Told) -> None:
+    """No escape sequence and no spinner reaches a file or a pipe."""
+    assert not won.has(r"\x1b")
+    assert not won.has("[⠁-⣿]")
+
+
+def test_lineage_names_every_object_of_the_demo(shell: Shell, won: Told) -> None:
+    """The champion's object versions are those that were landed before its run."""
+    landed = {
+        match.group(2): match.group(1)
+        for line in won.lines
+        if (match := re.search(r"↓ (\S+) .* version (\S+)", line))
+    }
+    found = shell.json("lineage", "census", "1")
+    names = {item["version_id"]: item["key"].rsplit("/", 1)[1] for item in found["objects"]}
+    assert names
+    assert names.items() <= landed.items()
+    assert [job["kind"] for job in found["jobs"]] == ["processing", "training", "processing"]
+    assert found["approval"].startswith("approved by ann")
