@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from perennial.domain.gates import judge_gates
 from perennial.domain.holdout import in_holdout
 
-from tests.jobs.conftest import Done, Workbench, project_settings
+from tests.jobs.conftest import ROOT, Done, Workbench, project_settings
 
 Loop = dict[str, Any]
 
@@ -127,6 +128,51 @@ def test_a_jobs_own_hyperparameter_overrides_the_settings(census: Workbench, loo
     metadata = json.loads((done.base / "model" / "metadata.json").read_text())
     assert metadata["hyperparameters"]["rounds"] == 7
     assert (done.base / "model" / "model.txt").read_text().count("\nTree=") == 7
+
+
+@pytest.fixture(scope="module")
+def served(census: Workbench, loop: Loop) -> dict[str, Any]:
+    """What serving_checks.py finds out about the trained model."""
+    found = subprocess.run(
+        [
+            census.python,
+            ROOT / "tests/jobs/serving_checks.py",
+            loop["train"].base / "model",
+            loop["check"].output("holdout") / "rows.parquet",
+            census.project,
+        ],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'core'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    document: dict[str, Any] = json.loads(found.stdout)
+    return document
+
+
+@pytest.mark.parametrize("kind", ["typed", "text"])
+def test_a_request_scores_as_its_row_did(served: dict[str, Any], kind: str) -> None:
+    """One row at a time, as JSON values or as text: the same types, the same score."""
+    assert served[kind]["same_types"]
+    assert served[kind]["scores"] == pytest.approx(served["whole"], abs=1e-12)
+
+
+def test_attributions_add_up_to_the_score(served: dict[str, Any]) -> None:
+    """TreeSHAP is exact: features and expected value sum to the log-odds."""
+    assert served["explained"] < 1e-6
+
+
+def test_bad_requests_are_refused_by_column(served: dict[str, Any]) -> None:
+    """The server casts requests with the checks of the data."""
+    for words, message in zip(
+        ("not a whole number", "one is required", "above the maximum", "none of the", "a list"),
+        served["refused"],
+        strict=True,
+    ):
+        assert words in message
+        assert message.startswith(("row 1, age: ", "row 1, sex: "))
+    assert served["stranger_is_missing"]
 
 
 def read_parquet(bench: Workbench, done: Done, name: str, column: str) -> list[Any]:
