@@ -14,6 +14,7 @@ from local.errors import LambdaError
 from local.lambdas.asynchronous import AsynchronousQueue
 from local.lambdas.emf import record_embedded_metrics
 from local.lambdas.environment import Environment, FunctionSpec, Outcome
+from local.lambdas.platform import platform_lines
 from local.lambdas.pool import Pool, ThrottledError
 from local.lambdas.runtime_api import Invocation
 from local.lambdas.unpack import ArchiveInvalidError, unpack
@@ -216,20 +217,9 @@ class LambdaService:
     ) -> bytes:
         """Log lines, metrics, journal; returns the tail of the log for the invoker."""
         spec = environment.spec
-        billed = int(outcome.duration_ms) + 1
-        report = (
-            f"REPORT RequestId: {request_id}\tDuration: {outcome.duration_ms:.2f} ms\t"
-            f"Billed Duration: {billed} ms\tMemory Size: {spec.memory} MB\t"
-            f"Max Memory Used: {outcome.memory_mb} MB\t"
-        )
-        if cold and environment.init_ms is not None:
-            report += f"Init Duration: {environment.init_ms:.2f} ms\t"
-        if outcome.kind == "timeout":
-            report += "Status: timeout"
-        elif outcome.kind in ("exit", "init-error"):
-            report += "Status: error\tError Type: " + _error_type(outcome.payload)
-        start = f"START RequestId: {request_id} Version: {spec.version}"
-        lines = [start, *outcome.lines, f"END RequestId: {request_id}", report]
+        init_ms = environment.init_ms if cold else None
+        before, after = platform_lines(spec, outcome, request_id, init_ms, self.cloud.clock.now())
+        lines = [*before, *outcome.lines, *after]
         self.cloud.put_log_events(spec.log_group, environment.log_stream, lines)
         record_embedded_metrics(self.cloud, outcome.lines)
         self._metric(spec.name, "Invocations", 1)
@@ -241,16 +231,9 @@ class LambdaService:
             request_id=request_id,
             outcome=outcome.kind,
             duration_ms=round(outcome.duration_ms, 3),
-            init_ms=round(environment.init_ms or 0, 3) if cold else None,
+            init_ms=None if init_ms is None else round(init_ms, 3),
         )
         return "\n".join(lines).encode()[-LOG_TAIL:]
-
-
-def _error_type(payload: bytes) -> str:
-    try:
-        return str(json.loads(payload).get("errorType", ""))
-    except (ValueError, AttributeError):
-        return ""
 
 
 def encode_tail(tail: bytes) -> str:

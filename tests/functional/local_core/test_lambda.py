@@ -227,6 +227,32 @@ def handler(event, context):
     assert sums == {"Invocations": 2, "Errors": 1}
 
 
+def test_json_logging_reaches_runtime_and_platform(
+    local_cloud: LocalCloud, make_function: MakeFunction
+) -> None:
+    """LoggingConfig: records are JSON objects, in the group that it names, with platform lines."""
+    source = """
+import logging
+def handler(event, context):
+    logging.getLogger().warning("seen")
+    logging.getLogger().info("hidden")
+"""
+    group = f"/own/{unique('group')}"
+    config = {"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "LogGroup": group}
+    name = make_function(source, LoggingConfig=config)
+    invoke(local_cloud, name)
+    described = local_cloud.client("lambda").get_function_configuration(FunctionName=name)
+    assert described["LoggingConfig"]["LogGroup"] == group
+    events = local_cloud.client("logs").filter_log_events(logGroupName=group)["events"]
+    lines = [json.loads(event["message"]) for event in events]
+    assert [line.get("type", line.get("message")) for line in lines] == [
+        "platform.start",
+        "seen",
+        "platform.report",
+    ]
+    assert lines[2]["record"]["status"] == "success"
+
+
 def test_embedded_metrics_become_data_points(
     local_cloud: LocalCloud, make_function: MakeFunction
 ) -> None:
