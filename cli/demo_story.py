@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # The shortened waits; everything else is as models/census says.
 QUICK = {"triggers.quiet_period": "4s", "triggers.cool_down": "0s"}
-FILES, ROWS_PER_FILE, DAMAGED_ROWS = 3, 5_000, 400
+FIRST_ROWS, FILES, ROWS_PER_FILE, DAMAGED_ROWS = 10_000, 3, 2_000, 400
 POLL_S, LONGEST_WAIT_S = 0.25, 120
 REASON = "reaches every gate on rows it never saw"
 
@@ -108,7 +108,7 @@ class Summary:
         commands += [
             (f"perennial why {model}", "what it waits for"),
             (f'perennial retrain {model} --because "…"', "ask for a run"),
-            ('eval "$(perennial env)"; aws s3 ls', "any AWS client works"),
+            ('eval "$(perennial env)"; sam logs', "any AWS client works: sam, aws, boto3"),
             ("perennial down", "stop the local cloud; nothing stays"),
         ]
         return commands
@@ -132,17 +132,15 @@ class Story:
         self.model = self.summary.model = free_name(self.session)
         self.push(project_copy(self.model))
         train, test = self.dataset.tables[0], self.dataset.tables[-1]
-        pieces = [
-            (f"adult-{i + 1}.csv", train.text(i * ROWS_PER_FILE, (i + 1) * ROWS_PER_FILE))
+        first = [("adult-1.csv", train.text(0, FIRST_ROWS))]
+        self.chapter("The first file lands: what the push has waited for", first)
+        second = [
+            (f"adult-{i + 2}.csv", test.text(i * ROWS_PER_FILE, (i + 1) * ROWS_PER_FILE))
             for i in range(FILES)
         ]
-        self.chapter(f"First batch: {count(FILES, 'file')} land", pieces)
-        self.chapter(
-            "Second batch: one more file lands", [("adult-4.csv", test.text(0, ROWS_PER_FILE))]
-        )
+        self.chapter(f"A second batch of {count(FILES, 'file')}: their signals gather", second)
         before = self.champion_digest()
-        rows = FILES * ROWS_PER_FILE
-        damaged = damage(train.text(rows, rows + DAMAGED_ROWS))
+        damaged = damage(train.text(FIRST_ROWS, FIRST_ROWS + DAMAGED_ROWS))
         self.chapter("A damaged file lands", [("damaged.csv", damaged)])
         self.tell_damage(before)
         self.read_again()
@@ -243,7 +241,10 @@ class Story:
             )
         colour = "green" if run.outcome == "won" else "yellow" if run.outcome == "lost" else "red"
         words = str(report.verdict.get("words") or (run.ending.words if run.ending else run.error))
-        self.progress.say(f"    verdict  [{colour}]{run.outcome}[/]: {escape(words)}")
+        head, _, figures = words.partition(": ")
+        self.progress.say(f"    verdict  [{colour}]{run.outcome}[/]: {escape(head)}")
+        if figures:
+            self.progress.say(f"             {escape(figures)}")
         if run.version is not None:
             self.progress.say(
                 f"    version  [bold]{self.model} {run.version.number}[/] · {run.version.status}"

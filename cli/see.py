@@ -224,7 +224,7 @@ def why_object(session: Session, model: str, key: str) -> None:
             ago(fate.admitted_ms),
             fate.state,
             f"run {fate.run}" if fate.run else "-",
-            fate.reason,
+            fate.reason or (f"see: perennial why {model}" if fate.state == "pending" else ""),
         )
         for fate in fates
     ]

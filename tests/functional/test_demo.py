@@ -119,7 +119,7 @@ def test_the_demo_tells_what_the_stack_says(shell: Shell, won: Told) -> None:
         assert told["version"] == found["version"]
         assert told["gates"] == found["gates"]
         for gate in found["gates"]:
-            assert won.has(rf"verdict.*{re.escape(gate['words'])}")
+            assert won.has(re.escape(gate["words"]))
         states = [visit["state"] for visit in found["path"] if visit["type"] == "Task"]
         assert states[:4] == ["CheckClaim", "CheckData", "ReadCheck", "Train"]
         for visit in found["path"]:
@@ -136,7 +136,7 @@ def test_the_damaged_file_harms_only_itself(shell: Shell, won: Told) -> None:
     assert won.has(r'line 8: .*"thirty-nine"')
     assert won.summary["champion_digest_kept"] is True
     last = won.summary["runs"][-1]
-    assert last["check"]["rows"]["good"] == 20_000
+    assert last["check"]["rows"]["good"] == 16_000
     (fate,) = shell.json("why", "census", "damaged.csv")
     assert (fate["state"], fate["run"]) == ("quarantined", 3)
     (good,) = shell.json("why", "census", "adult-4.csv")
@@ -150,8 +150,9 @@ def test_an_unreachable_gate_gives_the_other_ending(shell: Shell, lost: Told) ->
     assert [run["version"]["status"] for run in lost.summary["runs"]] == ["Rejected"] * 3
     assert lost.summary["champion"] is None
     assert lost.has(r"as you asked: gates\.auc\.min=0\.999")
-    assert lost.has(r"verdict  lost: .*is not at least 0\.999")
+    assert lost.has(r"is not at least 0\.999")
     assert not lost.has(r"is the champion$")
+    assert sum("verdict  lost" in line for line in lost.lines) == 3
     assert not lost.has(r"verdict  won")
     assert shell.json("status", lost.summary["model"])["champion"] is None
 
