@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import yaml
 from perennial.domain.gates import judge_gates
-from perennial.domain.project import find_model_mistakes
+from perennial.domain.project import find_model_mistakes, join_requirements
 from perennial.domain.settings import (
     Settings,
     SettingsInvalid,
@@ -29,11 +29,12 @@ from perennial.domain.settings import (
     parse_settings,
 )
 
+from jobs import environment
 from jobs.casting import read_schema
 from jobs.check_data import CheckResult, Outputs, check, copy_local
 from jobs.contract import Project
 from jobs.evaluate import evaluate
-from jobs.failures import JobError, ModelError
+from jobs.failures import JobError, ModelError, RequirementsError
 from jobs.train import train
 
 PASSED, LOST, INVALID = 0, 1, 2
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress = Progress(lines)
         try:
             settings, project = load(progress, given.project, given.overrides)
-        except (SettingsInvalid, ModelError):
+        except (SettingsInvalid, ModelError, RequirementsError):
             return INVALID
         with tempfile.TemporaryDirectory(prefix="perennial-check-") as temporary:
             folder = given.keep or Path(temporary)
@@ -105,11 +106,31 @@ def load(progress: Progress, folder: Path, overrides: Sequence[str]) -> tuple[Se
             mistakes = [f"project {name} has no model.py"]
         if mistakes:
             raise ModelError("; ".join(mistakes))
+        install_requirements(folder, name)
         project = Project(folder.resolve(), name, settings.problem, settings.label)
         facts["words"] = (
             f"{settings.problem}: predict {settings.label} from {len(settings.features)} columns"
         )
     return settings, project
+
+
+def install_requirements(folder: Path, name: str) -> None:
+    """Put the packages that the project itself asks for behind those of the jobs' lock."""
+    own = folder / "requirements.txt"
+    if not own.exists():
+        return
+    lock = Path(__file__).with_name("requirements.txt").read_text(encoding="utf-8")
+    try:
+        joined = join_requirements(lock, own.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"project {name}: {error}") from None
+    with tempfile.TemporaryDirectory(prefix="requirements-") as root:
+        (Path(root) / "requirements.txt").write_text(joined, encoding="utf-8")
+        if (folder / "wheelhouse").is_dir():
+            (Path(root) / "wheelhouse").symlink_to((folder / "wheelhouse").resolve())
+        packages = environment.ensure(Path(root))
+    if packages:
+        sys.path.append(str(packages))
 
 
 def read_project_settings(folder: Path, name: str) -> Settings:

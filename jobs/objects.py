@@ -18,6 +18,7 @@ from jobs.failures import ServiceError
 PARALLEL = 8
 # How far fetching may run ahead of reading: bounds the disk that unread objects take.
 AHEAD = 2 * PARALLEL
+BODY_ATTEMPTS = 4
 GONE = ("NoSuchKey", "NoSuchVersion", "404", "405", "MethodNotAllowed")
 
 
@@ -84,10 +85,7 @@ def _fetch(client: Any, entry: Entry, path: Path) -> Fetched:
     if entry.version_id and entry.version_id != "null":
         request["VersionId"] = entry.version_id
     try:
-        answer = client.get_object(**request)
-        with path.open("wb") as file:
-            for part in answer["Body"].iter_chunks(1 << 20):
-                file.write(part)
+        _download(client, request, path)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in GONE:
@@ -99,3 +97,18 @@ def _fetch(client: Any, entry: Entry, path: Path) -> Fetched:
     except BotoCoreError as error:
         raise ServiceError(f"s3://{entry.bucket}/{entry.key}: {error}") from error
     return Fetched(entry, path)
+
+
+def _download(client: Any, request: dict[str, str], path: Path) -> None:
+    """Write the object to the file; botocore repeats requests, but not a body that breaks off."""
+    for attempt in range(1, BODY_ATTEMPTS + 1):
+        answer = client.get_object(**request)
+        try:
+            with path.open("wb") as file:
+                for part in answer["Body"].iter_chunks(1 << 20):
+                    file.write(part)
+        except BotoCoreError:
+            if attempt == BODY_ATTEMPTS:
+                raise
+            continue
+        return

@@ -38,7 +38,7 @@ def main() -> int:
             traceback.print_exc()
             write_failure(
                 workspace / "failure",
-                "InternalError",
+                "JobFault",
                 f"{step} failed of a fault of its own: {type(error).__name__}: {error}",
             )
             return 1

@@ -91,6 +91,22 @@ def test_wrong_settings_end_with_two(jobs_python: Path, abalone_csv: Path, tmp_p
     assert 'problem: found "guess"' in lines[-1]["words"]
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("numpy==1.0.0", "the jobs run with numpy==2.2.6"), ("tinypack", "pins no version")],
+)
+def test_wrong_requirements_end_with_two(
+    jobs_python: Path, abalone_csv: Path, tmp_path: Path, line: str, words: str
+) -> None:
+    """What `push` would refuse, `check` refuses too."""
+    folder = tmp_path / "abalone"
+    shutil.copytree(ROOT / "models/abalone", folder)
+    (folder / "requirements.txt").write_text(line + "\n")
+    code, lines, _ = check(jobs_python, folder, abalone_csv)
+    assert code == 2
+    assert words in lines[-1]["words"]
+
+
 def test_prints_of_the_project_do_not_disturb_the_lines(
     jobs_python: Path, abalone_csv: Path, tmp_path: Path
 ) -> None:
