@@ -374,6 +374,7 @@ def push(world: World, sha: str, *, broken: bool = False) -> Steps:
         if broken:
             world.broken_settings.add(version)
         yield from world.commit("publish", changes)
+        yield from wake(world, world.now_ms)
 
 
 def retrain(world: World, number: int, overrides: Mapping[str, str]) -> Steps:

@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,12 @@ LEDGER = "perennial.domain.ledger"
 TARGETS = (
     "perennial.domain.signals",
     "perennial.domain.manifest",
-    *(f"{LEDGER}.{name}" for name in sorted(
-        path.stem for path in (CORE / "perennial" / "domain" / "ledger").glob("[a-z]*.py")
-    )),
+    *(
+        f"{LEDGER}.{name}"
+        for name in sorted(
+            path.stem for path in (CORE / "perennial" / "domain" / "ledger").glob("[a-z]*.py")
+        )
+    ),
 )
 SUITE = ("test_signals", "test_manifest", *sorted(p.stem for p in TESTS.glob("test_ledger_*.py")))
 #: Which tests most likely see a mutant of a module; the others follow.
@@ -161,13 +165,13 @@ def seen_by_simulation(histories: int) -> str:
     return ""
 
 
-def in_child(work: Callable[[], str]) -> str:
+def in_child(work: Callable[[], str], seconds: int = SECONDS) -> str:
     """Do something in a forked process; what it answers, or that it took too long."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        signal.alarm(SECONDS)
+        signal.alarm(seconds)
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
@@ -193,6 +197,21 @@ def judge(module: str, code: CodeType, histories: int = HISTORIES) -> str:
         return by or seen_by_simulation(histories)
 
     return in_child(work)
+
+
+def judge_text(module: str, before: str, after: str, histories: int) -> str:
+    """What the simulation alone sees of a module with a changed text."""
+    source = path_of(module).read_text(encoding="utf-8")
+    if before not in source:
+        raise ValueError(f"{module} does not hold the text to change: {before!r}")
+    code = compile(source.replace(before, after, 1), str(path_of(module)), "exec")
+
+    def work() -> str:
+        preload()
+        sys.meta_path.insert(0, Changed(module, code, path_of(module)))
+        return seen_by_simulation(histories)
+
+    return in_child(work, seconds=120)
 
 
 def run_module(module: str, share: tuple[int, int] = (0, 1)) -> list[Result]:
@@ -231,7 +250,7 @@ def run_share(modules: Sequence[str], share: tuple[int, int], out: Path) -> None
 
 def run(modules: Sequence[str], folder: Path, workers: int = 2) -> list[Result]:
     """Judge all mutants of these modules, in parallel."""
-    _preload()
+    preload()
     children = {}
     for part in range(workers):
         out = folder / f"part-{part}.json"
@@ -249,7 +268,7 @@ def run(modules: Sequence[str], folder: Path, workers: int = 2) -> list[Result]:
     return sorted(results, key=lambda each: each.id)
 
 
-def _preload() -> None:
+def preload() -> None:
     """Import what is not ours once, before forking; ours must not be imported yet."""
     sys.dont_write_bytecode = False
     for name in ("pytest", "hypothesis", "hypothesis.strategies", "fnmatch"):
@@ -263,21 +282,38 @@ def _preload() -> None:
     sys.modules["tests"] = tests
 
 
+def judge_all(folder: Path, part: str = "") -> list[Result]:
+    """Judge the mutants of all targets, or of those whose name holds `part`.
+
+    Works in a process of its own, because modules of ours must not be imported before.
+    """
+    out = folder / "results.json"
+
+    def work() -> str:
+        results = run([m for m in TARGETS if part in m], folder)
+        found = [(each.id, each.line, each.by) for each in results]
+        out.write_text(json.dumps(found), encoding="utf-8")
+        return ""
+
+    failure = in_child(work, seconds=3600)
+    if failure:
+        raise RuntimeError(f"the mutants could not be judged: {failure}")
+    return [Result(*each) for each in json.loads(out.read_text(encoding="utf-8"))]
+
+
 def main(arguments: Sequence[str]) -> None:
     """Print the survivors."""
-    import tempfile
-
-    wanted = [m for m in TARGETS if not arguments or arguments[0] in m]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        results = run(wanted, Path(folder))
+        results = judge_all(Path(folder), *arguments[:1])
     survivors = [each for each in results if not each.by]
     for each in survivors:
         print(f"{each.id}    (line {each.line})")
     simulated = sum(each.by.startswith("seed") for each in results)
-    seconds = time.monotonic() - began
-    print(f"{len(results)} mutants, {len(survivors)} survive, {simulated} seen by the simulation "
-          f"alone; {seconds:.0f} s")
+    print(
+        f"{len(results)} mutants, {len(survivors)} survive, {simulated} seen by the simulation "
+        f"alone; {time.monotonic() - began:.0f} s"
+    )
 
 
 if __name__ == "__main__":

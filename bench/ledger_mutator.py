@@ -145,9 +145,7 @@ def _of(
         yield replaced(ast.Pass() if field in ("body", "orelse") else None, "dropped")
 
 
-def _instead(
-    node: ast.AST, parent: ast.AST, field: str
-) -> Iterator[tuple[ast.AST, str]]:
+def _instead(node: ast.AST, parent: ast.AST, field: str) -> Iterator[tuple[ast.AST, str]]:
     if field == "test" and isinstance(parent, (ast.If, ast.IfExp, ast.While)):
         yield ast.Constant(True), "condition"
         yield ast.Constant(False), "condition"

@@ -220,6 +220,13 @@ CHAOS: tuple[tuple[Callable[[World], None], int], ...] = (
     (end_badly, 25),
     (restart_by_hand, 3),
 )
+#: What leads to pauses that are rare otherwise.
+WEAKNESS: dict[str, tuple[Callable[[World], None], ...]] = {
+    "stopping": (be_commanded, begin_sweep),
+    "early": (be_commanded, be_asked, delete, land),
+    "retire": (delete, land),
+    "give up": (be_asked,),
+}
 _HAPPENINGS = [happening for happening, _ in CHAOS]
 _WEIGHTS = [weight for _, weight in CHAOS]
 
@@ -245,6 +252,10 @@ def history(seed: int, happenings: int = 400) -> World:
     world.spawn("push", push(world, "sha-a"))
     # Histories differ in temper: in each, some things happen far more often than in others.
     weights = [weight * random.choice([1, 1, 2, 6]) for weight in _WEIGHTS]
+    for words, often in WEAKNESS.items():
+        if words in world.weak_point:
+            for happening in often:
+                weights[_HAPPENINGS.index(happening)] *= 8
     for happening in random.choices(_HAPPENINGS, weights, k=happenings):
         happening(world)
         restart_is_over(world)
@@ -288,6 +299,7 @@ def settle_down(world: World) -> None:
     world.spawn("command", command(world, "resume"))
     finish_all(world)
     world.broken_settings.clear()
+    push_a_b_a(world)
     for _ in range(60):
         world.tick(4 * HOUR)
         world.queue.clear()
@@ -296,6 +308,16 @@ def settle_down(world: World) -> None:
         if book.run is None and not _could_open(world):
             return
     raise AssertionError("the model does not come to rest in days of quiet")
+
+
+def push_a_b_a(world: World) -> None:
+    """Three pushes are three versions, though the third has the first one's content."""
+    before = read_model(world.store, MODEL)
+    for sha in ("sha-x", "sha-y", "sha-x"):
+        world.spawn("push", push(world, sha))
+        finish_all(world)
+    after = read_model(world.store, MODEL)
+    must(before and after and after.settings == before.settings + 3, "pushes of A, B, A are lost")
 
 
 def _could_open(world: World) -> bool:

@@ -63,6 +63,9 @@ class Watch:
                 self._look_at_model(row, was if isinstance(was, ModelRow) else None, after)
             elif isinstance(row, SettingsRow):
                 must(was is None, "a settings version is written twice")
+                signals = [r for r in after.values() if isinstance(r, SignalRow)]
+                told = any(s.kind == "code" and s.parts == (str(row.version),) for s in signals)
+                must(told, "a version without its code signal")
 
     def _look_at_signals(
         self, after: Mapping[Key, Row | None], before: Mapping[Key, Row | None]
@@ -97,7 +100,7 @@ class Watch:
             must(not self._is_current(row), f"{row.parts} is {row.state}, but current")
             must(was.state != "consumed", "a consumed signal becomes another")
         elif row.state in ("pending", "held"):
-            must(was.state == "claimed" or row.kind == "data", f"{was.state} goes back")
+            must(was.state == "claimed" or row.kind == "data", "settled, though no run claimed it")
             run = self._run(row.run)
             must(run.ending is not None, "a signal returns from a run that has no ending")
             if row.state == "held":

@@ -46,6 +46,13 @@ def test_the_first_push_makes_the_model():
     assert changes[-1] == Check(done_key("census", signal.id), None)
 
 
+def test_a_new_model_counts_on_from_names_that_are_taken():
+    """A ledger that was lost does not make AWS forget the names of executions."""
+    assert written(commands.publish(None, None, settings_row(0), last_run=41)[1])[0].last_run == 41
+    kept = written(commands.publish(model(), settings_row(), settings_row(code_sha="b"))[1])[0]
+    assert kept.last_run == 6
+
+
 def test_pushing_unchanged_content_publishes_nothing():
     """The same code archive is the same settings."""
     assert commands.publish(model(), settings_row(), settings_row()) == (3, ())

@@ -85,6 +85,14 @@ def test_what_is_released_waits_like_the_others():
     assert [each[1] for each in lines(waiting)] == [("quiet period: more may come",)] * 2
 
 
+def test_what_came_back_is_not_on_hold():
+    """A signal that was held once, and returned later, shows what it waits for now."""
+    back = schedule(run=6, held_settings=3)
+    assert lines(book(back, ended_ms=NOW))[0][1] == ("cool-down after the last run",)
+    held = schedule(state="held", run=6, held_ms=NOW, held_settings=3, reason="failed: x")
+    assert why(book(held)).signals[0].holds == (Hold("held", "failed: x"),)
+
+
 def test_other_kinds_are_not_asked_for_news():
     """Only an alarm needs something new to learn; one on hold shows its own reason."""
     waiting = book(schedule(), champion=champion(), ended_ms=NOW)

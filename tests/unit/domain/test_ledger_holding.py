@@ -303,6 +303,10 @@ def test_only_a_pending_alarm_is_told_that_nothing_is_new():
 
 def test_one_hold_without_a_time_hides_no_other_group():
     """The model looks again when the first group may open, whatever others wait for."""
+    stale = book(
+        manual("t1", OVERRIDES, run=6), drift(), champion=champion(), not_before_ms=NOW + MINUTE
+    )
+    assert wait(decide(stale, LIMITS, NOW)) == (["pause", "nothing-new"], NOW + MINUTE)
     late = closed(until_ms=NOW + HOUR)
     found = decide(
         book(

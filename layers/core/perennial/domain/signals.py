@@ -90,7 +90,7 @@ Parsed: TypeAlias = Signal | Wake | Ignored
 
 def signal_id(kind: str, parts: tuple[str, ...]) -> str:
     """The id under which the ledger keeps a signal."""
-    words = json.dumps([kind, *parts], ensure_ascii=True, separators=(",", ":"))
+    words = json.dumps([kind, *parts], separators=(",", ":"))
     return hashlib.sha256(words.encode()).hexdigest()
 
 
