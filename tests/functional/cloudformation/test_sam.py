@@ -102,7 +102,7 @@ def test_remote_invoke_and_logs(sam: Sam) -> None:
     assert '{"echo": {"a": 1}}' in said
     said = sam("remote", "invoke", "--stack-name", STACK, "Machine", "-e", '{"b": 2}')
     assert '{"echo":{"b":2}}' in said.replace(" ", "")
-    assert "START RequestId" in sam("logs", "--stack-name", STACK)
+    assert "requestid" in sam("logs", "--stack-name", STACK).lower()
 
 
 def test_changed_parameter_updates(sam: Sam, stacks: Stacks) -> None:
