@@ -103,6 +103,12 @@ class Faults:
             self._plan = plan
             self._random = random.Random(document.get("seed", 0))  # noqa: S311
 
+    @property
+    def active(self) -> bool:
+        """Whether any fault of requests is on."""
+        with self._lock:
+            return bool(self._plan.throttle or self._plan.kill or self._plan.lie)
+
     def throttled(self, service: str, operation: str) -> bool:
         """Whether this request is to be refused with a throttling error."""
         with self._lock:

@@ -88,6 +88,8 @@ class Front:
 
     def _with_faults(self, scope: Scope, environ: Environ) -> Response:
         caller = self.cloud.callers.get(scope.access_key)
+        if caller is None and not self.cloud.faults.active:
+            return self.dispatch(scope, environ)
         operation = operation_name(scope.service, environ, _peek(environ))
         if self.cloud.faults.throttled(scope.service, operation):
             status, code = THROTTLING.get(scope.service, (400, "ThrottlingException"))
