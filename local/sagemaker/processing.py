@@ -118,14 +118,12 @@ class ProcessingJob(Job):
         spec = self.record["AppSpecification"]
         place = self.runtime.images.environment(spec["ImageUri"])
         network = not self.record.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
-        cpus = str(self.runtime.cpus())
         environment = {
             **self.runtime.environment(network=network),
             **base_environment(place, folder.scratch),
             "PROCESSING_JOB_NAME": self.name,
             "PROCESSING_JOB_ARN": self.record["ProcessingJobArn"],
-            "SM_NUM_CPUS": cpus,
-            "OMP_NUM_THREADS": cpus,
+            **self.runtime.threads(),
             **self.record.get("Environment", {}),
         }
         if not folder.private:

@@ -16,55 +16,15 @@ from local.sagemaker.job import Job, JobFailedError, read_text
 from local.sagemaker.records import Record
 from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
+from local.sagemaker.training_rules import (
+    MESSAGES,
+    NOT_DONE,
+    check_channel,
+    check_resources,
+    training_event,
+)
 
 DAY = 86_400
-MESSAGES = {
-    "Starting": "Starting the training job",
-    "Downloading": "Downloading input data",
-    "Training": "Training image download completed. Training in progress.",
-    "Uploading": "Uploading generated training model",
-    "Stopping": "Stopping the training job",
-    "Completed": "Training job completed",
-    "Failed": "Training job failed",
-    "Stopped": "Training job stopped",
-    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
-}
-EVENT_MEMBERS = [
-    "TrainingJobName",
-    "TrainingJobArn",
-    "TrainingJobStatus",
-    "SecondaryStatus",
-    "HyperParameters",
-    "AlgorithmSpecification",
-    "ModelArtifacts",
-    "RoleArn",
-    "InputDataConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "VpcConfig",
-    "StoppingCondition",
-    "CreationTime",
-    "TrainingStartTime",
-    "TrainingEndTime",
-    "LastModifiedTime",
-    "SecondaryStatusTransitions",
-    "FinalMetricDataList",
-    "EnableNetworkIsolation",
-    "Environment",
-    "FailureReason",
-]
-NOT_DONE = {
-    "TensorBoardOutputConfig": "TensorBoard output",
-    "DebugHookConfig": "Debugger",
-    "DebugRuleConfigurations": "Debugger",
-    "ProfilerRuleConfigurations": "Profiler",
-    "ExperimentConfig": "experiments",
-    "RemoteDebugConfig": "remote debugging",
-    "SessionChainingConfig": "session chaining",
-    "ServerlessJobConfig": "serverless jobs",
-    "MlflowConfig": "MLflow",
-    "ModelPackageConfig": "model packages as a job's output",
-}
 
 
 class TrainingJob(Job):
@@ -174,9 +134,8 @@ class TrainingJob(Job):
         else:
             argv, code, extra = self._script(folder, objects, resources)
             place = self._layered(spec["TrainingImage"], extra)
-        cpus = str(self.runtime.cpus())
         environment |= base_environment(place, folder.scratch)
-        environment |= {"SM_NUM_CPUS": cpus, "OMP_NUM_THREADS": cpus, **code}
+        environment |= {**self.runtime.threads(), **code}
         environment |= self.record.get("Environment", {})
         if not folder.private:
             environment["SAGEMAKER_BASE_DIR"] = str(folder.ml)
@@ -368,51 +327,9 @@ class TrainingJobs(JobFamily[TrainingJob]):
         self.runtime.check_image(spec["TrainingImage"])
         if spec.get("TrainingImageConfig"):
             raise unsupported("TrainingImageConfig")
-        _check_resources(resources or {})
+        check_resources(resources or {})
         for channel in parameters.get("InputDataConfig", []):
-            _check_channel(channel, channel.get("InputMode", spec["TrainingInputMode"]))
+            check_channel(channel, channel.get("InputMode", spec["TrainingInputMode"]))
         names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
         if len(names) != len(set(names)):
             raise invalid("Channel names in InputDataConfig must be unique.")
-
-
-def _check_resources(resources: Mapping[str, Any]) -> None:
-    for name in ("InstanceType", "VolumeSizeInGB"):
-        if resources.get(name) is None:
-            raise unsupported(f"training without ResourceConfig.{name}")
-    if resources.get("InstanceCount", 1) != 1:
-        raise unsupported("training on more than one instance (ResourceConfig.InstanceCount)")
-    for name in ("InstanceGroups", "KeepAlivePeriodInSeconds", "TrainingPlanArn"):
-        if resources.get(name):
-            raise unsupported(f"ResourceConfig.{name}")
-
-
-def _check_channel(channel: Mapping[str, Any], mode: str) -> None:
-    name = channel["ChannelName"]
-    source = channel["DataSource"].get("S3DataSource")
-    if source is None:
-        raise unsupported(f"a data source other than S3 (channel {name})")
-    if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        raise unsupported(f"S3DataType {source['S3DataType']} (channel {name})")
-    if mode not in ("File", "FastFile"):
-        raise unsupported(f"input mode {mode} (channel {name})")
-    if channel.get("RecordWrapperType", "None") != "None":
-        raise unsupported(f"RecordWrapperType {channel['RecordWrapperType']} (channel {name})")
-    if channel.get("ShuffleConfig"):
-        raise unsupported(f"ShuffleConfig (channel {name})")
-
-
-def training_event(record: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-    """The event's detail: Describe's members, times as text of epoch milliseconds, tags a map."""
-
-    def spelled(name: str, value: Any) -> Any:
-        if name.endswith("Time"):
-            return str(int(value * 1000))
-        if isinstance(value, dict):
-            return {key: spelled(key, item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [spelled("", item) for item in value]
-        return value
-
-    detail = {name: spelled(name, record[name]) for name in EVENT_MEMBERS if name in record}
-    return {**detail, "Tags": dict(tags)}

@@ -94,6 +94,8 @@ def test_script_mode_honours_the_container_contract(jobs: Any) -> None:
     assert env["SM_CURRENT_HOST"] == "algo-1"
     assert env["TRAINING_JOB_NAME"] == name
     assert env["MINE"] == "yes"
+    assert env["OMP_NUM_THREADS"] == env["SM_NUM_CPUS"]
+    assert env["OMP_WAIT_POLICY"] == "PASSIVE"
     assert env["AWS_ENDPOINT_URL"] == jobs.cloud.endpoint
     assert "PYTHONDONTWRITEBYTECODE" not in env
     assert json.loads(env["SM_TRAINING_ENV"])["hyperparameters"]["rate"] == 0.1

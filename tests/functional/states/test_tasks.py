@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.states.conftest import processing
+from tests.functional.sagemaker.conftest import Jobs
+from tests.functional.states.conftest import Machines, processing
 
 
 def test_a_function_by_its_arn_gives_its_payload(machines: Any) -> None:
@@ -196,6 +197,22 @@ def test_a_machines_timeout_stops_its_job(machines: Any, jobs: Any) -> None:
     found = machines.run(states, {"name": name}, top={"TimeoutSeconds": 1})
     assert found["status"] == "TIMED_OUT"
     assert jobs.wait(f"{name}-0")["Status"] == "Stopped"
+
+
+def test_throttled_services_delay_a_job_and_lose_nothing(start_cloud: Any) -> None:
+    """Half of SageMaker's and S3's calls fail: the retrier and the follower carry on."""
+    cloud = start_cloud("--clock", "60")
+    machines, jobs = Machines(cloud), Jobs(cloud)
+    retry = [
+        {"ErrorEquals": ["SageMaker.AmazonSageMakerException"], "IntervalSeconds": 1,
+         "MaxAttempts": 30, "BackoffRate": 1.0}
+    ]  # fmt: skip
+    machine = machines.create({"Work": processing(jobs, ["true"], Retry=retry)})
+    cloud.faults(throttle={"sagemaker": 0.5, "s3": 0.5})
+    executions = [machines.start(machine, {"name": f"process-{n}"}) for n in range(3)]
+    found = [machines.wait(execution, 60) for execution in executions]
+    cloud.faults()
+    assert [one["status"] for one in found] == ["SUCCEEDED"] * 3, found
 
 
 def get_object(jobs: Any, **more: Any) -> dict[str, Any]:
