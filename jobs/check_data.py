@@ -24,8 +24,8 @@ from perennial.domain.settings import Settings
 
 from jobs.casting import ROW, Caster, TrainingSchema, describe_prepared
 from jobs.contract import Project, project_folder
+from jobs.entries import Entry, Fetched
 from jobs.failures import ModelError, SettingsError
-from jobs.objects import Entry, Fetched, fetch_all
 from jobs.paths import Paths
 from jobs.readers import BadObject, BadRow, open_object
 from jobs.run_step import read_json
@@ -137,6 +137,9 @@ class Outputs:
 
 def run(paths: Paths, settings: Settings) -> str:
     """The job: the manifest's objects in, check, training and holdout out."""
+    # Only the job reads S3; a project's check on a laptop starts without a client.
+    from jobs.objects import fetch_all  # noqa: PLC0415
+
     entries = read_manifest(paths.input("manifest"))
     outputs = Outputs(paths.output("check"), paths.output("training"), paths.output("holdout"))
     project = Project(project_folder(), settings.project, settings.problem, settings.label)

@@ -7,6 +7,7 @@ Every call into the project's code goes through `Project`, so that whatever it d
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -17,7 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -79,7 +79,8 @@ class Project:
             with self._calling("load"):
                 return self.module.load(str(folder))
         if (folder / LIGHTGBM_FILE).exists():
-            return lgb.Booster(model_file=str(folder / LIGHTGBM_FILE))
+            lightgbm = importlib.import_module("lightgbm")
+            return lightgbm.Booster(model_file=str(folder / LIGHTGBM_FILE))
         if (folder / JSON_FILE).exists():
             return json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
         raise self._broken("load", f"is needed: {folder} holds no model of a known format")
@@ -93,7 +94,7 @@ class Project:
         if hasattr(self.module, "explain"):
             with self._calling("explain"):
                 return pd.DataFrame(self.module.explain(model, frame.copy()), index=frame.index)
-        if not isinstance(model, lgb.Booster):
+        if not _is_lightgbm(model, "Booster"):
             raise self._broken("explain", f"is needed for a {type(model).__name__}")
         values = np.asarray(model.predict(frame, pred_contrib=True))
         width = len(frame.columns) + 1
@@ -158,7 +159,7 @@ class Project:
         return module
 
     def _save_default(self, model: Any, folder: Path) -> None:
-        if isinstance(model, lgb.Booster):
+        if _is_lightgbm(model, "Booster"):
             model.save_model(str(folder / LIGHTGBM_FILE))
             return
         if isinstance(model, dict | list):
@@ -168,7 +169,7 @@ class Project:
                 raise self._broken("train", f"returned a model that is no JSON: {error}") from None
             (folder / JSON_FILE).write_text(text, encoding="utf-8")
             return
-        hint = "; return model.booster_" if isinstance(model, lgb.LGBMModel) else ""
+        hint = "; return model.booster_" if _is_lightgbm(model, "LGBMModel") else ""
         raise self._broken(
             "train",
             f"returned a {type(model).__name__}, which cannot be saved without pickle{hint}. "
@@ -246,6 +247,12 @@ class Project:
             f"{what} of {self.name} {words}{place}. Correct it, try it with `perennial check`, "
             "and push again; the log has the whole traceback."
         )
+
+
+def _is_lightgbm(model: Any, kind: str) -> bool:
+    """Say whether a model is LightGBM's, without its import: who has one has imported it."""
+    lightgbm = sys.modules.get("lightgbm")
+    return lightgbm is not None and isinstance(model, getattr(lightgbm, kind))
 
 
 def _one_line(error: BaseException) -> str:
