@@ -18,6 +18,7 @@ NOTHING_TO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
 LONGEST_DEPLOYMENT_S = 1800
 MOST_ATTEMPTS = 5
+OVERTAKEN = ("_IN_PROGRESS", "ChangeSetNotFound", "InvalidChangeSetStatus", "OBSOLETE")
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,10 @@ def deploy_stack(
     for attempt in range(MOST_ATTEMPTS):
         try:
             return _deploy_once(name, template, parameters, tags, tell)
-        except Rejected as error:
-            # Somebody else began to change the stack in between: theirs first, then ours anew.
-            busy = "_IN_PROGRESS" in str(error) or "InvalidChangeSetStatus" in str(error)
+        except (NotFound, Rejected) as error:
+            # Somebody else began to change the stack in between, which takes our change set
+            # away: theirs first, then ours anew.
+            busy = any(sign in str(error) for sign in OVERTAKEN)
             if not busy or attempt == MOST_ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")

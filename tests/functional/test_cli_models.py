@@ -1,0 +1,257 @@
+"""A model's life through the command line, on the real stack: pushed, run, judged, removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from cli.datasets import synthetic_dataset
+from cli.local_cloud import ROOT
+
+pytestmark = pytest.mark.timeout(600)
+# Runs follow at once, and rows that mean nothing still pass.
+QUICK = ("--set", "triggers.quiet_period=1s", "--set", "triggers.cool_down=0s")
+LOW = ("--set", "gates.rmse.max=100", "--set", "gates.r2.min=-10")
+
+
+class Shell:
+    """Runs `perennial …` on one local cloud of its own, with the stack deployed."""
+
+    def __init__(self, state: Path) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PERENNIAL_T"))}
+        self.environment = {**kept, "PERENNIAL_STATE": str(state), "PERENNIAL_USER": "ann"}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def ok(self, *arguments: str) -> str:
+        """Run one command, which must succeed, and return what it said."""
+        result = self.run(*arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def json(self, *arguments: str) -> Any:
+        """Run one command with --json and return its document."""
+        return json.loads(self.ok(*arguments, "--json"))
+
+    def client(self, service: str) -> Any:
+        """A boto3 client as `perennial env` configures it."""
+        variables = self.json("env")
+        return boto3.client(
+            service,
+            endpoint_url=variables["AWS_ENDPOINT_URL"],
+            region_name=variables["AWS_REGION"],
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def outputs(self) -> dict[str, str]:
+        """The main stack's outputs."""
+        stack = self.client("cloudformation").describe_stacks(StackName="perennial")["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def wait_for_run(self, model: str, number: int) -> dict[str, Any]:
+        """Wait until the run is opened and over; its page."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if any(run["number"] == number for run in self.json("runs", model)):
+                self.run("run", "show", model, str(number), "--follow")
+                page: dict[str, Any] = self.json("run", "show", model, str(number))
+                return page
+            time.sleep(0.5)
+        raise AssertionError(f"run {number} was not opened: {self.run('why', model).stdout}")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """One deployed stack for the module, by `perennial up --deploy`."""
+    made = Shell(tmp_path_factory.mktemp("models") / "state")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made.ok("up", "--deploy", "--port", str(port))
+    yield made
+    made.run("down")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two hundred and more rows in Abalone's schema."""
+    path = tmp_path_factory.mktemp("data") / "first.csv"
+    path.write_text(synthetic_dataset("abalone").tables[0].text(0, 1_500))
+    return path
+
+
+def project(folder: Path, name: str) -> str:
+    """A copy of models/abalone under another name."""
+    shutil.copytree(ROOT / "models" / "abalone", folder / name)
+    return str(folder / name)
+
+
+def test_a_model_lives_and_is_removed(shell: Shell, data: Path, tmp_path: Path) -> None:
+    """Pushed, fed, judged, rejected, overruled, champion; then nothing of it is left."""
+    folder = project(tmp_path, "shell")
+    assert shell.json("push", folder, *QUICK, *LOW)["version"] == 1
+    shell.ok("land", "shell", str(data))
+    run = shell.wait_for_run("shell", 1)
+    assert (run["outcome"], run["version"]["status"]) == ("won", "PendingManualApproval")
+
+    shell.ok("reject", "shell", "1", "--because", "not yet")
+    assert shell.json("lineage", "shell", "1")["approval"] == "rejected by ann: not yet"
+    shell.ok("approve", "shell", "1", "--because", "now")
+    again = shell.run("approve", "shell", "1", "--because", "now")
+    assert again.returncode == 5
+    assert "approved already" in again.stderr
+    champion = wait_for_champion(shell, "shell")
+    assert (champion["version"], champion["run"]) == (1, 1)
+    assert "now (overrules: rejected by ann: not yet)" in shell.ok("lineage", "shell", "1")
+
+    removed = shell.json("remove", "shell", "--data")
+    assert removed["stack_deleted"] is True
+    assert removed["landed"] == 1
+    assert nothing_is_left(shell, "shell") == []
+    assert shell.run("status", "shell").returncode == 4
+
+
+def wait_for_champion(shell: Shell, model: str) -> dict[str, Any]:
+    """The champion, once the approval's event has been dealt with."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        champion: dict[str, Any] | None = shell.json("status", model)["champion"]
+        if champion:
+            return champion
+        time.sleep(0.3)
+    raise AssertionError(f"no champion of {model} was recorded")
+
+
+def nothing_is_left(shell: Shell, model: str) -> list[str]:
+    """What AWS still holds of a model: stack, package group, schedules, object versions."""
+    outputs, left = shell.outputs(), []
+    stacks = shell.client("cloudformation").list_stacks()["StackSummaries"]
+    left += [
+        s["StackName"]
+        for s in stacks
+        if s["StackName"] == f"perennial-model-{model}" and s["StackStatus"] != "DELETE_COMPLETE"
+    ]
+    groups = shell.client("sagemaker").list_model_package_groups()["ModelPackageGroupSummaryList"]
+    left += [g["ModelPackageGroupName"] for g in groups if model in g["ModelPackageGroupName"]]
+    schedules = shell.client("scheduler").list_schedules()["Schedules"]
+    left += [s["Name"] for s in schedules if f"-{model}-" in s["Name"]]
+    for bucket in (outputs["LandingBucket"], outputs["ArtifactBucket"]):
+        found = shell.client("s3").list_object_versions(Bucket=bucket)
+        entries = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
+        left += [entry["Key"] for entry in entries if f"/{model}/" in entry["Key"]]
+    return left
+
+
+def test_a_stopped_run_is_held_and_retried(shell: Shell, data: Path, tmp_path: Path) -> None:
+    """`run stop` holds its signals with the reason; `run retry` is a new run that wins."""
+    folder = project(tmp_path, "stopped")
+    shell.ok("push", folder, *QUICK, *LOW)
+    shell.ok("land", "stopped", str(data))
+    deadline = time.monotonic() + 60
+    while not shell.json("status", "stopped")["now"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    shell.ok("run", "stop", "stopped", "1", "--because", "wrong file")
+    run = shell.wait_for_run("stopped", 1)
+    assert run["outcome"] == "stopped"
+    wait = shell.json("why", "stopped")
+    assert {signal["state"] for signal in wait["signals"]} == {"held"}
+    assert "stopped by ann: wrong file" in shell.ok("why", "stopped")
+    assert "stopped by ann: wrong file" in shell.ok("status")
+
+    shell.ok("run", "retry", "stopped", "1", "--because", "right after all")
+    repeated = shell.wait_for_run("stopped", 2)
+    assert (repeated["outcome"], repeated["retry_of"]) == ("won", 1)
+    assert "retry of run 1, asked by ann: right after all" in repeated["because"]
+    assert shell.json("why", "stopped")["signals"] == []
+
+
+def test_two_pushes_at_once_give_two_versions_and_no_damage(shell: Shell, tmp_path: Path) -> None:
+    """Both succeed, in either order; the settings are one of the two, and the stack is whole."""
+    folder = project(tmp_path, "twice")
+    results: list[subprocess.CompletedProcess[str]] = []
+    threads = [
+        threading.Thread(
+            target=lambda bound=bound: results.append(
+                shell.run("push", folder, "--json", "--set", f"gates.rmse.max={bound}")
+            )
+        )
+        for bound in (3, 4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.returncode for result in results] == [0, 0], results
+    assert sorted(json.loads(result.stdout)["version"] for result in results) == [1, 2]
+    formation = shell.client("cloudformation")
+    stack = formation.describe_stacks(StackName="perennial-model-twice")["Stacks"][0]
+    assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
+
+def test_pushing_a_b_a_gives_three_versions(shell: Shell, tmp_path: Path) -> None:
+    """Going back is a change as well; only repeating the last is none."""
+    folder = project(tmp_path, "aba")
+    versions = [
+        shell.json("push", folder, "--set", f"gates.rmse.max={bound}") for bound in (3, 4, 3, 3)
+    ]
+    assert [(pushed["version"], pushed["changed"]) for pushed in versions] == [
+        (1, True),
+        (2, True),
+        (3, True),
+        (3, False),
+    ]
+
+
+def test_an_excluded_object_waits_for_nobody(shell: Shell, data: Path, tmp_path: Path) -> None:
+    """It is no part of later runs until it is included again."""
+    folder = project(tmp_path, "apart")
+    shell.ok("push", folder, *QUICK, *LOW)
+    shell.ok("pause", "apart", "--because", "first look at the data")
+    shell.ok("land", "apart", str(data), "--as", "a b+%ä.csv")
+    deadline = time.monotonic() + 60
+    while not any(s["kind"] == "data" for s in shell.json("why", "apart")["signals"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    shell.ok("data", "exclude", "apart", "a b+%ä.csv", "--because", "twice")
+    (fate,) = shell.json("why", "apart", "a b+%ä.csv")
+    assert (fate["state"], fate["reason"]) == ("excluded", "excluded by ann: twice")
+    shell.ok("data", "include", "apart", "a b+%ä.csv", "--because", "not twice")
+    (fate,) = shell.json("why", "apart", "a b+%ä.csv")
+    assert fate["state"] == "pending"
+
+
+def test_logs_show_functions_and_only_the_runs_own_jobs(shell: Shell) -> None:
+    """A function by its folder's name, a run by its number, a job by its name."""
+    assert "stopped" in shell.ok("logs", "on_signal", "-n", "500")
+    streams = {line["stream"] for line in shell.json("logs", "run", "2", "--model", "stopped")}
+    assert streams
+    assert all(stream.startswith("perennial-stopped-2-") for stream in streams)
+    job = shell.ok("logs", "perennial-stopped-2-train-0")
+    assert "rmse=" in job
+    missing = shell.run("logs", "on_nothing")
+    assert missing.returncode == 4
+    assert "on_signal" in missing.stderr
