@@ -162,15 +162,15 @@ class TrainingJob(Job):
             objects.fetch_object(script.submit_directory, archive)
             unpack_code(archive, target)
             archive.unlink()
-        channels = self._channels()
-        environment = script_mode.sm_environment(
+        facts = script_mode.Facts(
             job_name=self.name,
             script=script,
             decoded=self._decoded,
-            channels=channels,
+            channels=self._channels(),
             resources=resources,
             cpus=self.runtime.cpus(),
         )
+        environment = script_mode.sm_environment(facts)
         args = script_mode.arguments(script_mode.user_hyperparameters(self._decoded))
         requirements = target / "requirements.txt"
         extra = requirements.read_text(encoding="utf-8") if requirements.is_file() else ""

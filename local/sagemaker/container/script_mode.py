@@ -81,74 +81,82 @@ def arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def sm_environment(  # noqa: PLR0913 - the toolkit's variables rest on so many facts
-    *,
-    job_name: str,
-    script: Script,
-    decoded: Mapping[str, Any],
-    channels: Mapping[str, Mapping[str, Any]],
-    resources: Mapping[str, Any],
-    cpus: int,
-    gpus: int = 0,
-) -> dict[str, str]:
-    """The `SM_*` variables of script mode."""
-    user = user_hyperparameters(decoded)
-    args = arguments(user)
-    module = PurePosixPath(script.program).stem
+@dataclass(frozen=True)
+class Facts:
+    """What the toolkit's variables rest on."""
+
+    job_name: str
+    script: Script
+    decoded: Mapping[str, Any]
+    channels: Mapping[str, Mapping[str, Any]]
+    resources: Mapping[str, Any]
+    cpus: int
+
+    @property
+    def framework(self) -> dict[str, Any]:
+        """Hyperparameters meant for the image's framework."""
+        return {
+            name: value
+            for name, value in self.decoded.items()
+            if name.startswith("sagemaker_") and name not in RESERVED
+        }
+
+
+def _values(facts: Facts) -> dict[str, Any]:
+    """Each becomes a variable `SM_<NAME>`."""
+    resources = facts.resources
     groups = resources["instance_groups"]
-    group_names = [group["instance_group_name"] for group in groups]
-    group_table = {group["instance_group_name"]: group for group in groups}
-    framework = {
-        name: value
-        for name, value in decoded.items()
-        if name.startswith("sagemaker_") and name not in RESERVED
-    }
-    values: dict[str, Any] = {
+    return {
         "hosts": resources["hosts"],
         "network_interface_name": resources["network_interface_name"],
-        "hps": user,
-        "user_entry_point": script.program,
-        "framework_params": framework,
+        "hps": user_hyperparameters(facts.decoded),
+        "user_entry_point": facts.script.program,
+        "framework_params": facts.framework,
         "resource_config": resources,
-        "input_data_config": channels,
+        "input_data_config": facts.channels,
         "output_data_dir": f"{ML}/output/data",
-        "channels": sorted(channels),
+        "channels": sorted(facts.channels),
         "current_host": resources["current_host"],
         "current_instance_type": resources["current_instance_type"],
         "current_instance_group": resources["current_group_name"],
         "current_instance_group_hosts": resources["hosts"],
-        "instance_groups": group_names,
-        "instance_groups_dict": group_table,
+        "instance_groups": [group["instance_group_name"] for group in groups],
+        "instance_groups_dict": {group["instance_group_name"]: group for group in groups},
         "distribution_instance_groups": [],
         "is_hetero": len(groups) > 1,
-        "module_name": module,
-        "log_level": int(decoded.get("sagemaker_container_log_level", 20)),
+        "module_name": PurePosixPath(facts.script.program).stem,
+        "log_level": int(facts.decoded.get("sagemaker_container_log_level", 20)),
         "framework_module": "sagemaker_sklearn_container.training:main",
         "input_dir": f"{ML}/input",
         "input_config_dir": f"{ML}/input/config",
         "output_dir": f"{ML}/output",
-        "num_cpus": cpus,
-        "num_gpus": gpus,
+        "num_cpus": facts.cpus,
+        "num_gpus": 0,
         "num_neurons": 0,
         "model_dir": f"{ML}/model",
-        "module_dir": script.submit_directory,
+        "module_dir": facts.script.submit_directory,
         "output_intermediate_dir": f"{ML}/output/intermediate",
     }
+
+
+def sm_environment(facts: Facts) -> dict[str, str]:
+    """The `SM_*` variables of script mode."""
+    values = _values(facts)
+    user = user_hyperparameters(facts.decoded)
     environment = {f"SM_{name.upper()}": _text(value) for name, value in values.items()}
     environment["SM_TRAINING_ENV"] = _text(
         {
             **values,
-            "additional_framework_parameters": framework,
-            "channel_input_dirs": {name: f"{ML}/input/data/{name}" for name in channels},
+            "additional_framework_parameters": facts.framework,
+            "channel_input_dirs": {name: f"{ML}/input/data/{name}" for name in facts.channels},
             "hyperparameters": user,
-            "input_data_config": channels,
             "is_master": True,
-            "job_name": job_name,
-            "master_hostname": resources["hosts"][0],
+            "job_name": facts.job_name,
+            "master_hostname": facts.resources["hosts"][0],
         }
     )
-    environment["SM_USER_ARGS"] = _text(args)
-    for name in channels:
+    environment["SM_USER_ARGS"] = _text(arguments(user))
+    for name in facts.channels:
         environment[f"SM_CHANNEL_{name.upper()}"] = f"{ML}/input/data/{name}"
     for name, value in user.items():
         environment[f"SM_HP_{name.upper()}"] = _text(value)
