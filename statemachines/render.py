@@ -42,15 +42,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="statemachines.render", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     check: bool = parser.parse_args(arguments).check
-    stale = [
-        path
-        for path, text in rendered().items()
-        if not path.exists() or path.read_text("utf-8") != text
-    ]
+    files = rendered()
+    stale = [p for p, text in files.items() if not p.exists() or p.read_text("utf-8") != text]
+    words = "differs; run python -m statemachines.render" if check else "written"
     for path in stale:
         if not check:
-            path.write_text(rendered()[path], "utf-8")
-        sys.stderr.write(f"{path.name}: {'differs; run make render' if check else 'written'}\n")
+            path.write_text(files[path], "utf-8")
+        sys.stderr.write(f"{path.name}: {words}\n")
     return 1 if check and stale else 0
 
 

@@ -1,0 +1,109 @@
+"""What `perennial push` deploys for a model: the committed template with its schedules in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from perennial import model_stack
+from perennial.domain.errors import NotFound
+from perennial.domain.signals import Signal, parse_signal
+from perennial.model_stack import render_model_stack
+
+from tests.statemachines.aws_api import mistakes
+from tests.template.loading import main_template, read, references
+
+SCHEDULES = {"nightly": "cron(0 3 * * ? *)", "a-1": "rate(1 hour)", "a1": "rate(2 hours)"}
+LONGEST = ("prod-perennial", "m" * 20, {"s" * 20: "rate(1 minute)"})
+
+
+def rendered(schedules: dict[str, str]) -> dict[str, Any]:
+    """The resources of a rendered stack."""
+    stack = render_model_stack("dev-perennial", "census", "dev-perenn", schedules)
+    found: dict[str, Any] = read(stack.template).raw["Resources"]
+    return found
+
+
+def schedules_of(resources: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The properties of each schedule."""
+    return {
+        name: resource["Properties"]
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::Scheduler::Schedule"
+    }
+
+
+def test_each_schedule_is_a_resource() -> None:
+    """As many schedules as settings have, names that differ in a dash alone kept apart."""
+    found = schedules_of(rendered(SCHEDULES))
+    assert {p["Name"]: p["ScheduleExpression"] for p in found.values()} == {
+        f"dev-perenn-census-{name}": expression for name, expression in SCHEDULES.items()
+    }
+    assert all(re.fullmatch(r"[A-Za-z0-9]+", name) for name in found)
+    assert schedules_of(rendered({})) == {}
+
+
+def test_unchanged_schedules_render_the_same() -> None:
+    """The order of the settings plays no role, so an unchanged model deploys nothing."""
+    one = render_model_stack("s", "m", "s", SCHEDULES)
+    assert one == render_model_stack("s", "m", "s", dict(reversed(SCHEDULES.items())))
+
+
+def test_a_schedule_sends_a_signal_that_is_understood() -> None:
+    """The message, its time filled in by the scheduler, is a schedule signal of this model."""
+    properties = schedules_of(rendered({"nightly": "rate(1 day)"}))["ScheduleNightly"]
+    body = properties["Target"]["Input"].replace(model_stack.SCHEDULED_TIME, "2026-11-20T03:00:00Z")
+    signal = parse_signal(body, "dev-perenn")
+    assert isinstance(signal, Signal)
+    assert (signal.model, signal.kind) == ("census", "schedule")
+
+
+def test_the_longest_names_are_allowed() -> None:
+    """The API allows what the longest stack, model and schedule names lead to."""
+    stack, model, schedules = LONGEST
+    template = render_model_stack(stack, model, "prod-peren", schedules).template
+    (properties,) = schedules_of(read(template).raw["Resources"]).values()
+    request = {
+        "Name": properties["Name"],
+        "GroupName": "prod-peren",
+        "ScheduleExpression": properties["ScheduleExpression"],
+        "FlexibleTimeWindow": properties["FlexibleTimeWindow"],
+        "State": properties["State"],
+        "Description": properties["Description"],
+        "Target": {
+            "Arn": "arn:aws:sqs:eu-west-1:111122223333:signals",
+            "RoleArn": "arn:aws:iam::111122223333:role/schedules",
+            "Input": properties["Target"]["Input"],
+            "RetryPolicy": properties["Target"]["RetryPolicy"],
+        },
+    }
+    assert mistakes("scheduler", "createSchedule", request) == []
+
+
+def test_everything_imported_is_exported() -> None:
+    """Each import names an output of the main stack; so it cannot be deleted before."""
+    text = json.dumps(rendered(SCHEDULES))
+    imported = set(re.findall(r"\$\{StackName\}-(\w+)", text))
+    assert imported
+    assert imported <= set(main_template().raw["Outputs"])
+
+
+def test_every_parameter_is_used_and_given() -> None:
+    """The stack's parameters are described, referred to, and filled in by the rendering."""
+    stack = render_model_stack("perennial", "census", "perennial", {})
+    raw = read(stack.template).raw
+    assert set(stack.parameters) == set(raw["Parameters"])
+    assert set(raw["Parameters"]) <= set(references(raw["Resources"]))
+    assert all(len(p["Description"]) > 10 for p in raw["Parameters"].values())
+    assert stack.name == "perennial-model-census"
+    assert stack.tags == {"perennial:stack": "perennial", "perennial:model": "census"}
+
+
+def test_without_a_checkout_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the template is missing, the error says what to do."""
+    monkeypatch.setattr(model_stack, "TEMPLATE", Path("nowhere/model.yaml"))
+    with pytest.raises(NotFound, match="from a checkout"):
+        rendered({})
