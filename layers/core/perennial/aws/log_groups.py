@@ -12,6 +12,7 @@ from perennial.domain.errors import NotFound
 
 TRAINING_GROUP, PROCESSING_GROUP = "/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"
 LARGEST_READ = 10_000
+MOST_STREAMS = 100  # names that FilterLogEvents takes at once
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,35 @@ def read_lines(
 ) -> Sequence[LogLine]:
     """The newest `most` lines since a moment, oldest first; none when the group is missing."""
     request: dict[str, Any] = {"logGroupName": group}
-    if stream_prefix:
-        request["logStreamNamePrefix"] = stream_prefix
     if since_ms is not None:
         request["startTime"] = max(0, since_ms)
     found: list[LogLine] = []
-    paginator: Any = client("logs").get_paginator("filter_log_events")
     try:
         with translated(f"reading log group {group}"):
-            for page in paginator.paginate(
-                **request, PaginationConfig={"MaxItems": LARGEST_READ}
-            ):
-                found += [_line(event) for event in page["events"]]
+            # By name and not by `logStreamNamePrefix`, which moto's Logs does not filter by.
+            for names in _batches(group, stream_prefix) if stream_prefix else [[]]:
+                wanted = {**request, "logStreamNames": names} if names else request
+                found += _filtered(wanted)
     except NotFound:
         return []
     return sorted(found, key=lambda line: line.at_ms)[-most:]
+
+
+def _batches(group: str, prefix: str) -> list[list[str]]:
+    """The names of the streams that begin so, as many at a time as one request may carry."""
+    paginator: Any = client("logs").get_paginator("describe_log_streams")
+    names = [
+        stream["logStreamName"]
+        for page in paginator.paginate(logGroupName=group, logStreamNamePrefix=prefix)
+        for stream in page["logStreams"]
+    ]
+    return [names[i : i + MOST_STREAMS] for i in range(0, len(names), MOST_STREAMS)]
+
+
+def _filtered(request: dict[str, Any]) -> list[LogLine]:
+    paginator: Any = client("logs").get_paginator("filter_log_events")
+    pages = paginator.paginate(**request, PaginationConfig={"MaxItems": LARGEST_READ})
+    return [_line(event) for page in pages for event in page["events"]]
 
 
 def _line(event: Any) -> LogLine:
