@@ -7,7 +7,7 @@ neighbours); here every pause is a place where an actor may die, or sleep while 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from perennial.domain import naming
@@ -22,16 +22,17 @@ from perennial.domain.ledger.rows import (
     DONE_SK,
     Champion,
     ManifestRef,
+    ModelRow,
     RunRow,
     SettingsRow,
     SignalRow,
     Version,
     done_key,
-    model_key,
     run_key,
     settings_key,
 )
 from perennial.domain.ledger.store import (
+    Transaction,
     change,
     read_model,
     read_run,
@@ -39,7 +40,15 @@ from perennial.domain.ledger.store import (
     read_signals,
 )
 from perennial.domain.manifest import build, is_selected
-from perennial.domain.signals import DATA, Signal, Wake, data_signal, manual_signal, parse_signal
+from perennial.domain.signals import (
+    DATA,
+    ObjectVersion,
+    Signal,
+    Wake,
+    data_signal,
+    manual_signal,
+    parse_signal,
+)
 
 from bench.ledger_world import (
     MACHINE,
@@ -118,7 +127,7 @@ def sweep(world: World) -> Steps:
     yield from tell(world)
 
 
-def observe(world: World, version, is_current: bool, is_overwritten: bool) -> Steps:
+def observe(world: World, version: ObjectVersion, is_current: bool, is_overwritten: bool) -> Steps:
     """Account for one listed version."""
     model = read_model(world.store, MODEL)
     if model is None:
@@ -143,6 +152,8 @@ def tell(world: World) -> Steps:
         yield "after a notice"
         model = read_model(world.store, MODEL)
         run = read_run(world.store, run_key(MODEL, number))
+        if model is None or run is None:
+            return
         left = tuple(each for each in model.notices if each != number)
         changes = (change(model, notices=left), change(run, notified=True))
         yield from world.commit("note notice", changes)
@@ -173,6 +184,18 @@ def _advance_once(world: World, *, watch: bool, arrived_ms: int | None) -> Steps
         case Waiting():
             yield from wake(world, step.until_ms, arrived_ms)
             return True
+        case opening.Watch():
+            return (yield from look_after(world, step.run, watch=watch))
+        case opening.Settle():
+            yield from settle(world, book)
+        case _:
+            yield from _open(world, step)
+    return False
+
+
+def _open(world: World, step: opening.Step) -> Steps:
+    """Carry out one of the steps that open a run."""
+    match step:
         case opening.OpenRun():
             yield from world.commit("open run", step.changes)
         case opening.TagSignals():
@@ -184,11 +207,6 @@ def _advance_once(world: World, *, watch: bool, arrived_ms: int | None) -> Steps
             yield from start(world, step.run)
         case opening.RecordEnding():
             yield from world.commit("record early ending", step.changes)
-        case opening.Watch():
-            return (yield from look_after(world, step.run, watch=watch))
-        case opening.Settle():
-            return (yield from settle(world, book))
-    return False
 
 
 def write_manifest(world: World, step: opening.WriteManifest) -> Steps:
@@ -221,13 +239,7 @@ def start(world: World, run: RunRow) -> Steps:
     """Start the execution, or give it up as the rules say."""
     yield "before starting"
     try:
-        if world.chance(0.04):
-            raise Rejected("StartExecution is refused")
-        if world.chance(0.1):
-            raise Unavailable("StartExecution does not answer")
-        world.start_execution(run.execution, run.input)
-        if world.chance(0.15):
-            raise Unavailable("started, but the caller is told that it failed")
+        _start(world, run)
     except (Rejected, Unavailable) as error:
         final = isinstance(error, Rejected)
         changes = opening.start_failed(run, str(error), world.now_ms, final=final)
@@ -237,6 +249,17 @@ def start(world: World, run: RunRow) -> Steps:
         return
     yield "after starting"
     yield from world.commit("note start", opening.mark_started(run, world.now_ms))
+
+
+def _start(world: World, run: RunRow) -> None:
+    """StartExecution, with all that can go wrong about it."""
+    if world.chance(0.04):
+        raise Rejected("StartExecution is refused")
+    if world.chance(0.1):
+        raise Unavailable("StartExecution does not answer")
+    world.start_execution(run.execution, run.input)
+    if world.chance(0.15):
+        raise Unavailable("started, but the caller is told that it failed")
 
 
 def look_after(world: World, run: RunRow, *, watch: bool) -> Steps:
@@ -263,11 +286,12 @@ def look_after(world: World, run: RunRow, *, watch: bool) -> Steps:
 def settle(world: World, book: Book) -> Steps:
     """Stop what is left of the run, settle its signals, free the model."""
     run = book.run
+    assert run is not None
     execution = world.executions.get(run.execution)
     if execution is not None and not execution.is_over:
         yield "before stopping a leftover execution"
         world.stop_execution(run.execution)
-        return False
+        return
     if execution is not None and execution.jobs:
         yield "before stopping jobs"
         execution.jobs.clear()
@@ -276,7 +300,6 @@ def settle(world: World, book: Book) -> Steps:
         yield from world.commit("settle", transaction)
     if settlement.free:
         yield from world.commit("free", settlement.free)
-    return False
 
 
 def findings(world: World, run: RunRow) -> settling.Findings:
@@ -307,44 +330,55 @@ def execute(world: World, execution: Execution, *, redriven: bool = False) -> St
             return
         world.watch.passed_claim(execution)
         execution.past_claim = True
-    run = world.store.peek(run_key(MODEL, run_number))
+    failure = yield from _train(world, execution, run_number)
+    if failure is not None:
+        world.finish(execution, "FAILED", *failure)
+        return
+    yield "in execution: registering"
+    if _holds_claim(world, execution, run_number):
+        world.watch.registered(execution)
+        yield from _register(world, run_number)
+        execution.passed = world.random.random() < 0.5
+        world.finish(execution, "SUCCEEDED")
+
+
+def _train(world: World, execution: Execution, run_number: int) -> Steps:
+    """Check the data and train; error and cause of a failure, or None."""
+    run = world.watch.run(run_number)
     manifest = world.manifests[execution.input]
     execution.jobs.add("check-data")
     yield "in execution: checking data"
     execution.jobs.discard("check-data")
     if world.chance(0.05):
-        world.finish(execution, "FAILED", "CheckDataFailed", "ThrottlingException: slow down")
-        return
+        return "CheckDataFailed", "ThrottlingException: slow down"
     bad = frozenset(each.id for each in manifest.objects if world.is_bad(each))
     world.reports[run_number] = bad
     if len(bad) == len(manifest.objects):
-        world.finish(execution, "FAILED", "Refused", "rows: 0 of 1,000")
-        return
+        return "Refused", "rows: 0 of 1,000"
     execution.jobs.add("train")
     yield "in execution: training"
     execution.jobs.discard("train")
     if run.settings in world.broken_settings and not run.overrides:
-        world.finish(execution, "FAILED", "TrainFailed", "AlgorithmError: your model raised")
-        return
+        return "TrainFailed", "AlgorithmError: your model raised"
     if world.chance(0.05):
-        world.finish(execution, "FAILED", "TrainFailed", "CapacityError: no machine is free")
-        return
-    yield "in execution: registering"
-    if not _holds_claim(world, execution, run_number):
-        return
-    world.watch.registered(execution)
+        return "TrainFailed", "CapacityError: no machine is free"
+    return None
+
+
+def _register(world: World, run_number: int) -> Steps:
+    """Note the version on the run's row, as often as others write to it meanwhile."""
     version = Version(run_number, f"arn:package/{run_number}", "PendingManualApproval")
     for _ in range(10):
         held = read_run(world.store, run_key(MODEL, run_number))
+        assert held is not None
         try:
             changes = record_version(held, version)
             if changes:
                 world.store.commit(changes)
-            break
         except Conflict:
             yield "in execution: registering again"
-    execution.passed = world.random.random() < 0.5
-    world.finish(execution, "SUCCEEDED")
+        else:
+            return
 
 
 def _holds_claim(world: World, execution: Execution, run_number: int) -> bool:
@@ -364,10 +398,9 @@ def _holds_claim(world: World, execution: Execution, run_number: int) -> bool:
 def push(world: World, sha: str, *, broken: bool = False) -> Steps:
     """`perennial push`."""
     yield "before a push"
-    model = world.store.get(model_key(MODEL))
-    current = None
-    if model is not None and model.removed_ms is None:
-        current = world.store.get(settings_key(MODEL, model.settings))
+    model = read_model(world.store, MODEL)
+    row = world.store.get(settings_key(MODEL, model.settings)) if model else None
+    current = row if isinstance(row, SettingsRow) else None
     new = SettingsRow(MODEL, 0, f"s3://{sha}", sha, "{}", world.now_ms, "ann")
     version, changes = commands.publish(model, current, new)
     if changes:
@@ -391,7 +424,7 @@ def command(world: World, name: str) -> Steps:
     if model is None:
         return
     try:
-        changes = _command(world, model, name)
+        changes = COMMANDS[name](world, model)
     except NotAllowed:
         return
     if changes:
@@ -399,37 +432,69 @@ def command(world: World, name: str) -> Steps:
         yield from advance(world, watch=True)
 
 
-def _command(world: World, model, name: str):
-    random = world.random
-    if name == "pause":
-        return commands.pause(model, "bob", "holidays", world.now_ms)
-    if name == "resume":
-        return commands.resume(model)
-    if name == "forget":
-        return commands.forget(model, world.now_ms)
-    if name in ("exclude", "include"):
-        versions = [
-            each for each, _, _ in world.all_versions() if is_selected(each.key, MODEL, SELECT)
-        ]
-        if not versions:
-            return ()
-        signal = data_signal(MODEL, random.choice(versions))
-        known = read_known(world.store, signal)
-        if name == "include":
-            return commands.include(signal, known, world.now_ms)
-        return commands.exclude(signal, known, "ann", "wrong year", world.now_ms)
-    if not model.last_run:
+def _pause(world: World, model: ModelRow) -> Transaction:
+    return commands.pause(model, "bob", "holidays", world.now_ms)
+
+
+def _resume(_world: World, model: ModelRow) -> Transaction:
+    return commands.resume(model)
+
+
+def _exclude(world: World, _model: ModelRow) -> Transaction:
+    signal = _any_object(world)
+    if signal is None:
         return ()
-    number = random.randint(max(1, model.last_run - 2), model.last_run)
-    run = read_run(world.store, run_key(MODEL, number))
-    if name == "retry":
-        return commands.request_retry(model, run, "ann", "once more")
-    if name == "stop":
-        return commands.stop(run, "ann", "enough")
-    version = Champion(
-        number, f"arn:package/{number}", f"d{number}", number, run.settings, world.now_ms
+    known = read_known(world.store, signal)
+    return commands.exclude(signal, known, "ann", "wrong year", world.now_ms)
+
+
+def _include(world: World, _model: ModelRow) -> Transaction:
+    signal = _any_object(world)
+    known = read_known(world.store, signal) if signal else None
+    return commands.include(signal, known, world.now_ms) if signal and known else ()
+
+
+def _any_object(world: World) -> Signal | None:
+    versions = [each for each, _, _ in world.all_versions()]
+    selected = [each for each in versions if is_selected(each.key, MODEL, SELECT)]
+    return data_signal(MODEL, world.random.choice(selected)) if selected else None
+
+
+def _retry(world: World, model: ModelRow) -> Transaction:
+    run = _recent_run(world, model)
+    return commands.request_retry(model, run, "ann", "once more") if run else ()
+
+
+def _stop(world: World, model: ModelRow) -> Transaction:
+    number = model.open_run
+    run = read_run(world.store, run_key(MODEL, number)) if number else _recent_run(world, model)
+    return commands.stop(run, "ann", "enough") if run else ()
+
+
+def _approve(world: World, model: ModelRow) -> Transaction:
+    run = _recent_run(world, model)
+    if run is None or run.version is None:
+        return ()
+    number, arn = run.number, run.version.arn
+    return record_champion(
+        model, Champion(number, arn, f"d{number}", number, run.settings, world.now_ms)
     )
-    return record_champion(model, version) if run.version else ()
+
+
+def _recent_run(world: World, model: ModelRow) -> RunRow | None:
+    number = world.random.randint(max(0, model.last_run - 2), model.last_run)
+    return read_run(world.store, run_key(MODEL, number))
+
+
+COMMANDS: dict[str, Callable[[World, ModelRow], Transaction]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "exclude": _exclude,
+    "include": _include,
+    "retry": _retry,
+    "stop": _stop,
+    "approve": _approve,
+}
 
 
 def restart_by_hand(world: World) -> None:

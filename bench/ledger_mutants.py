@@ -22,15 +22,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
 from bench.ledger_mutator import mutants
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "layers" / "core"
 TESTS = ROOT / "tests" / "unit" / "domain"
+SURVIVORS = ROOT / "tests" / "mutants" / "survivors.txt"
 LEDGER = "perennial.domain.ledger"
 TARGETS = (
     "perennial.domain.signals",
@@ -127,10 +130,10 @@ def cases(module: ModuleType) -> Iterator[tuple[str, Callable[[], None]]]:
         marks = [m for m in getattr(test, "pytestmark", []) if m.name == "parametrize"]
         for values in itertools.product(*(_values(mark.args) for mark in marks)):
             given = {key: value for part in values for key, value in part.items()}
-            yield name, lambda test=test, given=given: test(**given)
+            yield name, partial(test, **given)
 
 
-def _values(args: Sequence[object]) -> list[dict[str, object]]:
+def _values(args: Sequence[Any]) -> list[dict[str, Any]]:
     names, rows = args[0], args[1]
     keys = [each.strip() for each in names.split(",")] if isinstance(names, str) else list(names)
     if len(keys) == 1:
@@ -261,7 +264,7 @@ def run(modules: Sequence[str], folder: Path, workers: int = 2) -> list[Result]:
             finally:
                 os._exit(0)
         children[child] = out
-    results = []
+    results: list[Result] = []
     for child, out in children.items():
         os.waitpid(child, 0)
         results.extend(Result(*each) for each in json.loads(out.read_text(encoding="utf-8")))
@@ -299,6 +302,13 @@ def judge_all(folder: Path, part: str = "") -> list[Result]:
     if failure:
         raise RuntimeError(f"the mutants could not be judged: {failure}")
     return [Result(*each) for each in json.loads(out.read_text(encoding="utf-8"))]
+
+
+def listed_survivors() -> dict[str, str]:
+    """The known survivors with their reasons."""
+    lines = SURVIVORS.read_text(encoding="utf-8").splitlines()
+    pairs = (line.rpartition(" | ") for line in lines if line and not line.startswith("#"))
+    return {name: reason for name, _, reason in pairs}
 
 
 def main(arguments: Sequence[str]) -> None:

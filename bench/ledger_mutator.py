@@ -165,9 +165,8 @@ def _instead(node: ast.AST, parent: ast.AST, field: str) -> Iterator[tuple[ast.A
         call = copy.deepcopy(node)
         call.func = ast.Name(_CALLS[node.func.id], ast.Load())
         yield call, "call"
-    elif isinstance(node, ast.Return) and node.value is not None:
-        if not _is_trivial(node.value):
-            yield ast.Return(ast.Constant(None)), "return"
+    elif isinstance(node, ast.Return) and node.value is not None and not _is_trivial(node.value):
+        yield ast.Return(ast.Constant(None)), "return"
 
 
 def _is_trivial(node: ast.expr) -> bool:
@@ -213,12 +212,9 @@ def _may_be_dropped(node: ast.AST, parent: ast.AST, field: str, index: int | Non
         return isinstance(parent, ast.Call) and node.arg is not None
     if isinstance(parent, ast.comprehension) and field == "ifs":
         return True
-    is_element = isinstance(parent, (ast.Tuple, ast.List)) and field == "elts"
-    return is_element and index is not None and len(parent.elts) > 1 and _is_value(parent)
-
-
-def _is_value(node: ast.Tuple | ast.List) -> bool:
-    return isinstance(node.ctx, ast.Load)
+    if not isinstance(parent, (ast.Tuple, ast.List)) or not isinstance(parent.ctx, ast.Load):
+        return False
+    return field == "elts" and index is not None and len(parent.elts) > 1
 
 
 def _short(node: ast.AST) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from perennial.domain.ledger.book import read_book
+from perennial.domain.ledger.book import Book, read_book
 from perennial.domain.ledger.explain import explain
-from perennial.domain.ledger.holding import decide
+from perennial.domain.ledger.holding import Opening, decide
 from perennial.domain.ledger.limits import Limits
 from perennial.domain.ledger.rows import ModelRow
 from perennial.domain.ledger.store import read_model
@@ -17,6 +17,7 @@ from perennial.domain.ledger.store import read_model
 from bench.ledger_actors import (
     command,
     crash_points,
+    execute,
     on_run_ended,
     on_signal,
     push,
@@ -24,7 +25,7 @@ from bench.ledger_actors import (
     retrain,
     sweep,
 )
-from bench.ledger_watch import Watch, must
+from bench.ledger_watch import Violation, Watch, must
 from bench.ledger_world import (
     HOUR,
     MINUTE,
@@ -242,10 +243,15 @@ def restart_is_over(world: World) -> None:
 # -- a history -----------------------------------------------------------------------------
 
 
+def make_world(random: Random, limits: Limits) -> World:
+    """An empty world with its watch."""
+    return World(random, limits, Watch, execute)
+
+
 def history(seed: int, happenings: int = 400) -> World:
     """Live through one history and its quiet end; raises `Violation`."""
     random = Random(seed)
-    world = World(random, Watch, limits_of(random))
+    world = make_world(random, limits_of(random))
     world.weak_point = POINTS[seed % len(POINTS)]
     if random.random() < 0.5:
         land(world)  # objects may land before the model is pushed
@@ -304,8 +310,7 @@ def settle_down(world: World) -> None:
         world.tick(4 * HOUR)
         world.queue.clear()
         run_sweep(world)
-        book = read_book(world.store, MODEL)
-        if book.run is None and not _could_open(world):
+        if not _could_open(world):
             return
     raise AssertionError("the model does not come to rest in days of quiet")
 
@@ -321,10 +326,19 @@ def push_a_b_a(world: World) -> None:
 
 
 def _could_open(world: World) -> bool:
-    """Whether time alone will open another run."""
-    book = read_book(world.store, MODEL)
+    """Whether a run is open, or time alone will open another."""
+    book = _book(world)
+    if book.run is not None:
+        return True
     decision = decide(book, world.limits, world.now_ms)
-    return getattr(decision, "until_ms", 0) is not None
+    return isinstance(decision, Opening) or decision.until_ms is not None
+
+
+def _book(world: World) -> Book:
+    book = read_book(world.store, MODEL)
+    if book is None:
+        raise Violation("the model is gone")
+    return book
 
 
 def check_rest(world: World) -> None:
@@ -337,8 +351,7 @@ def check_rest(world: World) -> None:
     ended = set(world.watch.opened)
     must(ended <= set(world.notices), "people were not told of every run")
     must(set(world.watch.freed) == ended, "a run never freed its model")
-    book = read_book(world.store, MODEL)
-    for line in explain(book, world.limits, world.now_ms).signals:
+    for line in explain(_book(world), world.limits, world.now_ms).signals:
         must(line.holds, f"{line.what} waits for nothing")
         codes = {hold.code for hold in line.holds}
         must(codes & {"held", "nothing-new", "no-data"}, f"{line.what} waits for {codes}")

@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from perennial.domain.ledger.rows import Key, ModelRow, Row, RunRow, SettingsRow, SignalRow
-from perennial.domain.ledger.store import Change, Write
+from perennial.domain.ledger.rows import (
+    Ending,
+    Key,
+    ModelRow,
+    Row,
+    RunRow,
+    SettingsRow,
+    SignalRow,
+)
+from perennial.domain.ledger.store import Change, RowT, Write
 
 from bench.ledger_world import MODEL, Execution, World
 
@@ -27,6 +35,20 @@ def must(condition: object, words: str) -> None:
     """Raise `Violation` unless the condition holds."""
     if not condition:
         raise Violation(words)
+
+
+def of_kind(kind: type[RowT], row: Row | None, words: str) -> RowT:
+    """The row, which must be there and of this kind."""
+    if not isinstance(row, kind):
+        raise Violation(words)
+    return row
+
+
+def ending_of(run: RunRow, words: str) -> Ending:
+    """How a run ended, which must be recorded."""
+    if run.ending is None:
+        raise Violation(words)
+    return run.ending
 
 
 class Watch:
@@ -78,7 +100,7 @@ class Watch:
                 moved = before.get(other)
                 origin = was if isinstance(was, SignalRow) else moved
                 self._signal_changed(row, origin if isinstance(origin, SignalRow) else None)
-            elif row is None and isinstance(was, SignalRow) and was.state != "expired":
+            elif row is None and isinstance(was, SignalRow):
                 place = ("done#" if key.sk.startswith("open#") else "open#") + was.id
                 must(after.get(Key(PK, place)) is not None, f"{was.id} is dropped")
 
@@ -93,7 +115,7 @@ class Watch:
             self._consumed(row, was)
         elif row.state == "quarantined":
             must(self._is_bad(row), f"{row.parts} is quarantined, but good")
-            run = self._run(row.run)
+            run = self.run(row.run)
             must(row.id in self._manifest(run), "what no run read is quarantined")
             must(row.reason and row.first_bad, "a quarantine without reason or first bad lines")
         elif row.state in ("superseded", "withdrawn"):
@@ -101,11 +123,10 @@ class Watch:
             must(was.state != "consumed", "a consumed signal becomes another")
         elif row.state in ("pending", "held"):
             must(was.state == "claimed" or row.kind == "data", "settled, though no run claimed it")
-            run = self._run(row.run)
-            must(run.ending is not None, "a signal returns from a run that has no ending")
+            ending = ending_of(self.run(row.run), "a signal returns from a run without an ending")
             if row.state == "held":
                 must(row.reason, "a hold without a reason")
-                must(run.ending.outcome not in REACHED, "a verdict holds signals back")
+                must(ending.outcome not in REACHED, "a verdict holds signals back")
 
     def _admitted(self, row: SignalRow, was: SignalRow | None) -> None:
         if row.state == "quarantined":
@@ -125,7 +146,7 @@ class Watch:
         must(times == 1 or forgotten, f"{row.kind} {row.parts} counts {times} times")
 
     def _tagged(self, row: SignalRow) -> None:
-        run = self._run(row.run)
+        run = self.run(row.run)
         model = self._model()
         must(model.open_run == row.run, "a signal is tagged for a run that does not hold its model")
         must(run.state == "opening" and run.ending is None, "a signal is tagged after the opening")
@@ -138,8 +159,9 @@ class Watch:
             must(int(row.parts[0]) <= run.settings, "a run claims settings that it has not")
 
     def _consumed(self, row: SignalRow, was: SignalRow) -> None:
-        run = self._run(row.run)
-        must(run.ending and run.ending.outcome in REACHED, f"{row.kind} consumed without verdict")
+        run = self.run(row.run)
+        ending = ending_of(run, f"{row.kind} consumed by a run without an ending")
+        must(ending.outcome in REACHED, f"{row.kind} consumed without verdict")
         must(self._reached_verdict(run), "consumed by a run whose execution reached no verdict")
         if row.kind == "data":
             must(row.id in self._manifest(run), f"{row.parts} consumed, but not in the dataset")
@@ -171,8 +193,8 @@ class Watch:
 
     def _opened(self, run: RunRow, after: Mapping[Key, Row | None]) -> None:
         must(run.state == "opening", "a run is born past its opening")
-        model = after.get(Key(PK, "model"))
-        must(isinstance(model, ModelRow) and model.open_run == run.number, "a run without model")
+        model = of_kind(ModelRow, after.get(Key(PK, "model")), "a run without model")
+        must(model.open_run == run.number, "a run without model")
         must(not self._open_runs(but=run.number), "two runs at once")
         must(run.number == len(self.opened) + 1, "a run's number is left out or comes twice")
         self.opened[run.number] = run.opened_ms
@@ -213,10 +235,10 @@ class Watch:
     def _drift_may_open(self, model: ModelRow, signals: Sequence[SignalRow]) -> None:
         if model.champion is None:
             return
-        trained = self._run(model.champion.run)
+        trained = self.run(model.champion.run)
         newer = model.settings > trained.settings
         learned = any(
-            number > trained.number and self._reached_verdict(self._run(number))
+            number > trained.number and self._reached_verdict(self.run(number))
             for number in self.opened
         )
         data = any(s.kind in ("data", "review") for s in signals)
@@ -241,8 +263,9 @@ class Watch:
         must(row.open_run is None, "a run takes over a model that is not free")
         self.freed[number] += 1
         must(self.freed[number] == 1, f"run {number} frees the model twice")
-        run = after.get(Key(PK, f"run#{number:06d}"))
-        must(isinstance(run, RunRow) and run.state == "ended", "freed, but its run has not ended")
+        row_of_run = after.get(Key(PK, f"run#{number:06d}"))
+        run = of_kind(RunRow, row_of_run, "freed, but its run has not ended")
+        must(run.state == "ended", "freed, but its run has not ended")
         for signal in self.world.store.peek_all(PK, "open#"):
             lost = isinstance(signal, SignalRow) and signal.state == "claimed"
             must(not lost, "freed, but signals are still claimed")
@@ -251,8 +274,8 @@ class Watch:
             must(execution.is_over, f"run {number} is freed while its execution works")
             must(not execution.jobs, f"run {number} is freed while its jobs work")
         must(number in row.notices, f"nobody will be told of run {number}")
-        if run.ending.ran:
-            self.cooling_from = run.ended_ms
+        if ending_of(run, "freed without an ending").ran:
+            self.cooling_from = run.ended_ms or 0
         else:
             self.budget.pop(number, None)
 
@@ -271,7 +294,7 @@ class Watch:
     def registered(self, execution: Execution) -> None:
         """An execution is about to register a version."""
         model = self._model()
-        run = self._run(model.open_run)
+        run = self.run(model.open_run)
         must(run.execution == execution.arn, "a run that does not hold the model registers")
         must(run.ending is None, "a run registers after its ending")
 
@@ -279,13 +302,12 @@ class Watch:
 
     def _model(self) -> ModelRow:
         row = self.world.store.peek(Key(PK, "model"))
-        must(isinstance(row, ModelRow), "the model's row is gone")
-        return row
+        return of_kind(ModelRow, row, "the model's row is gone")
 
-    def _run(self, number: int | None) -> RunRow:
+    def run(self, number: int | None) -> RunRow:
+        """A run's row, which must be there."""
         row = self.world.store.peek(Key(PK, f"run#{number or 0:06d}"))
-        must(isinstance(row, RunRow), f"run {number} does not exist")
-        return row
+        return of_kind(RunRow, row, f"run {number} does not exist")
 
     def _open_runs(self, but: int) -> bool:
         runs = self.world.store.peek_all(PK, "run#")[-3:]
@@ -318,13 +340,14 @@ class Watch:
             return  # its push died on the way; nothing is known of the model
         rows: dict[str, SignalRow] = {}
         for prefix in ("open#", "done#"):
-            for row in self.world.store.peek_all(PK, prefix):
-                rows[row.id] = row
+            for each in self.world.store.peek_all(PK, prefix):
+                signal = of_kind(SignalRow, each, "no signal in a signal's place")
+                rows[signal.id] = signal
         for version, is_current, _ in self.world.all_versions():
             if not version.key.endswith(".csv"):
                 must(version.id not in rows, f"{version.key} is not selected, but admitted")
                 continue
-            row = rows.get(version.id)
-            must(row is not None, f"{version.key} {version.version_id} is lost")
+            lost = f"{version.key} {version.version_id} is lost"
+            row = of_kind(SignalRow, rows.get(version.id), lost)
             if row.state == "pending" and at_rest:
                 must(is_current, f"{version.key} {version.version_id} waits, but is gone")

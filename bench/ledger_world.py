@@ -12,13 +12,15 @@ The world keeps the truth beside the ledger: `ledger_watch.Watch` compares both 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any, Protocol
 
 from perennial.domain.errors import PerennialError, Unavailable
 from perennial.domain.ledger.limits import Limits
-from perennial.domain.ledger.rows import Key, Row
+from perennial.domain.ledger.rows import Key, Row, RunRow
 from perennial.domain.ledger.store import Change, MemoryStore
 from perennial.domain.manifest import Manifest
 from perennial.domain.signals import ObjectVersion, wake_body
@@ -34,7 +36,7 @@ START_MS = 1_800_000_000_000
 SELECT = ("*.csv",)
 MOST_RECEIVES = 5
 
-Steps = Generator[str, None, None]
+Steps = Generator[str, None, Any]
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,30 @@ class Actor:
     busy: bool = False
 
 
+class Watching(Protocol):
+    """What looks at all that happens (`ledger_watch.Watch`)."""
+
+    opened_runs: int
+    outcomes: Counter[str]
+    opened: dict[int, int]
+    freed: Counter[int]
+
+    def committed(self, changes: Sequence[Change], before: Mapping[Key, Row | None]) -> None:
+        """A transaction took effect."""
+
+    def passed_claim(self, execution: Execution) -> None:
+        """An execution goes past its claim check."""
+
+    def registered(self, execution: Execution) -> None:
+        """An execution is about to register a version."""
+
+    def run(self, number: int | None) -> RunRow:
+        """A run's row, which must be there."""
+
+    def accounted_for(self, *, at_rest: bool = False) -> None:
+        """Every object version must have a fate."""
+
+
 class WatchedStore(MemoryStore):
     """The ledger table. Others may act between any two reads of one actor."""
 
@@ -120,7 +146,13 @@ class WatchedStore(MemoryStore):
 class World:
     """All that is outside of the rules."""
 
-    def __init__(self, random: Random, watch_class: type, limits: Limits) -> None:
+    def __init__(
+        self,
+        random: Random,
+        limits: Limits,
+        watch: Callable[[World], Watching],
+        execute: Callable[[World, Execution], Steps],
+    ) -> None:
         self.random = random
         self.now_ms = START_MS
         self.limits = limits
@@ -142,7 +174,8 @@ class World:
         self.depth = 0
         self.crashed_at: set[str] = set()
         self.lied_at: set[str] = set()
-        self.watch = watch_class(self)
+        self.execute = execute
+        self.watch = watch(self)
 
     # -- time and chance ---------------------------------------------------------------
 
@@ -233,9 +266,7 @@ class World:
 
     def spawn_execution(self, execution: Execution) -> None:
         """Let an execution work."""
-        from bench.ledger_actors import execute
-
-        self.spawn("execution", execute(self, execution), execution=execution)
+        self.spawn("execution", self.execute(self, execution), execution=execution)
 
     # -- actors ------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from perennial.domain.ledger.store import read_model, read_signals
 
 from bench import ledger_simulation as simulation
 from bench.ledger_actors import command, commit_names, crash_points, push, restart_by_hand, retrain
-from bench.ledger_watch import Watch, must
+from bench.ledger_watch import must
 from bench.ledger_world import HOUR, MINUTE, MODEL, SECOND, World
 
 MOMENTS = st.sampled_from([1, SECOND, 30 * SECOND, 6 * MINUTE, 16 * MINUTE, HOUR, 25 * HOUR])
@@ -51,7 +51,7 @@ class Ledger(RuleBasedStateMachine):
     def begin(self, random: Random, quiet: int, longest: int, cool: int, budget: int) -> None:
         """A model is pushed, under some limits."""
         limits = Limits(quiet * SECOND, longest * SECOND, cool * SECOND, budget)
-        self.world = World(random, Watch, limits)
+        self.world = simulation.make_world(random, limits)
         self.world.spawn("push", push(self.world, "sha-a"))
 
     @rule(name=NAMES, bad=st.booleans(), times=st.integers(0, 2))
@@ -185,7 +185,7 @@ def test_histories_at_random_meet_every_crash_point() -> None:
 def calm() -> World:
     """A world without faults, with a pushed model and generous limits."""
     limits = Limits(5 * MINUTE, HOUR, HOUR, 24)
-    world = World(Random(1), Watch, limits)
+    world = simulation.make_world(Random(1), limits)
     world.faults = False
     world.spawn("push", push(world, "sha-a"))
     simulation.finish_all(world)
@@ -260,7 +260,7 @@ def test_max_wait_bounds_a_burst_that_never_pauses(calm: World) -> None:
 
 def test_objects_that_landed_before_the_push_are_found() -> None:
     """The sweeper's listing needs no event."""
-    world = World(Random(1), Watch, Limits(0, 0, 0, 24))
+    world = simulation.make_world(Random(1), Limits(0, 0, 0, 24))
     world.faults = False
     world.put("early.csv")
     world.announce(world.put("announced.csv"))

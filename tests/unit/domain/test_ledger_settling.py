@@ -111,7 +111,9 @@ def test_late_events_of_data_that_was_read_cost_no_run():
     assert {r.parts[1]: r.state for r in fates(WON, late, later).values()} == {
         "incoming/census/a.csv": "consumed"
     }
-    assert fate(REFUSED, late).state == "held"
+    assert (fate(REFUSED, late).state, fate(REFUSED, late).run) == ("held", 7)
+    assert (fate(PASSING, late).state, fate(PASSING, late).run) == ("pending", 7)
+    assert fate(WON, late).run == 7
 
 
 def test_what_came_back_from_this_run_is_not_settled_again():
