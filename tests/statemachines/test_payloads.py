@@ -196,7 +196,8 @@ def test_functions_get_what_they_ask_for(ran: dict[str, Ran]) -> None:
         "JudgeCandidate": {"model", "run", "base", "evaluation", "manifest", "settings_uri",
                            "code", "code_sha", "artifact"},
         "RegisterVersion": {"model", "run", "execution", "group", "verdict", "artifact", "code",
-                            "code_sha", "image", "manifest", "training_job"},
+                            "code_sha", "image", "manifest", "check_job", "training_job",
+                            "evaluate_job"},
         "ApproveCandidate": {"model", "run", "arn", "verdict", "settings"},
     }  # fmt: skip
     assert {state: set(sent[state][0]) for state in asked} == asked
