@@ -47,6 +47,7 @@ class JobRuntime:
         """Probe the machine and build the image's environment before the first job asks."""
         if self.isolation().mounts:
             log.info("jobs run in namespaces of their own, with a private /opt/ml")
+        self.s3()  # its first use would cost the first job 0.1 s
         try:
             log.info("jobs' environment: %s", self.images.environment(KNOWN))
         except (ImageError, OSError) as error:
