@@ -205,7 +205,7 @@ def test_two_pushes_at_once_give_two_versions_and_no_damage(shell: Shell, tmp_pa
         thread.start()
     for thread in threads:
         thread.join()
-    assert [result.returncode for result in results] == [0, 0], results
+    assert [r.returncode for r in results] == [0, 0], [r.stderr for r in results]
     assert sorted(json.loads(result.stdout)["version"] for result in results) == [1, 2]
     formation = shell.client("cloudformation")
     stack = formation.describe_stacks(StackName="perennial-model-twice")["Stacks"][0]

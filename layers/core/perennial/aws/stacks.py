@@ -18,7 +18,10 @@ NOTHING_TO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
 LONGEST_DEPLOYMENT_S = 1800
 MOST_ATTEMPTS = 5
-OVERTAKEN = ("_IN_PROGRESS", "ChangeSetNotFound", "InvalidChangeSetStatus", "OBSOLETE")
+OVERTAKEN = (
+    *("_IN_PROGRESS", "ChangeSetNotFound", "InvalidChangeSetStatus", "OBSOLETE"),
+    "already exists and cannot be created",
+)
 
 
 @dataclass(frozen=True)
