@@ -316,7 +316,9 @@ def register_version() -> Any:
             code_sha=sdk.path("$.code_sha"),
             image="${JobImage}",
             manifest=sdk.path(MANIFEST),
+            check_job=sdk.path("$.check_data.job"),
             training_job=sdk.path("$.training.job"),
+            evaluate_job=sdk.path("$.evaluate.job"),
         ),
         result_path="$.version",
     )
