@@ -42,9 +42,9 @@ class Registration:
     code_sha: str
     image: str
     manifest: str
+    check_job: str
     training_job: str
-    check_job: str = ""
-    evaluate_job: str = ""
+    evaluate_job: str
 
 
 def register_version(ports: Ports, registration: Registration) -> Version:

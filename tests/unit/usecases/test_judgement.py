@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,11 +15,13 @@ import pytest
 from botocore.validate import ParamValidator
 from perennial.domain.errors import NotClaimed, Rejected
 from perennial.domain.naming import code_key
+from perennial.end_run import end_run
 from perennial.judge_candidate import Candidate, Judgement, judge_candidate
 from perennial.register_version import Registration, create_request, register_version
 
 from tests.unit.world import MODEL, World
 
+ROOT = Path(__file__).resolve().parents[3]
 CODE = b"code"
 CODE_SHA = sha256(CODE).hexdigest()
 GROUP = "perennial-census"
@@ -150,8 +153,6 @@ def test_changed_code_is_refused(world: World, candidate: Candidate) -> None:
 
 def test_a_run_that_is_over_is_not_judged(world: World, candidate: Candidate) -> None:
     """The verdict of a run that ended would come too late."""
-    from perennial.end_run import end_run
-
     end_run(world.ports, world.finish(1, "ABORTED"))
     with pytest.raises(NotClaimed):
         judge_candidate(world.ports, candidate)
@@ -241,6 +242,16 @@ def test_request_is_what_the_api_takes(world: World, candidate: Candidate) -> No
     assert len(metadata) <= 50
     for text in (*metadata, *metadata.values()):
         assert re.fullmatch(r"[\w .:/=+\-@]{1,256}", text), text
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [("JudgeCandidate", Candidate), ("RegisterVersion", Registration)]
+)
+def test_the_machine_sends_exactly_what_is_asked_for(state: str, kind: Any) -> None:
+    """The members of the states' payloads are the fields that the functions read."""
+    machine = json.loads((ROOT / "statemachines" / "retrain.asl.json").read_text())
+    sent = {name.removesuffix(".$") for name in machine["States"][state]["Parameters"]}
+    assert sent == {field.name for field in fields(kind)}
 
 
 def test_metadata_that_does_not_fit_is_left_out(world: World, candidate: Candidate) -> None:
