@@ -86,22 +86,26 @@ class Cloud:
         )
         self._idle_probes: dict[str, Callable[[], int]] = {}
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of ours onto ourselves; one a service, shared by all threads."""
+    def client(self, service: str, attempts: int = 4) -> Any:
+        """A boto3 client of ours onto ourselves; one a service, shared by all threads.
+
+        `attempts`: how often it tries; 1 for a caller that retries by rules of its own.
+        """
         with self._locks_lock:
-            if service not in self._clients:
-                self._clients[service] = self._session.client(
+            key = f"{service} {attempts}"
+            if key not in self._clients:
+                self._clients[key] = self._session.client(
                     service,
                     endpoint_url=self.endpoint,
                     config=Config(
                         max_pool_connections=32,
-                        retries={"mode": "standard", "total_max_attempts": 4},
+                        retries={"mode": "standard", "total_max_attempts": attempts},
                         read_timeout=930,
                         inject_host_prefix=False,
                         s3={"addressing_style": "path"},
                     ),
                 )
-            return self._clients[service]
+            return self._clients[key]
 
     def lock(self, service: str) -> threading.RLock:
         """The one lock of a service whose storage is moto's."""

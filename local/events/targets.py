@@ -68,7 +68,7 @@ def deliver(cloud: "Cloud", target: dict[str, Any], body: str, event: dict[str, 
 
 def _start_execution(cloud: "Cloud", arn: str, body: str, event: dict[str, Any]) -> None:
     try:
-        cloud.client("stepfunctions").start_execution(
+        cloud.client("stepfunctions", attempts=1).start_execution(
             stateMachineArn=arn, name=f"{event['id']}_{time.time_ns():x}"[:80], input=body
         )
     except ClientError as error:

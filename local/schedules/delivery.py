@@ -147,7 +147,7 @@ class ScheduleDelivery:
 
     def _call(self, service: str, operation: str, parameters: dict[str, Any]) -> None:
         try:
-            client = self._cloud.client(service)
+            client = self._cloud.client(service, attempts=1)
             method = {op: name for name, op in client.meta.method_to_api_mapping.items()}[operation]
             members = client.meta.service_model.operation_model(operation).input_shape.members
             names = {member.lower(): member for member in members}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import LocalCloud
+from tests.functional.conftest import LocalCloud, start_local_cloud
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 TRUST = json.dumps(
@@ -84,6 +84,14 @@ def function_maker(cloud: LocalCloud, made: list[str]) -> MakeFunction:
         return name
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fast_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """A cloud whose services' waits last a sixtieth; tests choose names of their own in it."""
+    cloud = start_local_cloud(tmp_path_factory.mktemp("fast") / "state", "--clock", "60")
+    yield cloud
+    cloud.stop()
 
 
 @pytest.fixture

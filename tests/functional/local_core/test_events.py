@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.functional.conftest import LocalCloud, StartCloud
+from tests.functional.conftest import LocalCloud
 from tests.functional.local_core.conftest import MakeFunction, eventually, unique
 
 ACCOUNT = "123456789012"
@@ -116,7 +116,8 @@ def test_event_reaches_queue_function_topic_and_log_group(
                         "inner": "$.detail.inner",
                         "t": "$.detail.t",
                     },
-                    "InputTemplate": '{"number": <n>, "words": "n is <n>, t is <t>", "inner": <inner>, "t": <t>}',
+                    "InputTemplate": '{"number": <n>, "words": "n is <n>, t is <t>", '
+                    '"inner": <inner>, "t": <t>}',
                 }
             },
             {"number": 7, "words": 'n is 7, t is "hi"\n', "inner": {"a": [1, 2]}, "t": '"hi"\n'},
@@ -348,9 +349,9 @@ def test_tls_only_bucket_policy_does_not_lock_everyone_out(local_cloud: LocalClo
         s3.get_object(Bucket=name, Key="k")
 
 
-def test_failing_target_is_retried_then_dead_lettered(start_cloud: StartCloud) -> None:
+def test_failing_target_is_retried_then_dead_lettered(fast_cloud: LocalCloud) -> None:
     """A throttled state machine target is tried again, then given up with the condition's name."""
-    cloud = start_cloud("--clock", "1000")
+    cloud = fast_cloud
     url, dead = queue(cloud)
     cloud.faults(throttle={"states": 1.0})
     rule(
@@ -365,6 +366,7 @@ def test_failing_target_is_retried_then_dead_lettered(start_cloud: StartCloud) -
     )
     put(cloud, "app", {})
     message = receive(cloud, url, seconds=30)[0]
+    cloud.faults()
     attributes = {k: v["StringValue"] for k, v in message["MessageAttributes"].items()}
     assert attributes["EXHAUSTED_RETRY_CONDITION"] == "MaximumRetryAttempts"
     assert attributes["RETRY_ATTEMPTS"] == "1"

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.schedules.expression import Cron, ExpressionInvalidError, Rate, parse_schedule
-from tests.functional.conftest import LocalCloud, StartCloud
+from tests.functional.conftest import LocalCloud
 from tests.functional.local_core.conftest import MakeFunction, eventually, unique
 from tests.functional.local_core.test_events import queue, receive
 
@@ -87,7 +87,10 @@ def test_one_time_schedule_replaces_context_attributes_and_deletes_itself(
     """at() fires once with the Input, attributes filled in, and is deleted afterwards."""
     url, arn = queue(local_cloud)
     moment = datetime.fromtimestamp(time.time() + 1, UTC)
-    text = '{"at": "<aws.scheduler.scheduled-time>", "arn": "<aws.scheduler.schedule-arn>", "n": <aws.scheduler.attempt-number>, "e": "<aws.scheduler.execution-id>"}'
+    text = (
+        '{"at": "<aws.scheduler.scheduled-time>", "arn": "<aws.scheduler.schedule-arn>",'
+        ' "n": <aws.scheduler.attempt-number>, "e": "<aws.scheduler.execution-id>"}'
+    )
     group = unique("group")
     scheduler = local_cloud.client("scheduler")
     scheduler.create_schedule_group(Name=group)
@@ -146,9 +149,9 @@ def test_function_and_universal_targets(
     assert [e["message"] for e in events] == ["fired sweep"]
 
 
-def test_rate_fires_again_and_rules_have_schedules_too(start_cloud: StartCloud) -> None:
+def test_rate_fires_again_and_rules_have_schedules_too(fast_cloud: LocalCloud) -> None:
     """With a fast clock a rate fires repeatedly; a rule's schedule sends a Scheduled Event."""
-    cloud = start_cloud("--clock", "60")
+    cloud = fast_cloud
     url, arn = queue(cloud)
     create(cloud, "rate(1 minute)", {"Arn": arn, "Input": "tick"})
     rule_url, rule_arn = queue(cloud)

@@ -30,9 +30,8 @@ def ask(
     return answer.status, body
 
 
-SIGNED = {
-    "Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=00",
-}
+SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request"
+SIGNED = {"Authorization": f"{SCOPE}, SignedHeaders=host, Signature=00"}
 
 
 @pytest.mark.parametrize(
@@ -41,9 +40,7 @@ SIGNED = {
         ({}, "/", 403, "signed"),
         ({}, "/moto-api/reset", 403, "signed"),
         (
-            {
-                "Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request"
-            },
+            {"Authorization": SCOPE},
             "/",
             403,
             "signed",
@@ -166,19 +163,19 @@ def test_start_is_quick(start_cloud: StartCloud) -> None:
 def test_changed_moto_is_refused_by_name() -> None:
     """A patch whose function has another source stops the start and names the function."""
     wrong = patches.Patch("moto.sqs.models:Message.delay", "0" * 64, None)
-    with pytest.raises(patches.PatchMismatchError, match="Message.delay"):
+    with pytest.raises(patches.PatchMismatchError, match=r"Message[.]delay"):
         patches.apply([wrong])
 
 
 def test_unsupported_operations_fail_by_name(local_cloud: LocalCloud) -> None:
     """What nobody implements is refused with its name, in a form that SDKs show."""
     events = local_cloud.client("events")
-    with pytest.raises(Exception, match="CreateArchive|create_archive"):
+    with pytest.raises(Exception, match=r"CreateArchive|create_archive"):
         events.create_archive(
             ArchiveName="a",
             EventSourceArn="arn:aws:events:eu-west-1:123456789012:event-bus/default",
         )
-    with pytest.raises(Exception, match="(?i)anomaly"):
+    with pytest.raises(Exception, match=r"(?i)anomaly"):
         local_cloud.client("cloudwatch").put_anomaly_detector(
             SingleMetricAnomalyDetector={"Namespace": "N", "MetricName": "M", "Stat": "Sum"}
         )
