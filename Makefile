@@ -8,6 +8,10 @@ UV := .tools/uv/bin/uv
 BIN := .venv/bin
 # An inherited "do not write byte code" makes every start two to three times slower.
 unexport PYTHONDONTWRITEBYTECODE
+# A folder that holds the examples' genuine data (docs/data.md); development keeps one here.
+ifneq ($(wildcard ../shared/data),)
+export PERENNIAL_DATA_MIRROR ?= $(abspath ../shared/data)
+endif
 
 .PHONY: help
 help: ## show this help
