@@ -159,6 +159,13 @@ def env(*, as_json: bool, unset: bool) -> None:
       perennial env --json
     """
     screen = Screen(as_json=as_json)
+    asked = click.get_current_context().find_root().params.get("target")
+    target = str(asked or os.environ.get("PERENNIAL_TARGET") or "local")
+    if not unset and not target.startswith("local"):
+        raise Refused(
+            f"'env' points clients at the local cloud, and the target is '{target}'.",
+            "For an account, AWS_PROFILE and AWS_REGION are all that a client needs.",
+        )
     if unset:
         names = sorted(client_environment(RunningCloud("", 0, "", "")))
         click.echo("unset " + " ".join(names))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
+
+from cli.errors import CommandError
 
 # Shown in this order, under these headings; each command lives in the module named beside it.
 SECTIONS: dict[str, dict[str, str]] = {
@@ -59,6 +62,16 @@ class Commands(click.Group):
         if not isinstance(found, click.Command):
             raise TypeError(f"{module} has no command {cmd_name}")
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a file that cannot be read or written is an error in words."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise CommandError(f"{where}{error.strerror or error}.") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for."""

@@ -58,7 +58,8 @@ class Shell:
     def client(self, service: str) -> Any:
         """A boto3 client as `perennial env` configures it."""
         variables = self.json("env")
-        return boto3.client(
+        connect: Any = boto3.client
+        return connect(
             service,
             endpoint_url=variables["AWS_ENDPOINT_URL"],
             region_name=variables["AWS_REGION"],

@@ -16,7 +16,7 @@ from perennial.wiring import connect
 from cli.main import MODULES, perennial
 
 if TYPE_CHECKING:
-    from conftest import Cloud
+    from tests.unit.cli.conftest import Cloud
 
 Make = Callable[..., Path]
 
@@ -293,3 +293,32 @@ def test_the_only_model_need_not_be_named(cloud: Cloud, project: Make) -> None:
     result = cloud.run("why")
     assert result.exit_code == 2
     assert "churn, fraud" in result.stderr
+
+
+def test_a_file_that_cannot_be_read_is_told_in_words(
+    cloud: Cloud, project: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, the file and the reason; no traceback."""
+    folder = project()
+
+    def refuse(path: Path, *_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    result = cloud.run("push", str(folder))
+    assert result.exit_code == 1
+    assert f"{folder}/model.yaml: Permission denied." in result.stderr
+
+
+def test_env_is_for_the_local_cloud_only(cloud: Cloud) -> None:
+    """With an AWS target it prints nothing that a shell would evaluate."""
+    result = cloud.run("env")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert "the target is 'aws:-/eu-west-1/perennial'" in result.stderr
+
+
+def test_the_demo_never_runs_on_an_account(cloud: Cloud) -> None:
+    """Refused before anything is started or called."""
+    result = cloud.run("demo")
+    assert result.exit_code == 5
+    assert "on the local cloud only" in result.stderr
