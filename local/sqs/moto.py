@@ -36,6 +36,27 @@ def queue_patches(cloud: "Cloud") -> list[Patch]:
         cloud.pollers.wake()
 
     return [
+        *_counting_patches(),
+        Patch(
+            "moto.sqs.models:Message.change_visibility",
+            "fcde8986de1390dce4e6015305233a4545ff8193b2d98b7cf5ae544a9d543084",
+            change_visibility,
+        ),
+        Patch(
+            "moto.sqs.models:Message.delay",
+            "4af4d292f3a61eaaa694796d63290140532b17297c111ef7468dd2209d67c833",
+            delay,
+        ),
+        Patch(
+            "moto.sqs.models:Queue.add_message",
+            "f27c9231c1f2043382bc1435c4dfbab7b645389df642f050d9dda477f6535c35",
+            add_message,
+        ),
+    ]
+
+
+def _counting_patches() -> list[Patch]:
+    return [
         Patch(
             "moto.sqs.models:Queue.delete_message",
             "fa6fd5b9bd2cafb4aaacd79da7fc656e513e1513197c2939ff002f9ebfd4be46",
@@ -60,21 +81,6 @@ def queue_patches(cloud: "Cloud") -> list[Patch]:
             "moto.sqs.models:Queue.approximate_number_of_messages_not_visible",
             "5dbecc4dda174358d2aefa96e4b769def47fd6bb2c315241c451e8518c3fabab",
             property(_hidden),
-        ),
-        Patch(
-            "moto.sqs.models:Message.change_visibility",
-            "fcde8986de1390dce4e6015305233a4545ff8193b2d98b7cf5ae544a9d543084",
-            change_visibility,
-        ),
-        Patch(
-            "moto.sqs.models:Message.delay",
-            "4af4d292f3a61eaaa694796d63290140532b17297c111ef7468dd2209d67c833",
-            delay,
-        ),
-        Patch(
-            "moto.sqs.models:Queue.add_message",
-            "f27c9231c1f2043382bc1435c4dfbab7b645389df642f050d9dda477f6535c35",
-            add_message,
         ),
     ]
 

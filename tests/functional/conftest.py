@@ -60,7 +60,7 @@ class LocalCloud:
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client onto this cloud (cached, unless options are given)."""
         if service not in self._clients or options:
-            session = boto3.session.Session(
+            session: Any = boto3.session.Session(
                 aws_access_key_id="AKIALOCALTESTLOCALTE",
                 aws_secret_access_key="local",
                 region_name="eu-west-1",

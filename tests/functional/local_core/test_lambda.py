@@ -19,6 +19,7 @@ from tests.functional.local_core.conftest import (
     function_maker,
     unique,
 )
+from tests.functional.local_core.test_events import receive
 
 ECHO = """
 import os, sys, json
@@ -331,14 +332,7 @@ def test_asynchronous_failures_are_retried_then_sent_on(fast_cloud: LocalCloud) 
         client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n":1}')["StatusCode"]
         == 202
     )
-    messages = [
-        eventually(
-            lambda url=url: sqs.receive_message(
-                QueueUrl=url, MessageAttributeNames=["All"], WaitTimeSeconds=1
-            ).get("Messages")
-        )[0]
-        for url in urls
-    ]
+    messages = [receive(cloud, url)[0] for url in urls]
     record = json.loads(messages[0]["Body"])
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 3
