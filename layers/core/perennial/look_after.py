@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.advance import Advance, advance
-from perennial.tell_people import tell_people
 from perennial.wake_model import wake_model
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ def look_after(  # noqa: PLR0913  # each is a choice of its own
     """
     done = advance(ports, model, watch=watch, may_open=may_open, patience_s=patience_s)
     if done.ended:
+        from perennial.tell_people import tell_people  # noqa: PLC0415  # spares a cold start
+
         tell_people(ports, model)
     if done.waiting is not None:
         wake_model(ports, model, done.waiting.until_ms, arrived_ms=arrived_ms)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 ATTEMPTS = 20
+MOST_AT_ONCE = 40  # their rows and the model's are marked in one transaction
 TITLES = {
     "won": "won: version {version} waits for approval",
     "approved": "won: version {version} is approved",
@@ -24,11 +25,15 @@ TITLES = {
 
 
 def tell_people(ports: Ports, model: str) -> tuple[int, ...]:
-    """Send every notice of the model that is due; the numbers of the runs told of."""
+    """Send the model's notices that are due; the numbers of the runs told of.
+
+    At most forty at once: the sweeper goes on with the rest.
+    """
     told: list[int] = []
     for _ in range(ATTEMPTS):
         row = read_model(ports.ledger, model)
         due = [number for number in row.notices if number not in told] if row else []
+        due = due[: MOST_AT_ONCE - len(told)]
         for number in due:
             run = read_run(ports.ledger, run_key(model, number))
             if run is not None and not run.notified:

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from perennial.aws.clients import forget_clients
 
 LANDING, ARTIFACTS, LEDGER = "landing", "artifacts", "ledger"
 
@@ -17,9 +16,7 @@ LANDING, ARTIFACTS, LEDGER = "landing", "artifacts", "ledger"
 def aws() -> Iterator[None]:
     """A fresh, empty account."""
     with mock_aws():
-        forget_clients()
         yield
-    forget_clients()
 
 
 @pytest.fixture

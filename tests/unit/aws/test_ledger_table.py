@@ -171,9 +171,11 @@ def test_a_server_error_is_unavailable(table: str, monkeypatch: pytest.MonkeyPat
         return answer
 
     monkeypatch.setattr("time.sleep", lambda _s: None)
-    client("dynamodb").meta.events.register_first("before-send.dynamodb.GetItem", fail)
+    events = client("dynamodb").meta.events
+    events.register_first("before-send.dynamodb.GetItem", fail)
     with pytest.raises(Unavailable, match="reading model#census/model"):
         store.get(MODEL.key)
+    events.unregister("before-send.dynamodb.GetItem", fail)
 
 
 def test_a_missing_table_is_not_found_and_deleting_it_is_harmless(table: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from perennial import wiring
-from perennial.aws.clients import forget_clients
 
 
 @dataclass
@@ -48,9 +47,7 @@ def handler() -> Callable[[str], Any]:
 
 @pytest.fixture(autouse=True)
 def _cold() -> Iterator[None]:
-    """Every test starts as a new process does: no ports, no clients."""
+    """Every test starts as a new process does: its ports read the environment again."""
     wiring.ports.cache_clear()
-    forget_clients()
     yield
     wiring.ports.cache_clear()
-    forget_clients()

@@ -182,6 +182,7 @@ def test_a_models_group_is_emptied_on_deletion(change: Any) -> None:
     assert change("Delete", properties, PhysicalResourceId="p")["Status"] == "SUCCESS"
     assert sorted(name.rsplit("/", 1)[1] for name in deleted) == ["1", "2", "3"]
     assert change("Delete", {**properties, "PackageGroup": "gone"})["Status"] == "SUCCESS"
+    client("sagemaker").meta.events.unregister(hook, delete)
 
 
 @pytest.mark.parametrize(

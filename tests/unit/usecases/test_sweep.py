@@ -10,6 +10,8 @@ import pytest
 from perennial.advance import Advance
 from perennial.aws.objects import Page, list_versions, put_bytes
 from perennial.domain.errors import Unavailable
+from perennial.domain.ledger.rows import RunRow
+from perennial.domain.ledger.store import change, create
 from perennial.end_run import end_run
 from perennial.forget_model import forget_model
 from perennial.look_after import look_after
@@ -162,3 +164,16 @@ def test_a_removal_that_died_half_way_is_finished(
     assert len(world.signals()) == 2
     assert pass_of(world).purged == 4
     assert (world.signals(), world.ports.ledger.models()) == ([], [])
+
+
+def test_many_notices_are_sent_over_several_passes(world: World) -> None:
+    """More than one transaction can mark are told of in turn, each once."""
+    world.push()
+    rows = [RunRow(MODEL, n, 1, 1, state="ended", outcome="lost") for n in range(1, 46)]
+    world.ledger.commit([create(row) for row in rows])
+    world.ledger.commit([change(world.model(), notices=tuple(range(1, 46)))])
+    told = [len(pass_of(world).told) for _ in range(3)]
+    assert told == [40, 5, 0]
+    ids = [each["MessageAttributes"]["run"]["Value"] for each in world.inbox()]
+    assert sorted(ids, key=int) == [str(n) for n in range(1, 46)]
+    assert all(world.run(n).notified for n in (1, 45))
