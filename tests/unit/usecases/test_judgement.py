@@ -235,6 +235,7 @@ def test_request_is_what_the_api_takes(world: World, candidate: Candidate) -> No
         .operation_model("CreateModelPackage")
         .input_shape
     )
+    assert shape is not None
     report = ParamValidator().validate(request, shape)
     assert not report.has_errors(), report.generate_report()
     assert len(request["ClientToken"]) <= 36
