@@ -10,38 +10,43 @@ import click
 
 from cli.errors import CommandError
 
-# Shown in this order, under these headings; each command lives in the module named beside it.
-SECTIONS: dict[str, dict[str, str]] = {
-    "Local cloud": {"up": "cli.cloud", "down": "cli.cloud", "env": "cli.cloud", "demo": "cli.demo"},
+# Shown in this order, under these headings: the module of each command, and what it is for.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Local cloud": {
+        "up": ("cli.cloud", "start AWS on this machine, empty"),
+        "down": ("cli.cloud", "stop it and everything it runs"),
+        "env": ("cli.cloud", "shell exports for sam, aws, boto3 and any other client"),
+        "demo": ("cli.demo", "the whole loop on real data, told as it happens"),
+    },
     "Model projects": {
-        "init": "cli.project",
-        "check": "cli.project",
-        "push": "cli.project",
-        "remove": "cli.project",
+        "init": ("cli.project", "write a project from a CSV file"),
+        "check": ("cli.project", "check, train, evaluate and judge without a cloud"),
+        "push": ("cli.project", "publish code and settings; a reason to retrain"),
+        "remove": ("cli.project", "take a model away, and leave nothing behind"),
     },
     "Data": {
-        "fetch-data": "cli.data",
-        "land": "cli.data",
-        "data": "cli.data",
+        "fetch-data": ("cli.data", "get the data of an example model"),
+        "land": ("cli.data", "put files where a model learns from"),
+        "data": ("cli.data", "keep an object out of every later run, or let it in"),
     },
     "See": {
-        "status": "cli.see",
-        "why": "cli.see",
-        "runs": "cli.see",
-        "run": "cli.run",
-        "lineage": "cli.lineage",
-        "logs": "cli.logs",
+        "status": ("cli.see", "every model on one screen"),
+        "why": ("cli.see", "what a model waits for, and until when"),
+        "runs": ("cli.see", "a model's runs, why each began and how it ended"),
+        "run": ("cli.run", "show or follow one run, stop it, repeat it"),
+        "lineage": ("cli.lineage", "everything that a version came from"),
+        "logs": ("cli.logs", "log lines of a function, a run or a job"),
     },
     "Decide": {
-        "retrain": "cli.decide",
-        "pause": "cli.decide",
-        "resume": "cli.decide",
-        "approve": "cli.decide",
-        "reject": "cli.decide",
-        "replay": "cli.replay",
+        "retrain": ("cli.decide", "ask for a run now, perhaps with other settings"),
+        "pause": ("cli.decide", "open no further runs; signals are kept"),
+        "resume": ("cli.decide", "let runs open again"),
+        "approve": ("cli.decide", "make a version the champion"),
+        "reject": ("cli.decide", "never make it the champion"),
+        "replay": ("cli.replay", "bring back messages that were given up on"),
     },
 }
-MODULES = {name: module for commands in SECTIONS.values() for name, module in commands.items()}
+MODULES = {name: entry[0] for commands in SECTIONS.values() for name, entry in commands.items()}
 # Where a command's name is a word of Python or says too little as a function.
 FUNCTIONS = {"fetch-data": "fetch_data", "data": "data_group", "run": "run_group"}
 
@@ -76,10 +81,7 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for."""
         for heading, commands in SECTIONS.items():
-            rows = []
-            for name in commands:
-                command = self.get_command(ctx, name)
-                rows.append((name, command.get_short_help_str(60) if command else ""))
+            rows = [(name, words) for name, (_, words) in commands.items()]
             with formatter.section(heading):
                 formatter.write_dl(rows, col_max=12)
 
