@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 from perennial import wiring
 from perennial.aws import registry
 from perennial.domain.errors import NotClaimed, NotFound, SettingMissing
@@ -150,6 +151,19 @@ def test_on_signal_takes_every_golden_signal(
     before = len(world.signals())
     assert handle(batch(body), context) == {"batchItemFailures": []}
     assert len(world.signals()) == before
+
+
+def test_the_golden_object_is_selected_by_the_census_models_own_settings(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """Patterns fit the key below incoming/<model>/, as model.yaml means them."""
+    document = yaml.safe_load((ROOT / "models" / "census" / "model.yaml").read_text("utf-8"))
+    world.push(**document)
+    body = json.dumps(golden("s3_object_created"))
+    assert handler("on_signal")(batch(body), context) == {"batchItemFailures": []}
+    admitted = [row for row in world.signals() if row.kind == "data"]
+    key = golden("s3_object_created")["detail"]["object"]["key"]
+    assert [row.parts[1] for row in admitted] == [key]
 
 
 def test_on_signal_fails_poison_alone(
