@@ -107,7 +107,7 @@ def main(count: int = 1000, seconds: float = 10.0) -> None:
         wait_until_quiet(table)
         found, runs = states(table), perennial_json("runs", MODEL)["runs"]
         journal = control("GET", "/_local/journal")["entries"]
-    invoked = [e for e in journal if e["kind"] == "invoke" and "OnSignal" in e["function"]]
+    invoked = [e for e in journal if e["kind"] == "invocation" and "OnSignal" in e["function"]]
     spent = sum(e["duration_ms"] for e in invoked) / 1000
     duplicates = sum(e.get("fault") == "duplicate" for e in journal)
     print(f"{count} objects landed in {took:.1f} s; {duplicates} events delivered twice")
