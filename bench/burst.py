@@ -1,6 +1,6 @@
 """1,000 objects in 10 s with duplicated and reordered events: how many runs, what became of each.
 
-    .venv/bin/python bench/burst.py [objects] [seconds]
+    .venv/bin/python -m bench.burst [objects] [seconds]
 
 Expects one run, or one and one follow-up, and every object in the dataset of a run that reached
 its verdict. Prints the time per object through function and ledger beside a bare conditional put
@@ -15,11 +15,11 @@ import random
 import sys
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 import boto3
-from common import ROOT, control, fetch_csv, perennial, perennial_json, running_stack, timed
+
+from bench.common import ROOT, control, fetch_csv, perennial, perennial_json, running_stack, timed
 
 MODEL = "abalone"
 
@@ -120,5 +120,4 @@ def main(count: int = 1000, seconds: float = 10.0) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main(*(kind(text) for kind, text in zip((int, float), sys.argv[1:], strict=False)))

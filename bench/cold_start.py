@@ -1,6 +1,6 @@
 """Cold start of each handler to its first answer, beside boto3 with the same clients alone.
 
-    .venv/bin/python bench/cold_start.py
+    .venv/bin/python -m bench.cold_start
 
 Both run as Lambda functions of the local cloud: the yardstick is a function of the same settings
 that imports boto3 and makes the clients that the handler made, then answers. A configuration
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from common import running_stack
+
+from bench.common import running_stack
 
 REPEATS = 9
 YARDSTICK = """

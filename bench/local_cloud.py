@@ -1,6 +1,6 @@
 """The local cloud: seconds to its first answer, seconds of `sam deploy`, memory.
 
-    .venv/bin/python bench/local_cloud.py
+    .venv/bin/python -m bench.local_cloud
 
 Yardsticks: moto's own server to its first answer and its memory; `sam deploy` of the same
 template when nothing has changed (what the sam CLI itself costs).
@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from common import BIN, ROOT, empty_cloud, report, run, timed
+from bench.common import BIN, ROOT, empty_cloud, report, run, timed
 
 SAM = str(ROOT / ".tools" / "sam" / "bin" / "sam")
 

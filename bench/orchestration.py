@@ -1,6 +1,6 @@
 """What orchestration adds to the jobs themselves: claim to registered ÷ the same jobs run bare.
 
-    .venv/bin/python bench/orchestration.py
+    .venv/bin/python -m bench.orchestration
 
 One run of census on the whole Adult training data, from the opening of its row to its end, beside
 the same three jobs started the same way (the local cloud's container launcher, one after the
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from common import ROOT, fetch_csv, perennial, perennial_json, report, run, running_stack
+
+from bench.common import ROOT, fetch_csv, perennial, perennial_json, report, run, running_stack
 
 MODEL = "census"
 PARTS = 4
@@ -64,7 +65,7 @@ def job_seconds(prefix: str) -> float:
 
 def bare_seconds(prefix: str, image: Path) -> float:
     """Run the same jobs bare: same processes in the same containers, inputs already in place."""
-    done = run(sys.executable, str(ROOT / "bench" / "bare_jobs.py"), str(image), prefix)
+    done = run(sys.executable, "-m", "bench.bare_jobs", str(image), prefix)
     return float(done.strip().splitlines()[-1])
 
 

@@ -1,6 +1,6 @@
 """Fixed cost of a run of no-op jobs and the extra seconds a step costs, beside Metaflow.
 
-    .venv/bin/python bench/steps.py
+    .venv/bin/python -m bench.steps
 
 Runs state machines of 0, 4 and 24 warm Lambda steps and of 1 and 4 no-op job steps on an empty
 local cloud; the differences are the cost of a step. Metaflow's local run of a three-step no-op
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from common import ROOT, empty_cloud, report, run, timed
+
+from bench.common import ROOT, empty_cloud, report, run, timed
 
 IMAGE = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"  # known
 ROLE = "arn:aws:iam::123456789012:role/bench"
