@@ -235,6 +235,8 @@ def _ran(worker: _Worker, program: Program, waits: list[float]) -> Ran:
     current, failed = "", False
     for event in events:
         kind = _kind(event)
+        if kind.endswith("Scheduled"):
+            failed = False  # another attempt
         if kind.endswith("StateEntered"):
             entered = event["stateEnteredEventDetails"]
             if failed and entered["name"] != current:
