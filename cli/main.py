@@ -22,7 +22,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("cli.project", "write a project from a CSV file"),
         "check": ("cli.project", "check, train, evaluate and judge without a cloud"),
         "push": ("cli.project", "publish code and settings; a reason to retrain"),
-        "remove": ("cli.project", "take a model away, and leave nothing behind"),
+        "remove": ("cli.project", "take a model away with all that it owns"),
     },
     "Data": {
         "fetch-data": ("cli.data", "get the data of an example model"),
