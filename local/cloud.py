@@ -39,6 +39,7 @@ class Caller(Protocol):
     """A child whose calls are counted, known by its access key id: one Lambda environment."""
 
     function_name: str
+    number: int
 
     def count_call(self) -> int:
         """Count one more AWS call of the invocation under way; returns its number from 1."""

@@ -119,7 +119,7 @@ class Faults:
             self._journal.add("fault", fault="throttle", service=service, operation=operation)
         return hit
 
-    def kills(self, function: str, call: int, when: str) -> bool:
+    def kills(self, function: str, call: int, when: str, worker: int) -> bool:
         """Whether the function's process dies at this call; each planned death happens once."""
         with self._lock:
             for kill in self._plan.kill:
@@ -131,10 +131,12 @@ class Faults:
                 break
             else:
                 return False
-        self._journal.add("fault", fault="kill", function=function, call=call, when=when)
+        self._journal.add(
+            "fault", fault="kill", function=function, call=call, when=when, worker=worker
+        )
         return True
 
-    def lies(self, service: str, operation: str, caller: str) -> bool:
+    def lies(self, service: str, operation: str, caller: str, call: int) -> bool:
         """Whether this call, once done, is to be reported as failed."""
         with self._lock:
             for lie in self._plan.lie:
@@ -147,7 +149,9 @@ class Faults:
                     break
             else:
                 return False
-        self._journal.add("fault", fault="lie", service=service, operation=operation, caller=caller)
+        self._journal.add(
+            "fault", fault="lie", service=service, operation=operation, caller=caller, call=call
+        )
         return True
 
     def deliveries(self) -> list[float]:

@@ -99,15 +99,20 @@ class Front:
         if caller is not None:
             name, call = caller.function_name, caller.count_call()
             self.cloud.journal.add(
-                "call", function=name, call=call, service=scope.service, operation=operation
+                "call",
+                function=name,
+                worker=caller.number,
+                call=call,
+                service=scope.service,
+                operation=operation,
             )
-            if self.cloud.faults.kills(name, call, "before"):
+            if self.cloud.faults.kills(name, call, "before", caller.number):
                 caller.kill()
                 return error_response(environ, 500, "InternalFailure", "the caller is dead")
         response = self.dispatch(scope, environ)
-        if caller is not None and self.cloud.faults.kills(name, call, "after"):
+        if caller is not None and self.cloud.faults.kills(name, call, "after", caller.number):
             caller.kill()
-        if self.cloud.faults.lies(scope.service, operation, name):
+        if self.cloud.faults.lies(scope.service, operation, name, call):
             text = "We encountered an internal error. Please try again."
             code = "InternalError" if scope.service == "s3" else "InternalServerError"
             return error_response(environ, 500, code, text)
