@@ -81,6 +81,13 @@ def sweep(ports: Ports, *, deadline: float) -> list[ModelSweep]:
     return found
 
 
+def find_landed(ports: Ports, model: str, *, deadline: float) -> ModelSweep:
+    """List one model's landed objects and look at what that brings, until the `deadline`."""
+    found = ModelSweep(model)
+    _list(ports, found, deadline)
+    return found
+
+
 def _look(ports: Ports, found: ModelSweep, _deadline: float) -> None:
     """Repeat the steps of a model's runs and its notices."""
     row = read_model(ports.ledger, found.model)

@@ -40,6 +40,15 @@ def test_what_no_event_announced_is_found_by_listing(world: World) -> None:
     assert (again.admitted, again.retired) == (0, 0)
 
 
+def test_what_landed_before_the_push_is_found_by_the_push_s_own_wake(world: World) -> None:
+    """Who lands data first and pushes then need not wait for the next sweep."""
+    world.land("before the push.csv")
+    world.push()
+    world.wake()
+    assert world.executions() == ["perennial-census-1"]
+    assert [each["key"] for each in world.manifest(1)] == ["incoming/census/before the push.csv"]
+
+
 def test_a_run_whose_end_nobody_heard_is_ended(world: World) -> None:
     """The status event is best effort; DescribeExecution is not."""
     world.push()
