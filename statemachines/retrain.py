@@ -82,6 +82,7 @@ def _retry_function() -> list[Any]:
             "Lambda.SdkClientException",
             "Lambda.TooManyRequestsException",
             "Lambda.Unknown",
+            "Runtime.ExitError",
             "Sandbox.Timedout",
             seconds=2,
             attempts=6,

@@ -30,6 +30,7 @@ FUNCTION_ERRORS = {
     "Lambda.SdkClientException": 6,
     "Lambda.TooManyRequestsException": 6,
     "Lambda.Unknown": 6,
+    "Runtime.ExitError": 6,
     "Sandbox.Timedout": 6,
     "Conflict": 6,
     "Throttled": 6,

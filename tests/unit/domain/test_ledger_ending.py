@@ -96,6 +96,7 @@ JOB = {"TrainingJobName": "t", "FailureReason": "AlgorithmError: ValueError: Thr
         ("CheckClaimFailed", "Lambda.SdkClientException: x", True),
         ("CheckClaimFailed", "Lambda.TooManyRequestsException: x", True),
         ("CheckClaimFailed", "Lambda.Unknown: x", True),
+        ("CheckClaimFailed", "Runtime.ExitError: signal: killed", True),
         ("CheckClaimFailed", "KeyError: 'model'", False),
         ("Lambda.ServiceException", "", True),
         ("States.Runtime", "JSONPath $.x could not be found", False),

@@ -22,7 +22,7 @@ _PASSING = re.compile(
     r"|CapacityError|InsufficientInstanceCapacity|InsufficientCapacity|ResourceLimitExceeded"
     r"|InternalServerError|InternalFailure|InternalServerException|InternalError"
     r"|ServiceUnavailable|Lambda\.(Service|AWSLambda|SdkClient|TooManyRequests)\w*Exception"
-    r"|Lambda\.Unknown|Sandbox\.Timedout"
+    r"|Lambda\.Unknown|Runtime\.ExitError|Sandbox\.Timedout"
 )
 
 
