@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from perennial.aws import registry
 from perennial.commit_change import commit_change
@@ -27,6 +28,15 @@ class Recorded:
     decision: Decision
     model: str = ""
     champion: Champion | None = None
+
+
+def record_approval(ports: Ports, event: Any) -> Recorded:
+    """Record the champion that a "SageMaker Model Package State Change" event tells of."""
+    detail = event["detail"]
+    stamp = detail.get("LastModifiedTime") or event["time"]
+    approved_ms = int(datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() * 1000)
+    group, arn = detail["ModelPackageGroupName"], detail["ModelPackageArn"]
+    return record_champion(ports, group, arn, approved_ms)
 
 
 def record_champion(ports: Ports, group: str, arn: str, approved_ms: int) -> Recorded:

@@ -1,7 +1,8 @@
 """Bring dead letters back: messages that were given up on are delivered once more.
 
 Signals go back to the signal queue (known ids count once, so nothing doubles). An end-of-run
-event is settled here and now, as the sweeper would do.
+event is settled here and now, as the sweeper would do; so is an approval. A sweep that failed
+needs no replay: the next one did its work.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from perennial.aws.signal_queue import Message, SignalQueue
 from perennial.domain.errors import PerennialError
 from perennial.end_run import end_run
+from perennial.record_champion import record_approval
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
-SIGNALS, ENDED_RUNS = "signals", "ended runs"
+SIGNALS, ENDED_RUNS, EVENTS = "signals", "ended runs", "approvals and sweeps"
 HIDDEN_S = 120
 
 
@@ -34,7 +36,7 @@ class DeadLetter:
 
 
 def list_dead_letters(ports: Ports) -> list[DeadLetter]:
-    """The dead letters of both queues, left where they are."""
+    """The dead letters of all queues, left where they are."""
     return [
         DeadLetter(name, message.id, message.body, replayed=False, words="")
         for name, queue in _queues(ports)
@@ -56,6 +58,7 @@ def _queues(ports: Ports) -> tuple[tuple[str, SignalQueue], ...]:
     return (
         (SIGNALS, SignalQueue(deployment.signal_dead_letters_url)),
         (ENDED_RUNS, SignalQueue(deployment.run_ended_dead_letters_url)),
+        (EVENTS, SignalQueue(deployment.event_dead_letters_url)),
     )
 
 
@@ -76,8 +79,10 @@ def _replayed(ports: Ports, name: str, queue: SignalQueue, message: Message) -> 
             # Sent before it is deleted: a crash in between doubles a message, and loses none.
             ports.signals.send_text(message.body)
             words = "back on the signal queue"
-        else:
+        elif name == ENDED_RUNS:
             words = f"settled {_settle(ports, message.body)}"
+        else:
+            words = _repeat(ports, message.body)
     except (PerennialError, ValueError, KeyError, TypeError) as error:
         return DeadLetter(name, message.id, message.body, replayed=False, words=f"stays: {error}")
     queue.delete(message)
@@ -85,9 +90,23 @@ def _replayed(ports: Ports, name: str, queue: SignalQueue, message: Message) -> 
 
 
 def _settle(ports: Ports, body: str) -> str:
-    """Settle the run whose end the event tells; Lambda wraps it when it gives up on it."""
-    event: Any = json.loads(body)
-    event = event.get("requestPayload", event)
+    """Settle the run whose end the event tells."""
+    event = _event(body)
     execution = str(event["detail"]["executionArn"])
     end_run(ports, execution)
     return execution.rsplit(":", 1)[-1]
+
+
+def _repeat(ports: Ports, body: str) -> str:
+    """Record the approval that the event tells; a sweep's own event tells nothing."""
+    event = _event(body)
+    if "detail" not in event:
+        return "a sweep; later ones did its work"
+    decision = record_approval(ports, event).decision
+    return f"approval of {event['detail']['ModelPackageArn']}: {decision}"
+
+
+def _event(body: str) -> Any:
+    """The event of a dead letter; Lambda wraps it when it gives up on it."""
+    event: Any = json.loads(body)
+    return event.get("requestPayload", event)

@@ -46,6 +46,7 @@ class Deployment:
     signal_queue_url = _Name("SIGNAL_QUEUE_URL", "SignalQueueUrl")
     signal_dead_letters_url = _Name("SIGNAL_DEAD_LETTERS_URL", "SignalDeadLettersUrl")
     run_ended_dead_letters_url = _Name("RUN_ENDED_DEAD_LETTERS_URL", "RunEndedDeadLettersUrl")
+    event_dead_letters_url = _Name("EVENT_DEAD_LETTERS_URL", "EventDeadLettersUrl")
     machine_arn = _Name("RETRAIN_MACHINE_ARN", "RetrainMachineArn")
     notices_topic_arn = _Name("NOTICES_TOPIC_ARN", "NoticesTopicArn")
     job_role_arn = _Name("JOB_ROLE_ARN", "JobRoleArn")

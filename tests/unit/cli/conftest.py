@@ -43,6 +43,7 @@ RESOURCES: dict[str, Any] = {
     "SignalQueue": {"Type": "AWS::SQS::Queue"},
     "SignalDeadLetters": {"Type": "AWS::SQS::Queue"},
     "RunEndedDeadLetters": {"Type": "AWS::SQS::Queue"},
+    "EventDeadLetters": {"Type": "AWS::SQS::Queue"},
     "Notices": {"Type": "AWS::SNS::Topic"},
 }
 OUTPUTS = {
@@ -52,6 +53,7 @@ OUTPUTS = {
     "SignalQueueUrl": "SignalQueue",
     "SignalDeadLettersUrl": "SignalDeadLetters",
     "RunEndedDeadLettersUrl": "RunEndedDeadLetters",
+    "EventDeadLettersUrl": "EventDeadLetters",
     "NoticesTopicArn": "Notices",
 }
 

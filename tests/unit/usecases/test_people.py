@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import boto3
@@ -24,6 +25,7 @@ from perennial.record_champion import record_champion
 from perennial.record_verdict import record_verdict
 from perennial.record_version import record_version
 from perennial.reject_version import reject_version
+from perennial.replay_dead_letters import replay_dead_letters
 from perennial.request_retrain import request_retrain
 from perennial.resume_model import resume_model
 from perennial.retry_run import retry_run
@@ -220,6 +222,33 @@ def test_an_approved_version_becomes_champion_and_newer_approvals_win(world: Wor
         approve_version(world.ports, MODEL, 2, "again", "ann")
     with pytest.raises(NotAllowed, match="is the champion"):
         reject_version(world.ports, MODEL, 2, "bad", "ann")
+
+
+def test_a_dead_approval_is_replayed_and_a_dead_sweep_is_let_go(world: World) -> None:
+    """An approval that the function gave up on records the champion; a sweep repeats itself."""
+    sqs = boto3.client("sqs", "eu-west-1")
+    dead = sqs.create_queue(QueueName="dead-events")["QueueUrl"]
+    world.outputs["EventDeadLettersUrl"] = dead
+    for name in ("SignalDeadLettersUrl", "RunEndedDeadLettersUrl"):
+        world.outputs[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = registered(world, started(world))
+    end_run(world.ports, world.win(1))
+    approve_version(world.ports, MODEL, 1, "good", "ann")
+    event = {
+        "time": "2026-11-20T10:45:30Z",
+        "detail": {"ModelPackageGroupName": GROUP, "ModelPackageArn": arn},
+    }
+    for body in ({"requestPayload": event}, {}):
+        sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(body))
+    letters = replay_dead_letters(world.ports)
+    assert sorted(letter.words for letter in letters) == [
+        "a sweep; later ones did its work",
+        f"approval of {arn}: recorded",
+    ]
+    champion = world.model().champion
+    assert champion is not None
+    assert champion.version == 1
+    assert replay_dead_letters(world.ports) == []
 
 
 def test_approvals_of_others_are_not_ours(world: World) -> None:
