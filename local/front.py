@@ -26,6 +26,8 @@ BODY_LIMIT = 16 * MEGABYTE
 # Topics put messages on queues while they answer.
 LOCKS = {"sns": ("sns", "sqs")}
 UNLOCKED = frozenset({"states"})
+# Below it, any client could read and empty all that moto holds.
+MOTO_CONTROL = "moto-api"
 THROTTLING = {
     "s3": (503, "SlowDown"),
     "dynamodb": (400, "ThrottlingException"),
@@ -75,6 +77,9 @@ class Front:
         if scope is None:
             text = "Missing Authentication Token: the local cloud answers signed requests only."
             return error_response(environ, 403, "MissingAuthenticationToken", text)
+        if path.strip("/").partition("/")[0] == MOTO_CONTROL:
+            text = "moto's own control paths are closed; /_local/ steers the local cloud."
+            return error_response(environ, 403, "AccessDenied", text)
         _buffer_body(environ, BODY_LIMITS.get(scope.service, BODY_LIMIT))
         return self._with_faults(scope, environ)
 
@@ -84,6 +89,10 @@ class Front:
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and origin not in self._origins:
             return f"The origin {origin!r} is not this cloud's."
+        # A page's pictures, scripts and links come without an Origin, but browsers tell this.
+        site = environ.get("HTTP_SEC_FETCH_SITE", "none")
+        if site not in ("none", "same-origin"):
+            return f"The request comes from a page of another site ({site})."
         return ""
 
     def _with_faults(self, scope: Scope, environ: Environ) -> Response:

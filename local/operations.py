@@ -13,6 +13,8 @@ from werkzeug.exceptions import HTTPException
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
 # SigV4 scope name -> botocore's service name, where they differ and the protocol is REST.
 _BOTOCORE_NAMES = {"execute-api": "apigatewaymanagementapi"}
+# Services whose pre-signed URLs are let in.
+PRESIGNED = frozenset({"s3"})
 
 
 class Scope:
@@ -25,7 +27,7 @@ class Scope:
 
 
 def credential_scope(environ: dict[str, Any]) -> Scope | None:
-    """The scope from the Authorization header or from a pre-signed query; None if unsigned."""
+    """The scope from the Authorization header or an S3 request's pre-signed query; else None."""
     found = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     if found and environ["HTTP_AUTHORIZATION"].startswith("AWS4-HMAC-SHA256 "):
         if "Signature=" not in environ["HTTP_AUTHORIZATION"]:
@@ -34,6 +36,11 @@ def credential_scope(environ: dict[str, Any]) -> Scope | None:
     query = parse_qs(environ.get("QUERY_STRING", ""))
     credential = query.get("X-Amz-Credential", [""])[0].split("/")
     if len(credential) == 5 and "X-Amz-Signature" in query:
+        # A link is enough to make a browser send it: no Action may travel in it. By a path like
+        # /sqs_eu-west-1/, which is no bucket's, moto would ask another service.
+        place = environ.get("PATH_INFO", "").lstrip("/").partition("/")[0]
+        if credential[3].lower() not in PRESIGNED or "_" in place:
+            return None
         return Scope(credential[0], credential[2], credential[3].lower())
     return None
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from botocore.config import Config
@@ -39,6 +40,7 @@ SIGNED = {"Authorization": f"{SCOPE}, SignedHeaders=host, Signature=00"}
     [
         ({}, "/", 403, "signed"),
         ({}, "/moto-api/reset", 403, "signed"),
+        (SIGNED, "/moto-api/data.json", 403, "closed"),
         (
             {"Authorization": SCOPE},
             "/",
@@ -47,6 +49,9 @@ SIGNED = {"Authorization": f"{SCOPE}, SignedHeaders=host, Signature=00"}
         ),
         ({**SIGNED, "Host": "evil.example"}, "/", 403, "host"),
         ({**SIGNED, "Origin": "https://evil.example"}, "/", 403, "origin"),
+        ({**SIGNED, "Sec-Fetch-Site": "cross-site"}, "/", 403, "another site"),
+        ({**SIGNED, "Sec-Fetch-Site": "same-site"}, "/", 403, "another site"),
+        ({**SIGNED, "Sec-Fetch-Site": "none"}, "/", 200, "ListAllMyBucketsResult"),
         ({}, "/_local/health", 403, "Token"),
         ({"X-Perennial-Token": "guess"}, "/_local/journal", 403, "Token"),
         (SIGNED, "/", 200, "ListAllMyBucketsResult"),
@@ -73,6 +78,28 @@ def test_presigned_urls_are_let_in(local_cloud: LocalCloud) -> None:
     assert ask(local_cloud, "GET", path) == (200, "hello")
     assert ask(local_cloud, "GET", path.partition("?")[0])[0] == 403
     signer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "service"), [("/", "cloudformation"), ("/cloudformation_eu-west-1/", "s3")]
+)
+def test_a_picture_of_a_web_page_makes_no_stack(
+    local_cloud: LocalCloud, path: str, service: str
+) -> None:
+    """A link with an Action and a made-up signature runs nothing, in any browser.
+
+    Without this, an `<img>` of any page could create a stack, and with it a function: code of
+    the page's author, run as the developer.
+    """
+    query = {
+        "Action": "ListStacks",
+        "Version": "2010-05-15",
+        "X-Amz-Credential": f"x/20260101/eu-west-1/{service}/aws4_request",
+        "X-Amz-Signature": "x",
+    }
+    status, body = ask(local_cloud, "GET", f"{path}?{urlencode(query)}")
+    assert status == 403
+    assert "signed" in body
 
 
 def test_bodies_have_a_limit(local_cloud: LocalCloud) -> None:
