@@ -202,12 +202,8 @@ def _constant(node: ast.Constant) -> Iterator[tuple[ast.AST, str]]:
 
 def _may_be_dropped(node: ast.AST, parent: ast.AST, field: str, index: int | None) -> bool:
     """Statements with an effect, raises, jumps, keyword arguments, elements, filters."""
-    if isinstance(node, (ast.Expr, ast.Raise, ast.Continue, ast.AugAssign)):
-        return field in ("body", "orelse")
-    if isinstance(node, ast.Assign):
-        return isinstance(node.targets[0], (ast.Subscript, ast.Attribute))
-    if isinstance(node, ast.Return):
-        return node.value is None
+    if isinstance(node, ast.stmt):
+        return _is_effect(node) and field in ("body", "orelse")
     if isinstance(node, ast.keyword):
         return isinstance(parent, ast.Call) and node.arg is not None
     if isinstance(parent, ast.comprehension) and field == "ifs":
@@ -215,6 +211,14 @@ def _may_be_dropped(node: ast.AST, parent: ast.AST, field: str, index: int | Non
     if not isinstance(parent, (ast.Tuple, ast.List)) or not isinstance(parent.ctx, ast.Load):
         return False
     return field == "elts" and index is not None and len(parent.elts) > 1
+
+
+def _is_effect(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        return isinstance(node.targets[0], (ast.Subscript, ast.Attribute))
+    if isinstance(node, ast.Return):
+        return node.value is None
+    return isinstance(node, (ast.Expr, ast.Raise, ast.Continue, ast.AugAssign))
 
 
 def _short(node: ast.AST) -> str:
