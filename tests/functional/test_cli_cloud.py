@@ -190,11 +190,12 @@ def test_the_foreground_cloud_ends_with_its_signal(shell: Run, tmp_path: Path) -
     )
     try:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["ready"] is True
+        ready = next(line for line in process.stdout if line.startswith("{"))
+        assert json.loads(ready)["ready"] is True
         assert shell("env").returncode == 0
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.wait(timeout=20)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert shell("env").returncode == 3
