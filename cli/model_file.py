@@ -14,13 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+MOST_VALUES = 100_000
+CORRECT_IT = "Nothing was changed; correct it and try again."
+
+
 class UniqueKeys(yaml.SafeLoader):
     """YAML's safe loader, but a key that stands twice is a mistake and not a silent loss."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping; raise on a repeated key."""
+        """Build a mapping; raise on a repeated key, or on one that is no plain value."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a list or mapping is no key", key_node.start_mark
+                )
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -42,11 +50,51 @@ def read_document(folder: Path) -> Any:
                 "Make one: perennial init <name> --csv <file>",
             )
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506 - a SafeLoader
+        return load_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise CommandError(f"{path} is not UTF-8: {error}.") from error
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise CommandError(f"{path} is not UTF-8: see line {line}.", CORRECT_IT) from error
     except yaml.YAMLError as error:
-        raise CommandError(f"{path} is no YAML: {one_line(error)}") from error
+        raise CommandError(f"{path} is no YAML: {one_line(error)}", CORRECT_IT) from error
+    except RecursionError as error:
+        raise CommandError(f"{path} is no YAML: it is nested too deeply.", CORRECT_IT) from error
+
+
+def load_yaml(text: str) -> Any:
+    """The one document in a text; raises `yaml.YAMLError`, or RecursionError for deep nesting."""
+    loader = UniqueKeys(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        count_values(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def count_values(node: yaml.Node, counted: dict[yaml.Node, int]) -> int:
+    """How many values a node stands for, each alias written out; raises when they are too many.
+
+    A few lines of aliases can stand for more values than fit into memory.
+    """
+    if node in counted:
+        if not counted[node]:
+            raise yaml.composer.ComposerError(
+                None, None, "a value contains itself", node.start_mark
+            )
+        return counted[node]
+    counted[node] = 0
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inner = [part for pair in node.value for part in pair]
+    counted[node] = 1 + sum(count_values(part, counted) for part in inner)
+    if counted[node] > MOST_VALUES:
+        words = f"more than {MOST_VALUES:,} values, with its aliases written out"
+        raise yaml.composer.ComposerError(None, None, words, node.start_mark)
+    return counted[node]
 
 
 def one_line(error: yaml.YAMLError) -> str:
@@ -73,7 +121,7 @@ def settings_error(error: SettingsInvalid) -> CommandError:
     count = len(error.mistakes)
     lines = [f"  {mistake}" for mistake in error.mistakes]
     head = f"{error.file} has {count} mistake{'s' if count > 1 else ''}:"
-    return CommandError("\n".join([head, *lines]), "Nothing was changed; correct it and try again.")
+    return CommandError("\n".join([head, *lines]), CORRECT_IT)
 
 
 def parse_sets(pairs: Iterable[str]) -> dict[str, str]:
@@ -87,6 +135,6 @@ def parse_sets(pairs: Iterable[str]) -> dict[str, str]:
                 "For example: --set train.hyperparameters.num_leaves=63",
             )
         if key.strip() in found:
-            raise Usage(f"--set names '{key.strip()}' twice.")
+            raise Usage(f"--set names '{key.strip()}' twice.", "Say it once.")
         found[key.strip()] = value.strip()
     return found

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -183,7 +184,11 @@ class Reader:
             and len(set(entries)) == len(entries)
         ):
             return tuple(entries)
-        self.mistake(key, "a list of different texts")
+        plain = isinstance(entries, list | tuple) and any(
+            isinstance(entry, bool | int | float | date) for entry in entries
+        )
+        hint = "; quote what YAML takes for true, false, a number or a date" if plain else ""
+        self.mistake(key, f"a list of different texts{hint}")
         return default
 
     def not_built(self, key: str, comes_with: str, harmless: tuple[Any, ...] = ()) -> None:

@@ -186,7 +186,7 @@ def _column(name: str, entry: Reader) -> Column:
         for key in ("levels", "open", "aliases"):
             if entry.has(key):
                 entry.mistake(key, f"no {key}: only category columns have them")
-    elif kind and not levels and not column.open:
+    elif kind and entry.raw("levels") in (None, []) and not column.open:
         entry.mistake("levels", "the list of levels, or open: true")
     return column
 
