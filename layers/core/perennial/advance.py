@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from perennial.aws.machine import describe
-from perennial.domain.errors import Conflict, Rejected, Retryable, Terminal
+from perennial.domain.errors import Conflict, NotFound, Rejected, Retryable, Terminal
 from perennial.domain.ledger import opening
 from perennial.domain.ledger.book import Book, read_book
 from perennial.domain.ledger.ending import (
@@ -25,6 +25,7 @@ from perennial.domain.ledger.ending import (
 )
 from perennial.domain.ledger.holding import Waiting
 from perennial.domain.ledger.rows import RunRow
+from perennial.domain.settings import SettingsInvalid
 from perennial.explain_wait import read_limits
 
 if TYPE_CHECKING:
@@ -128,9 +129,7 @@ def _open(now: _Pass, step: opening.Step) -> bool:
             for transaction in step.transactions:
                 now.ports.ledger.commit(transaction)
         case opening.WriteManifest():
-            from perennial.write_manifest import write_manifest  # noqa: PLC0415  # cold start
-
-            write_manifest(now.ports, step.run, step.claimed)
+            _write_manifest(now, step)
         case opening.StartExecution():
             _start(now, step.run)
     return False
@@ -147,18 +146,37 @@ def _find_started(now: _Pass, step: opening.Step) -> bool:
 def _start(now: _Pass, run: RunRow) -> None:
     """Start the run's execution, or give up on it as the rules say."""
     name = run.execution.rsplit(":", 1)[-1]
-    final = False
     try:
         now.ports.machine.start(name, run.input)
     except (Retryable, Terminal) as error:
-        final = isinstance(error, Rejected)
-        changes = opening.start_failed(run, str(error), now.ports.clock(), final=final)
-        if not changes:
-            raise
-        now.ports.ledger.commit(changes)
+        _give_up(now, run, error, final=isinstance(error, Rejected))
         return
     now.ports.ledger.commit(opening.mark_started(run, now.ports.clock()))
     now.done = replace(now.done, started=(*now.done.started, run.number))
+
+
+def _write_manifest(now: _Pass, step: opening.WriteManifest) -> None:
+    """Fix what the run works on, or give up on it as the rules say.
+
+    Settings may have changed since somebody asked for a run with overrides, such that the two
+    do not go together any more; such a run must end, or its model would wait for ever.
+    """
+    from perennial.write_manifest import write_manifest  # noqa: PLC0415  # cold start
+
+    try:
+        write_manifest(now.ports, step.run, step.claimed)
+    except Conflict:
+        raise
+    except (Retryable, Terminal, SettingsInvalid) as error:
+        _give_up(now, step.run, error, final=isinstance(error, (NotFound, SettingsInvalid)))
+
+
+def _give_up(now: _Pass, run: RunRow, error: Exception, *, final: bool) -> None:
+    """Record that the run cannot be started, or raise what may pass."""
+    changes = opening.start_failed(run, str(error), now.ports.clock(), final=final)
+    if not changes:
+        raise error
+    now.ports.ledger.commit(changes)
 
 
 def _watch(now: _Pass, run: RunRow) -> bool:

@@ -32,6 +32,9 @@ LEFT_OUT = ("quarantined", "excluded")
 def write_manifest(ports: Ports, run: RunRow, claimed: Sequence[SignalRow]) -> None:
     """Write the run's settings and manifest and claim with them; the first writer wins.
 
+    If some of what called for the run is gone, only that is settled: the caller reads again, for
+    perhaps nothing is left that calls for it.
+
     Two writers list at different moments, so each manifest lies under its own digest and only
     the one that the run row names counts. Raises `Conflict` for the second writer.
     """
@@ -59,8 +62,11 @@ def write_manifest(ports: Ports, run: RunRow, claimed: Sequence[SignalRow]) -> N
         run_input.effective_settings(settings),
         content_type="application/json",
     )
-    for transaction in retire(run, claimed, current, manifest.ids, ports.clock()):
+    gone = retire(run, claimed, current, manifest.ids, ports.clock())
+    for transaction in gone:
         ports.ledger.commit(transaction)
+    if gone:
+        return
     place = run_input.Place(ports.deployment.stack, bucket, network_of(ports.deployment))
     name = naming.execution_name(ports.deployment.stack, run.model, run.number)
     facts = Claim(

@@ -6,10 +6,12 @@ import json
 
 import boto3
 import pytest
+from perennial.admit_signal import admit_signal
 from perennial.aws.objects import get_json
 from perennial.check_claim import check_claim
 from perennial.describe_model import describe_model
 from perennial.domain.errors import NotClaimed, NotFound
+from perennial.domain.signals import manual_signal
 from perennial.end_run import end_run
 from perennial.explain_wait import explain_object, explain_wait
 from perennial.list_models import list_models
@@ -222,3 +224,42 @@ def test_an_object_that_the_settings_leave_out_says_so(world: World) -> None:
     assert unseen.state == "unseen"
     with pytest.raises(NotFound):
         explain_object(world.ports, MODEL, "incoming/census/never.csv")
+
+
+def test_overrides_that_settings_do_not_take_any_more_end_their_run(world: World) -> None:
+    """A push between request and run must not leave the model stuck in an opening."""
+    world.push()
+    world.deliver(world.land("1.csv"))
+    busy = world.model().open_run
+    signal = manual_signal(
+        MODEL, "t", by="ann", because="to see", overrides={"train.no_such_key": "1"}
+    )
+    admit_signal(world.ports, signal)
+    assert busy is not None
+    failed = {"error": "TrainFailed", "cause": "AlgorithmError: it raised"}
+    end_run(world.ports, world.finish(busy, "FAILED", **failed))
+    world.wake()
+    run = world.run(busy + 1)
+    assert (run.overrides, run.outcome) == ({"train.no_such_key": "1"}, "failed")
+    assert run.ending is not None
+    assert "could not be started" in run.ending.words
+    assert "no_such_key" in run.ending.words
+    assert world.model().open_run is None
+
+
+def test_a_run_whose_only_object_was_deleted_trains_nothing(world: World) -> None:
+    """What called for it was withdrawn, so it ends before it starts."""
+    world.push()
+    body = world.land("1.csv")
+    world.deliver(body)
+    first = world.model().open_run
+    assert first is not None
+    end_run(world.ports, world.win(first))
+    gone = world.land("2.csv")
+    world.deliver(gone)
+    boto3.client("s3").delete_object(Bucket="landing", Key=f"incoming/{MODEL}/2.csv")
+    world.wait(86_400)
+    world.wake()
+    run = world.run(first + 1)
+    assert (run.outcome, run.execution) == ("refused", "")
+    assert world.model().open_run is None
