@@ -30,6 +30,7 @@ LONGEST_LINE = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
 SHOWN = 200
+NO_ROWS = "the file holds no rows: it is empty, or has only blank lines"
 
 
 class BadObject(ValueError):
@@ -133,19 +134,36 @@ def _open_csv(lines: Iterator[str], settings: DataSettings) -> Reading:
         lines, delimiter=settings.delimiter, skipinitialspace=settings.delimiter != " ", strict=True
     )
     records = _records(reader)
-    first = next(((line, row) for line, row in records if isinstance(row, list)), None)
-    if first is None:
-        raise BadObject("the file holds no rows, only blank lines")
+    unreadable: list[tuple[int, BadRow]] = []
+    line, row = _first_row(records, unreadable, settings)
     if settings.header:
-        header = match_header(settings.columns, first[1])
+        header = match_header(settings.columns, row)
     else:
-        header = match_width(settings.columns, len(first[1]))
-        records = _chain(first, records)
+        header = match_width(settings.columns, len(row))
+        records = _chain([*unreadable, (line, row)], records)
     return Reading(_csv_chunks(records, header, settings), header.notices)
 
 
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
+def _first_row(
+    records: Iterator[tuple[int, list[str] | BadRow]],
+    unreadable: list[tuple[int, BadRow]],
+    settings: DataSettings,
+) -> tuple[int, list[str]]:
+    """The first row that can be parsed; a header must be the very first."""
+    for line, row in records:
+        if not isinstance(row, BadRow):
+            return line, row
+        if settings.header:
+            raise BadObject(f"line {line}, the header: {row.why}")
+        unreadable.append((line, row))
+    if unreadable:
+        line, bad = unreadable[0]
+        raise BadObject(f"no row can be read; line {line}: {bad.why}")
+    raise BadObject(NO_ROWS)
+
+
+def _chain(first: Iterable[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    yield from first
     yield from rest
 
 
@@ -205,8 +223,8 @@ def _open_json_lines(lines: Iterator[str], settings: DataSettings) -> Reading:
     # The first chunk is read now, so that a file without any row is refused at once.
     first = next(chunks, None)
     if first is None:
-        raise BadObject("the file holds no rows, only blank lines")
-    return Reading(_chain(first, chunks), tuple(sorted(notices)))
+        raise BadObject(NO_ROWS)
+    return Reading(_chain([first], chunks), tuple(sorted(notices)))
 
 
 def _json_chunks(

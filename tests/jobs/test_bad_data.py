@@ -75,6 +75,12 @@ CASES = [
         lambda g: _text([*g[:2], _cell(g[2], 1, "x" * 10_000_000)]),
         "a field has more than 100,000 characters",
     ),
+    Case(
+        "no-header-to-read.csv",
+        lambda g: _text(["x" * 200_000, *g]),
+        "line 1, the header: a field has more than 100,000 characters",
+    ),
+    Case("nothing.csv.gz", lambda _: gzip.compress(b""), "the file holds no rows: it is empty"),
     Case("parquet.csv", lambda _: b"PAR1" + b"\0" * 40, "it is a Parquet file"),
 ]
 
@@ -146,7 +152,7 @@ def test_good_objects_do_not_suffer(checked: Done) -> None:
     assert not entries["good.csv.gz"]["quarantined"]
     summary = checked.json("check/summary.json")
     assert summary["rows"]["good"] == 600
-    assert summary["objects"] == {"read": 24, "good": 3, "quarantined": 21}
+    assert summary["objects"] == {"read": 26, "good": 3, "quarantined": 23}
 
 
 def test_first_bad_rows_say_where_and_what(checked: Done) -> None:
@@ -172,6 +178,8 @@ def test_files_without_header_are_read_by_position(census: Workbench, lines: Row
     entries = [
         census.land("plain.csv", _text(lines[1:])),
         census.land("headed.csv", _text(lines)),
+        census.land("torn.csv", _text([f'"{lines[1]}', *lines[2:]]).replace(b",", b'"x,', 1)),
+        census.land("wide.csv", _text(["x" * 200_000])),
     ]
     done = census.check(settings, entries, name="plain")
     entries_found = report(done)
@@ -180,6 +188,10 @@ def test_files_without_header_are_read_by_position(census: Workbench, lines: Row
         "the first line is a header: set data.header: true"
         in (entries_found["headed.csv"]["reason"])
     )
+    # A first row that cannot be parsed is a bad row like any other, not nothing.
+    (torn,) = entries_found["torn.csv"]["first_bad"]
+    assert (entries_found["torn.csv"]["quarantined"], torn["line"]) == (True, 1)
+    assert "a field has more than 100,000 characters" in entries_found["wide.csv"]["reason"]
 
 
 def test_a_few_bad_rows_are_dropped_when_the_settings_say_so(
