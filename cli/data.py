@@ -87,6 +87,8 @@ def land(session: Session, model: str, files: tuple[Path, ...], key: str | None)
       perennial land census data/adult-train.csv
       perennial land census monday.csv --as 2026/11/20/monday.csv
     """
+    from perennial.list_models import list_models  # noqa: PLC0415 - boto3 costs 0.2 s
+
     landed = land_files(session, model, files, key)
     screen = session.screen
     if screen.as_json:
@@ -102,7 +104,13 @@ def land(session: Session, model: str, files: tuple[Path, ...], key: str | None)
             right=(3,),
         )
     )
-    screen.line(f"[dim]next:[/]  perennial why {model}")
+    if model in list_models(session.ports):
+        screen.line(f"[dim]next:[/]  perennial why {model}")
+        return
+    screen.line(
+        f"[yellow]There is no model {model} yet:[/] what was landed waits until it is pushed."
+    )
+    screen.line(f"[dim]next:[/]  perennial push <folder of {model}>")
 
 
 def land_files(

@@ -107,7 +107,10 @@ def _unknown_object(ports: Ports, row: ModelRow, key: str) -> ObjectFate:
     """The fate of an object that has no signal: left out by the settings, or not seen yet."""
     version = find_current(ports.deployment.landing_bucket, key)
     if version is None:
-        raise NotFound(f"there is no object {key!r} in the landing bucket, and there was none")
+        raise NotFound(
+            f"there is no object {key!r} in the landing bucket, and no run of {row.model} "
+            "ever waited for one"
+        )
     select = read_settings_of(ports.ledger, row).data.select
     state, reason = "unseen", "no event told of it yet; the next sweep finds it (5 minutes)"
     if not is_selected(key, row.model, select):
