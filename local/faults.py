@@ -27,12 +27,17 @@ class Kill:
 
 @dataclass
 class Lie:
-    """Carry out the n-th matching call, then answer HTTP 500. `caller`: only this function's."""
+    """Carry out the n-th matching call, then answer HTTP 500.
+
+    `caller`: only this function's; `call`: only an invocation's call of this number, and the
+    repetitions that follow it (`times` in all).
+    """
 
     operation: str
     nth: int
     times: int = 1
     caller: str = ""
+    call: int = 0
     seen: int = 0
 
 
@@ -136,7 +141,7 @@ class Faults:
         )
         return True
 
-    def lies(self, service: str, operation: str, caller: str, call: int) -> bool:
+    def lies(self, service: str, operation: str, caller: str, call: int, worker: int) -> bool:
         """Whether this call, once done, is to be reported as failed."""
         with self._lock:
             for lie in self._plan.lie:
@@ -144,13 +149,21 @@ class Faults:
                     continue
                 if lie.caller and lie.caller != caller:
                     continue
+                if lie.call and not lie.call <= call < lie.call + lie.times:
+                    continue
                 lie.seen += 1
                 if lie.nth <= lie.seen < lie.nth + lie.times:
                     break
             else:
                 return False
         self._journal.add(
-            "fault", fault="lie", service=service, operation=operation, caller=caller, call=call
+            "fault",
+            fault="lie",
+            service=service,
+            operation=operation,
+            caller=caller,
+            call=call,
+            worker=worker,
         )
         return True
 

@@ -104,24 +104,24 @@ class Front:
             status, code = THROTTLING.get(scope.service, (400, "ThrottlingException"))
             return error_response(environ, status, code, "Rate exceeded")
         name = ""
-        call = 0
+        call = worker = 0
         if caller is not None:
-            name, call = caller.function_name, caller.count_call()
+            name, call, worker = caller.function_name, caller.count_call(), caller.number
             self.cloud.journal.add(
                 "call",
                 function=name,
-                worker=caller.number,
+                worker=worker,
                 call=call,
                 service=scope.service,
                 operation=operation,
             )
-            if self.cloud.faults.kills(name, call, "before", caller.number):
+            if self.cloud.faults.kills(name, call, "before", worker):
                 caller.kill()
                 return error_response(environ, 500, "InternalFailure", "the caller is dead")
         response = self.dispatch(scope, environ)
-        if caller is not None and self.cloud.faults.kills(name, call, "after", caller.number):
+        if caller is not None and self.cloud.faults.kills(name, call, "after", worker):
             caller.kill()
-        if self.cloud.faults.lies(scope.service, operation, name, call):
+        if self.cloud.faults.lies(scope.service, operation, name, call, worker):
             text = "We encountered an internal error. Please try again."
             code = "InternalError" if scope.service == "s3" else "InternalServerError"
             return error_response(environ, 500, code, text)
