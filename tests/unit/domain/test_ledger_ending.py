@@ -77,6 +77,8 @@ def test_an_execution_that_is_gone():
     assert found.words == "failed: the execution of run 7 does not exist any more"
 
 
+SERVICE = "ServiceError: s3://landing/a.csv: SlowDown"
+BEHIND = {"FailureReason": "AlgorithmError: see the log", "ExitMessage": SERVICE}
 JOB = {"TrainingJobName": "t", "FailureReason": "AlgorithmError: ValueError: Throttling of {x}"}
 
 
@@ -85,6 +87,10 @@ JOB = {"TrainingJobName": "t", "FailureReason": "AlgorithmError: ValueError: Thr
     [
         ("TrainFailed", "States.TaskFailed: " + json.dumps(JOB), False),
         ("TrainFailed", json.dumps({"FailureReason": "ClientError: CapacityError"}), False),
+        ("CheckDataFailed", json.dumps({"FailureReason": f"AlgorithmError: {SERVICE}"}), True),
+        ("CheckDataFailed", json.dumps(json.dumps(BEHIND)), True),
+        ("CheckDataFailed", json.dumps({"FailureReason": f"AlgorithmError: E: {SERVICE}"}), False),
+        ("CheckDataFailed", json.dumps({"FailureReason": "ClientError: " + SERVICE}), False),
         ("TrainFailed", json.dumps({"FailureReason": "InternalServerError: we are sorry"}), True),
         ("TrainFailed", json.dumps(json.dumps({"FailureReason": "CapacityError: none"})), True),
         ("TrainFailed", json.dumps(json.dumps(JOB)), False),

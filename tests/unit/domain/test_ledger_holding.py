@@ -61,6 +61,25 @@ def test_max_wait_bounds_a_burst():
 def test_a_push_passes_the_quiet_period_for_all():
     """Code does not wait for more to come, and takes along what is there."""
     signals = code(admitted_ms=NOW), data(admitted_ms=NOW)
+    assert opens(decide(book(*signals, data_run=1), LIMITS, NOW)) == ["code", "data"]
+
+
+def test_a_model_s_first_data_gather_whatever_was_pushed():
+    """The push that waited for data does not open the first run on the first file of many."""
+    push = code(admitted_ms=NOW - DAY)
+    first, last = data("a", admitted_ms=NOW - MINUTE), data("b", admitted_ms=NOW)
+    waiting = decide(book(push, first, last), LIMITS, NOW)
+    assert wait(waiting) == (["quiet"], NOW + 5 * MINUTE)
+    assert opens(decide(book(push, first, last), LIMITS, NOW + 5 * MINUTE)) == [
+        "code",
+        "data",
+        "data",
+    ]
+
+
+def test_a_push_opens_at_once_where_no_new_data_gather():
+    """Of a model that has not learned yet, what came back from a failed run does not wait."""
+    signals = code(admitted_ms=NOW), data(admitted_ms=NOW - MINUTE, run=6)
     assert opens(decide(book(*signals), LIMITS, NOW)) == ["code", "data"]
 
 

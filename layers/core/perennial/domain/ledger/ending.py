@@ -17,6 +17,10 @@ LONGEST_WORDS = 400
 #: A SageMaker job's FailureReason begins with whose fault it was.
 _JOB_FAULT = re.compile(r'FailureReason[\\"\s:]+(\w+):')
 _OWN_FAULTS = ("AlgorithmError", "ClientError")
+#: How a job says that a service failed it (`jobs/failures.py`), after all retries of its own.
+_SERVICE_FAULT = re.compile(
+    r'(?:FailureReason[\\"\s:]+AlgorithmError: |ExitMessage[\\"\s:]+)ServiceError: '
+)
 _PASSING = re.compile(
     r"Throttl|TooManyRequests|RequestLimitExceeded|ProvisionedThroughputExceeded|SlowDown"
     r"|CapacityError|InsufficientInstanceCapacity|InsufficientCapacity|ResourceLimitExceeded"
@@ -72,10 +76,11 @@ def stopped(run: RunRow, *, ran: bool) -> Ending:
 def is_passing(error: str, cause: str) -> bool:
     """Whether a failure is the service's, such that the same may succeed later.
 
-    A job's own failure (``AlgorithmError``, ``ClientError``) is not, whatever its text holds.
+    A job's own failure (``AlgorithmError``, ``ClientError``) is not, whatever its text holds,
+    unless it begins by saying that a service failed the job.
     """
     fault = _JOB_FAULT.search(cause)
-    if fault is not None and fault[1] in _OWN_FAULTS:
+    if fault is not None and fault[1] in _OWN_FAULTS and not _SERVICE_FAULT.search(cause):
         return False
     return _PASSING.search(f"{error}\n{cause}") is not None
 

@@ -129,7 +129,7 @@ def common_holds(
     if manual:
         return pause
     holds = [*pause, *_cool_down(model, limits, now_ms), *_budget(model, limits, now_ms)]
-    if not any(s.kind == CODE and s.run is None for s in openers):
+    if not _passes_quiet(openers, model):
         holds.extend(_quiet(openers, limits, now_ms))
     return tuple(holds)
 
@@ -216,8 +216,18 @@ def _budget(model: ModelRow, limits: Limits, now_ms: int) -> tuple[Hold, ...]:
     return (Hold("budget", words, recent[len(recent) - most] + DAY_MS),)
 
 
+def _passes_quiet(openers: tuple[SignalRow, ...], model: ModelRow) -> bool:
+    """A push passes the quiet period, but not for a model's first data while they gather.
+
+    Else the push, which waited for data, would open the first run on the first file of many.
+    """
+    if not any(s.kind == CODE and s.run is None for s in openers):
+        return False
+    return model.data_run > 0 or not any(s.kind == DATA and s.run is None for s in openers)
+
+
 def _quiet(openers: tuple[SignalRow, ...], limits: Limits, now_ms: int) -> tuple[Hold, ...]:
-    burst = [s.admitted_ms for s in openers if s.run is None]
+    burst = [s.admitted_ms for s in openers if s.run is None and s.kind != CODE]
     if not burst:
         return ()
     until = min(max(burst) + limits.quiet_ms, min(burst) + limits.max_wait_ms)
