@@ -79,6 +79,10 @@ def test_an_execution_that_is_gone():
 
 SERVICE = "ServiceError: s3://landing/a.csv: SlowDown"
 BEHIND = {"FailureReason": "AlgorithmError: see the log", "ExitMessage": SERVICE}
+PROCESSING = {
+    "FailureReason": "AlgorithmError: See job logs for more information",
+    "ExitMessage": "ModelError: prepare() raised {x}",
+}
 JOB = {"TrainingJobName": "t", "FailureReason": "AlgorithmError: ValueError: Throttling of {x}"}
 
 
@@ -119,6 +123,12 @@ def test_which_failures_may_pass(error, cause, passing):
     ("cause", "words"),
     [
         ("States.TaskFailed: " + json.dumps(JOB), "AlgorithmError: ValueError: Throttling of {x}"),
+        ("States.TaskFailed: " + json.dumps(PROCESSING), "ModelError: prepare() raised {x}"),
+        (
+            json.dumps({**PROCESSING, "FailureReason": "ClientError: no room"}),
+            "ClientError: no room",
+        ),
+        (json.dumps({**PROCESSING, "ExitMessage": ""}), PROCESSING["FailureReason"]),
         (json.dumps({"errorMessage": "no such\n file", "errorType": "E"}), "no such file"),
         ("plain", "plain"),
         ("", "no cause was given"),

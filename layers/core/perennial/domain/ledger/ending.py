@@ -121,6 +121,11 @@ def _cut(cause: str) -> str:
     except ValueError:
         document = None
     if isinstance(document, Mapping):
+        exit_message = document.get("ExitMessage")
+        reason = str(document.get("FailureReason") or "")
+        if isinstance(exit_message, str) and exit_message and reason.startswith("AlgorithmError"):
+            # Of a processing job that failed by itself, SageMaker only says that there is a log.
+            return _cut(exit_message)
         for name in ("FailureReason", "errorMessage", "Cause", "cause"):
             if isinstance(document.get(name), str) and document[name]:
                 return _cut(document[name])
