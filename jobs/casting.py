@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from perennial.domain.holdout import canonical, row_identity
 from perennial.domain.schema import BadValue, Column, Value
 from perennial.domain.settings import Settings
 
-from jobs.failures import DataError, SettingsError
-from jobs.readers import BadRow, Chunk, shown
+from jobs.failures import SettingsError
+from jobs.readers import BadObject, BadRow, Chunk, shown
 
 ROW = "__row"
 VERSION = 1
@@ -54,14 +55,20 @@ class Caster:
         self.missing = frozenset(settings.data.missing)
         names = settings.data.identity or [column.name for column in settings.features]
         self.identity = [i for i, column in enumerate(self.columns) if column.name in names]
+        # Only open columns can bring new levels; those of an object count once it is good.
         self.levels: list[set[str]] = [set() for _ in self.columns]
+        self._pending: list[set[str]] = [set() for _ in self.columns]
+        self._open = [i for i, c in enumerate(self.columns) if c.type == "category" and c.open]
         self.schema = pa.schema(
             [(column.name, ARROW_TYPES[column.type]) for column in self.columns]
             + [(ROW, pa.string())]
         )
 
     def cast(self, chunk: Chunk) -> tuple[pa.Table, list[BadRow]]:
-        """The good rows as a table with their identities, and the bad ones in line order."""
+        """The good rows as a table with their identities, and the bad ones in line order.
+
+        The object's end must be told by `keep` or `drop`.
+        """
         cast = [self._column(i, texts) for i, texts in enumerate(chunk.cells)]
         wrong: dict[int, tuple[str, str]] = {}
         for column, result in zip(self.columns, cast, strict=True):
@@ -72,7 +79,21 @@ class Caster:
             for row, (name, why) in wrong.items()
         ]
         keep = [row for row in range(len(chunk.lines)) if row not in wrong] if wrong else None
-        return self._table(cast, keep), sorted(bad, key=lambda row: row.line)
+        table = self._table(cast, keep)
+        for i in self._open:
+            self._remember(i, pc.unique(table.column(i)).to_pylist())
+        return table, sorted(bad, key=lambda row: row.line)
+
+    def keep(self) -> None:
+        """The current object is good: its levels count."""
+        for i in self._open:
+            self.levels[i] |= self._pending[i]
+        self.drop()
+
+    def drop(self) -> None:
+        """The current object is refused: forget its levels."""
+        for i in self._open:
+            self._pending[i] = set()
 
     def _column(self, index: int, texts: Sequence[str]) -> CastColumn:
         """Check each distinct text once; a column of a million rows has few of them."""
@@ -87,8 +108,6 @@ class Caster:
             except BadValue as error:
                 reasons[text] = str(error)
                 parts[text] = ""  # its row is left out, whatever its identity
-        if column.type == "category":
-            self._remember(index, values.values())
         bad = {i: reasons[t] for i, t in enumerate(texts) if t in reasons} if reasons else {}
         return CastColumn(
             list(map(values.get, texts)),
@@ -97,10 +116,10 @@ class Caster:
         )
 
     def _remember(self, index: int, values: Iterable[Value]) -> None:
-        seen = self.levels[index]
-        seen.update(str(value) for value in values if value is not None)
-        if len(seen) > MOST_LEVELS:
-            raise DataError(
+        new = self._pending[index]
+        new.update(str(value) for value in values if value is not None)
+        if len(new | self.levels[index]) > MOST_LEVELS:
+            raise BadObject(
                 f"column {self.columns[index].name} has more than {MOST_LEVELS:,} levels; "
                 "give it type string in model.yaml, or list its levels and let others be bad rows"
             )

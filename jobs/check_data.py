@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from perennial.domain.holdout import bound
-from perennial.domain.schema import BadHeader
+from perennial.domain.schema import BadHeader, printable
 from perennial.domain.settings import Settings
 
 from jobs.casting import ROW, Caster, TrainingSchema, describe_prepared
@@ -27,7 +27,7 @@ from jobs.contract import Project, project_folder
 from jobs.entries import Entry, Fetched
 from jobs.failures import ModelError, SettingsError
 from jobs.paths import Paths
-from jobs.readers import BadObject, BadRow, open_object
+from jobs.readers import BadObject, BadRow, open_object, shown
 from jobs.run_step import read_json
 from jobs.spool import Spool
 
@@ -196,14 +196,16 @@ def _check_object(item: Fetched, settings: Settings, caster: Caster, spool: Spoo
     try:
         _read_object(item.path, settings, caster, spool, report)
     except (BadObject, BadHeader) as error:
-        report.quarantined, report.reason = True, str(error)
+        report.quarantined, report.reason = True, printable(str(error))
     finally:
         item.path.unlink()
     if report.quarantined:
         spool.drop()
+        caster.drop()
         print(f"quarantined {item.entry.key!r}: {report.reason}")
     else:
         spool.keep()
+        caster.keep()
     return report
 
 
@@ -308,7 +310,8 @@ def _count(result: CheckResult, kept: _Kept, settings: Settings, schema: Trainin
         )
     elif settings.problem != "regression":
         reason = _class_words(classes, settings, schema)
-    result.refused, result.reason = bool(reason), reason
+    # Levels of an open label come from the data, and the state machine carries the words.
+    result.refused, result.reason = bool(reason), shown(reason)
 
 
 def _class_words(classes: Sequence[set[str]], settings: Settings, schema: TrainingSchema) -> str:

@@ -19,13 +19,17 @@ from perennial.domain.schema import (
     LONGEST_TEXT,
     BadHeader,
     Header,
+    ignored_words,
     match_header,
     match_width,
+    printable,
     text_of,
 )
 from perennial.domain.settings import DataSettings
 
 CHUNK_ROWS = 20_000
+# A chunk ends with the row that brings it to so many characters, however few rows it has.
+CHUNK_TEXT = 16 << 20
 LONGEST_LINE = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
@@ -74,8 +78,7 @@ class Reading:
 
 def shown(text: str) -> str:
     """Text of a data file as reports quote it: printable, at most 200 characters."""
-    cut = text[:SHOWN]
-    return "".join(c if c.isprintable() else "�" for c in cut) + ("…" if len(text) > SHOWN else "")
+    return printable(text[:SHOWN]) + ("…" if len(text) > SHOWN else "")
 
 
 def open_object(path: Path, settings: DataSettings) -> Reading:
@@ -130,8 +133,12 @@ def _decoded(line: bytes, number: int) -> str:
 
 def _open_csv(lines: Iterator[str], settings: DataSettings) -> Reading:
     csv.field_size_limit(LONGEST_TEXT)
+    budget = Budget()
     reader = csv.reader(
-        lines, delimiter=settings.delimiter, skipinitialspace=settings.delimiter != " ", strict=True
+        budget.watch(lines),
+        delimiter=settings.delimiter,
+        skipinitialspace=settings.delimiter != " ",
+        strict=True,
     )
     records = _records(reader)
     unreadable: list[tuple[int, BadRow]] = []
@@ -141,7 +148,29 @@ def _open_csv(lines: Iterator[str], settings: DataSettings) -> Reading:
     else:
         header = match_width(settings.columns, len(row))
         records = _chain([*unreadable, (line, row)], records)
-    return Reading(_csv_chunks(records, header, settings), header.notices)
+    return Reading(_csv_chunks(records, header, settings, budget), header.notices)
+
+
+class Budget:
+    """The characters of the chunk that is being read: what bounds a row and a chunk."""
+
+    def __init__(self) -> None:
+        self.spent = 0
+
+    def watch(self, lines: Iterator[str]) -> Iterator[str]:
+        """Hand the lines on; a row of ever more quoted lines raises `BadObject`."""
+        for line in lines:
+            self.spent += len(line)
+            if self.spent > CHUNK_TEXT + LONGEST_LINE:
+                raise BadObject(f"a row is longer than {LONGEST_LINE >> 20} MiB")
+            yield line
+
+    def used_up(self, rows: int) -> bool:
+        """Whether a chunk of so many rows ends here; then the next one begins."""
+        ends = rows >= CHUNK_ROWS or self.spent >= CHUNK_TEXT
+        if ends:
+            self.spent = 0
+        return ends
 
 
 def _first_row(
@@ -186,7 +215,10 @@ def _records(reader: Any) -> Iterator[tuple[int, list[str] | BadRow]]:
 
 
 def _csv_chunks(
-    records: Iterable[tuple[int, list[str] | BadRow]], header: Header, settings: DataSettings
+    records: Iterable[tuple[int, list[str] | BadRow]],
+    header: Header,
+    settings: DataSettings,
+    budget: Budget,
 ) -> Iterator[Chunk]:
     lines: list[int] = []
     rows: list[list[str]] = []
@@ -201,7 +233,7 @@ def _csv_chunks(
         else:
             lines.append(line)
             rows.append(row)
-        if len(rows) + len(bad) >= CHUNK_ROWS:
+        if budget.used_up(len(rows) + len(bad)):
             yield _csv_chunk(lines, rows, bad, (header, settings.delimiter))
             lines, rows, bad = [], [], []
     if rows or bad:
@@ -233,7 +265,8 @@ def _json_chunks(
     names = [column.name for column in settings.columns]
     good: list[tuple[int, str, list[str]]] = []
     bad: list[BadRow] = []
-    for number, line in enumerate(lines, 1):
+    budget = Budget()
+    for number, line in enumerate(budget.watch(lines), 1):
         if not line.strip():
             continue
         row = _json_row(line, number, names)
@@ -242,8 +275,8 @@ def _json_chunks(
         else:
             good.append((number, line.rstrip(), row[0]))
             if row[1] and not notices:
-                notices.add(f"ignored {', '.join(row[1])}, which the settings do not have")
-        if len(good) + len(bad) >= CHUNK_ROWS:
+                notices.add(ignored_words(row[1]))
+        if budget.used_up(len(good) + len(bad)):
             yield _json_chunk(good, bad, len(names))
             good, bad = [], []
     if good or bad:
@@ -278,8 +311,11 @@ def _json_row(line: str, number: int, names: list[str]) -> tuple[list[str], list
 
 def _open_parquet(path: Path, settings: DataSettings) -> Reading:
     try:
-        file = pq.ParquetFile(path)
-        header = match_header(settings.columns, file.schema_arrow.names)
+        with pq.ParquetFile(path) as plain:
+            header = match_header(settings.columns, plain.schema_arrow.names)
+            texts = _text_columns(plain, {column.name for column in settings.columns})
+        # Each text once: a file of some bytes can repeat one of a megabyte ever so often.
+        file = pq.ParquetFile(path, read_dictionary=texts)
     except (pa.ArrowException, OSError) as error:
         raise BadObject(f"the Parquet file is damaged: {error}") from None
     if file.metadata.num_rows == 0:
@@ -287,11 +323,41 @@ def _open_parquet(path: Path, settings: DataSettings) -> Reading:
     return Reading(_parquet_chunks(file, settings), header.notices)
 
 
+def _text_columns(file: pq.ParquetFile, wanted: set[str]) -> list[str]:
+    """The wanted columns that hold texts; one of bytes, lists or objects raises `BadHeader`."""
+    texts = []
+    for column in file.schema_arrow:
+        if column.name not in wanted:
+            continue
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            texts.append(column.name)
+        elif not _is_plain(kind):
+            raise _no_plain_values(column.type)
+    return texts
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind))
+
+
+def _no_plain_values(kind: pa.DataType, error: Exception | str = "") -> BadHeader:
+    words = printable(f"a Parquet column of type {kind} holds no plain values")
+    return BadHeader(f"{words}: {error}" if error else words)
+
+
+def _batch_rows(file: pq.ParquetFile) -> int:
+    """How many rows to read at once: few, where the file says that they are long."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+    return max(1, min(CHUNK_ROWS, CHUNK_TEXT // max(longest, 1)))
+
+
 def _parquet_chunks(file: pq.ParquetFile, settings: DataSettings) -> Iterator[Chunk]:
     names = [column.name for column in settings.columns]
     seen = 0
     try:
-        for batch in file.iter_batches(CHUNK_ROWS, columns=names):
+        for batch in file.iter_batches(_batch_rows(file), columns=names):
             cells: list[Sequence[str]] = [_texts(batch.column(name)) for name in names]
             numbers = list(range(seen + 1, seen + 1 + batch.num_rows))
             yield Chunk(numbers, cells, partial(_joined, cells))
@@ -301,18 +367,14 @@ def _parquet_chunks(file: pq.ParquetFile, settings: DataSettings) -> Iterator[Ch
 
 
 def _joined(cells: list[Sequence[str]], row: int) -> str:
-    return ",".join(texts[row] for texts in cells)
+    return ",".join(texts[row][: SHOWN + 1] for texts in cells)  # no more of it is shown
 
 
 def _texts(column: pa.Array) -> list[str]:
     """The texts of a column; a value is turned into text once, however often it occurs."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     try:
-        encoded = column.dictionary_encode()
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         texts = [text_of(value) for value in encoded.dictionary.to_pylist()]
         return ["" if i is None else texts[i] for i in encoded.indices.to_pylist()]
     except (TypeError, pa.ArrowNotImplementedError) as error:
-        raise BadHeader(
-            f"a Parquet column of type {column.type} holds no plain values: {error}"
-        ) from None
+        raise _no_plain_values(column.type, error) from None

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FLUSH_ROWS = 200_000
+FLUSH_BYTES = 256 << 20  # rows of long texts are many bytes; also the most of a later pass
 
 
 class Spool:
     """Tables gathered object by object; `keep` or `drop` decides about the current object.
 
-    At most `FLUSH_ROWS` rows of kept and of undecided tables each are held in memory.
+    At most `FLUSH_ROWS` rows, and about `FLUSH_BYTES`, of kept and of undecided tables each are
+    held in memory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +30,7 @@ class Spool:
     def add(self, table: pa.Table) -> None:
         """Take some rows of the current object."""
         self._pending.append(table)
-        if sum(len(table) for table in self._pending) >= FLUSH_ROWS:
+        if _is_full(self._pending):
             self._spilled.append(self._write(self._pending))
             self._pending = []
 
@@ -40,7 +42,7 @@ class Spool:
             self._spilled = []
         self._kept += self._pending
         self._pending = []
-        if sum(len(table) for table in self._kept) >= FLUSH_ROWS:
+        if _is_full(self._kept):
             self._flush()
 
     def drop(self) -> None:
@@ -67,3 +69,10 @@ class Spool:
         self._count += 1
         pq.write_table(pa.concat_tables(tables), path, compression="zstd")
         return path
+
+
+def _is_full(tables: list[pa.Table]) -> bool:
+    return (
+        sum(len(table) for table in tables) >= FLUSH_ROWS
+        or sum(table.nbytes for table in tables) >= FLUSH_BYTES
+    )

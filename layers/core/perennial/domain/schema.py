@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
@@ -20,6 +21,8 @@ NUMERIC = ("int", "float")
 # int64 is what frames and Parquet hold; a larger integer would silently lose digits.
 INT64 = 2**63
 LONGEST_TEXT = 100_000
+# Among so many foreign columns a renamed one is looked for; a hostile header has millions.
+MOST_COMPARED = 1000
 
 INTEGER_TEXT = re.compile(r"[+-]?[0-9]{1,19}")
 # An integral float is an int as well: other tools write 39 as 39.0 once a column had a gap.
@@ -217,8 +220,13 @@ def number_text(value: float) -> str:
     return repr(value)
 
 
+def printable(text: str) -> str:
+    """Text of a data file or an object's key as people may see it: one line, no control codes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
 def _quoted(text: str) -> str:
-    return f'"{text}"' if len(text) <= 60 else f'"{text[:59]}…"'
+    return f'"{printable(text)}"' if len(text) <= 60 else f'"{printable(text[:59])}…"'
 
 
 def _listed(levels: Sequence[str]) -> str:
@@ -251,17 +259,18 @@ def match_header(columns: Sequence[Column], found: Sequence[str]) -> Header:
     """
     names = [name.strip().lstrip("\ufeff").strip() for name in found]
     wanted = [column.name for column in columns]
-    twice = sorted({name for name in names if name in wanted and names.count(name) > 1})
+    counts, known = Counter(names), set(wanted)
+    twice = sorted(name for name in known if counts[name] > 1)
     if twice:
         raise BadHeader(f"column {', '.join(twice)} is there twice")
-    missing = [name for name in wanted if name not in names]
-    extra = [name for name in names if name not in wanted]
+    missing = [name for name in wanted if name not in counts]
+    extra = [name for name in names if name not in known]
     if missing:
         raise BadHeader(_missing_words(missing, extra, names, wanted))
     notices = []
     if extra:
-        notices.append(f"ignored {_counted(extra)} not in the settings")
-    if [name for name in names if name in wanted] != wanted:
+        notices.append(ignored_words(extra))
+    if [name for name in names if name in known] != wanted:
         notices.append("the columns stand in another order; read by name")
     return Header(tuple(names.index(name) for name in wanted), len(names), tuple(notices))
 
@@ -289,20 +298,26 @@ def _missing_words(
                 )
     if len(missing) == len(wanted):
         return (
-            f"none of the columns is there; the first line begins {_quoted(','.join(names))}. "
+            f"none of the columns is there; the first line begins {_quoted(','.join(names[:60]))}. "
             "A file without a header needs data.header: false"
         )
     words = f"missing column {', '.join(missing)}"
     renamed = []
+    few = [name for name in extra[:MOST_COMPARED] if len(name) <= MOST_COMPARED]
     for name in missing:
-        close = difflib.get_close_matches(name, extra, 1, 0.6)
+        close = difflib.get_close_matches(name, few, 1, 0.6)
         if close:
-            renamed.append(f"{close[0]} instead of {name}")
+            renamed.append(f"{printable(close[0])} instead of {name}")
     if renamed:
         words += f" (renamed? {', '.join(renamed)})"
     elif extra:
         words += f"; there is {_counted(extra)} not in the settings"
     return words
+
+
+def ignored_words(names: Iterable[str]) -> str:
+    """The notice that a file has columns which the settings do not."""
+    return f"ignored {_counted(names)} not in the settings"
 
 
 def _counted(names: Iterable[str]) -> str:
