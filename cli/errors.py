@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import IO, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
+
+from cli.terminal import Terminal
 
 DONE, FAILED, USAGE, UNREACHABLE, NOT_FOUND, REFUSED = 0, 1, 2, 3, 4, 5
 
@@ -22,7 +23,7 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the error to stderr, with the next step below it."""
-        console = Console(file=file, stderr=file is None, highlight=False, soft_wrap=True)
+        console = Terminal(file=file, stderr=file is None, highlight=False, soft_wrap=True)
         console.print(f"[bold red]error:[/] {escape(self.message)}")
         if self.next_step:
             console.print(f"[dim]next:[/]  {escape(self.next_step)}")

@@ -16,14 +16,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.terminal import Terminal, escaped, visible
+
 PLAIN_WIDTH = 160  # where output goes to a file or a pipe, lines are not folded to 80 columns
 
 
 def console_for(stream: IO[str]) -> Console:
     """A console on this stream: coloured and folded on a terminal, plain and wide elsewhere."""
     if stream.isatty():
-        return Console(file=stream, highlight=False)
-    return Console(file=stream, highlight=False, width=PLAIN_WIDTH)
+        return Terminal(file=stream, highlight=False)
+    return Terminal(file=stream, highlight=False, width=PLAIN_WIDTH)
 
 
 class Screen:
@@ -45,7 +47,8 @@ class Screen:
 
     def document(self, value: Any) -> None:
         """Print the one JSON document of a command that was called with --json."""
-        self.out.file.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+        self.out.file.write(escaped(text) + "\n")
 
 
 def plain(value: Any) -> Any:
@@ -73,7 +76,9 @@ def table(
     for index, name in enumerate(columns):
         result.add_column(name, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        result.add_row(*(cell if isinstance(cell, Styled) else escape(str(cell)) for cell in row))
+        result.add_row(
+            *(cell if isinstance(cell, Styled) else escape(visible(str(cell))) for cell in row)
+        )
     return result
 
 
