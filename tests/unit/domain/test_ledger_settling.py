@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from perennial.domain.errors import Conflict
-from perennial.domain.ledger.rows import ClosedEvidence, Ending, Retry
+from perennial.domain.ledger.rows import ClosedEvidence, Ending, Retry, done_key
 from perennial.domain.ledger.settling import Findings, Quarantine, settle
 from perennial.domain.ledger.store import Write
 
@@ -365,3 +365,16 @@ def test_the_model_stays_what_it_was_otherwise():
         model(), rev=11, last_run=7, wake_ms=9, cursor="c", settings=8, ended_ms=NOW, notices=(7,)
     )
     assert freed == kept
+
+
+def test_a_bad_object_whose_event_comes_during_the_settling_is_settled_once():
+    """Its signal is admitted after the settler read: the next reading settles it, in one place."""
+    found, stale, late = findings(bad=["b.csv"]), ending_book(WON), data("b.csv")
+    table = store(stale.model, stale.run, late)
+    (transaction,) = settle(stale, found, NOW).transactions
+    with pytest.raises(Conflict):
+        table.commit(transaction)
+    (transaction,) = settle(ending_book(WON, late), found, NOW).transactions
+    table.commit(transaction)
+    assert table.get(late.key) is None
+    assert table.get(done_key("census", late.id)).state == "quarantined"

@@ -29,8 +29,9 @@ from perennial.domain.ledger.rows import (
     Retry,
     RunRow,
     SignalRow,
+    open_key,
 )
-from perennial.domain.ledger.store import Transaction, change, create, in_chunks, move
+from perennial.domain.ledger.store import Transaction, absent, change, create, in_chunks, move
 from perennial.domain.signals import CODE, DATA, signal_id
 
 MOST_NOTICES = 100
@@ -190,7 +191,9 @@ def _refused_again(book: Book, case: _Case) -> list[Transaction]:
             moves.append((change(row, **fields),))
         else:
             new = SignalRow(book.model.model, found, DATA, bad.parts, {}, case.now_ms)
-            moves.append((create(replace(new, **fields)),))
+            # Its event may come at this very moment: then the open signal is settled instead.
+            unannounced = absent(open_key(new.model, new.id))
+            moves.append((create(replace(new, **fields)), unannounced))
     return moves
 
 
