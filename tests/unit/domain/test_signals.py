@@ -251,6 +251,8 @@ def test_an_object_without_version_or_etag():
             {"datapoints": [1, 2.5]},
         ),
         ('{"recentDatapoints": 3, "threshold": 2}', {"threshold": 2}),
+        ("[" * 100_000, {}),
+        ('{"threshold": 1' + "0" * 400 + "}", {}),
         (json.dumps({"recentDatapoints": list(range(20))}), {"datapoints": list(range(10))}),
     ],
 )

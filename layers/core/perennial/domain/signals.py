@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import isfinite
 from typing import Any, TypeAlias
 
 from perennial.domain.errors import SignalInvalid
@@ -31,6 +30,7 @@ MANUAL = "manual"
 LONGEST_TEXT = 1000
 LONGEST_PART = 1100  # an S3 key has up to 1,024 bytes
 MOST_OVERRIDES = 50
+LARGEST_FIGURE = 1e100
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _figures(reason_data: object) -> dict[str, Any]:
     """Threshold and newest datapoints of an alarm; its ``reasonData`` is JSON text, or odd."""
     try:
         data = json.loads(reason_data) if isinstance(reason_data, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(data, Mapping):
         return {}
@@ -320,7 +320,8 @@ def _whole(message: Mapping[str, Any], name: str) -> int:
 
 def _is_number(value: Any) -> bool:
     is_figure = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_figure and isfinite(value)
+    # A whole number may have thousands of digits, which no float and no store can keep.
+    return is_figure and -LARGEST_FIGURE <= value <= LARGEST_FIGURE
 
 
 def _iso_ms(text: str) -> int:
