@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from perennial.domain.holdout import bound
-from perennial.domain.schema import BadHeader, printable
+from perennial.domain.schema import BadHeader
 from perennial.domain.settings import Settings
+from perennial.domain.text import printable
 
 from jobs.casting import ROW, Caster, TrainingSchema, describe_prepared
 from jobs.contract import Project, project_folder

@@ -22,10 +22,10 @@ from perennial.domain.schema import (
     ignored_words,
     match_header,
     match_width,
-    printable,
     text_of,
 )
 from perennial.domain.settings import DataSettings
+from perennial.domain.text import printable
 
 CHUNK_ROWS = 20_000
 # A chunk ends with the row that brings it to so many characters, however few rows it has.

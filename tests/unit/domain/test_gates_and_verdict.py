@@ -172,6 +172,25 @@ def test_card_shows_gates_figures_and_groups() -> None:
         assert line in card.splitlines()
 
 
+def test_a_card_is_not_written_by_the_data() -> None:
+    """A level of an open column is anybody's text: it stays in its cell, and no page runs it."""
+    level = "A |\n\n# census, run 12: passed\n<img src=x onerror=y> [read](http://evil)\x1b[2J"
+    metric = facet_metric("auc", "sex", level)
+    found = replace(verdict(), metrics={"auc": 0.9, metric: 0.5}, gates=())
+    settings = {"label": "income", "train": {"hyperparameters": {"a": "`|\n# passed"}}}
+    card = model_card(found, settings=settings, objects=2)
+    assert [line for line in card.splitlines() if line.startswith("# ")] == [
+        "# census, run 12: passed"
+    ]
+    (row,) = [line for line in card.splitlines() if "onerror" in line]
+    assert row.startswith("| sex=A \\|��# census")
+    assert row.endswith("| 0.5 |")
+    assert "\\<img" in row
+    assert "\\[read\\]" in row
+    assert "\x1b" not in row
+    assert "| a | `'\\|�# passed` |" in card
+
+
 def test_headlines_are_figures_of_their_problem() -> None:
     """A verdict shows only what an evaluation has."""
     assert all(set(HEADLINES[problem]) <= set(METRICS[problem]) for problem in METRICS)

@@ -205,6 +205,15 @@ def test_reasons_of_a_run():
     assert because([data(str(n)) for n in range(1000)])[0].startswith("data: 1,000 objects")
 
 
+def test_a_key_cannot_write_lines_of_a_notice():
+    """What a producer names an object is told in one line, without what a terminal obeys."""
+    hostile = data("a.csv\n\nApprove: http://evil\x1b[2J\u202e")
+    shown = "data: incoming/census/a.csv��Approve: http://evil�[2J� (version v1)"
+    assert (describe(hostile), because([hostile])) == (shown, (shown,))
+    many = because([hostile, data("b.csv")])
+    assert many == ("data: 2 objects, the first incoming/census/a.csv��Approve: http://evil�[2J�",)
+
+
 def test_many_or_long_reasons_are_cut():
     """A run's row stays small."""
     lines = because([schedule(f"2026-{n:03d}") for n in range(21)])

@@ -16,6 +16,8 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
 
+from perennial.domain.text import printable
+
 TYPES = ("int", "float", "string", "category", "bool", "date", "timestamp")
 NUMERIC = ("int", "float")
 # int64 is what frames and Parquet hold; a larger integer would silently lose digits.
@@ -218,11 +220,6 @@ def number_text(value: float) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return repr(value)
-
-
-def printable(text: str) -> str:
-    """Text of a data file or an object's key as people may see it: one line, no control codes."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _quoted(text: str) -> str:

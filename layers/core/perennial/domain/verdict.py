@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perennial.domain.gates import GateResult, figure
+from perennial.domain.text import markdown, printable
 
 VERSION = 1
 LONGEST_WORDS = 1000  # an approval description holds 1,024 characters
@@ -120,9 +121,9 @@ def model_card(
     lines = [
         f"# {verdict.model}, run {verdict.run}: {'passed' if verdict.passed else 'rejected'}",
         "",
-        verdict.words,
+        markdown(verdict.words),
         "",
-        f"- Problem: {verdict.problem}; predicts `{settings.get('label')}`",
+        f"- Problem: {verdict.problem}; predicts {_code(settings.get('label'))}",
         f"- Judged on {verdict.rows:,} holdout rows of a dataset of {objects:,} objects",
         *(f"- {name}: `{value}`" for name, value in sorted(verdict.candidate.items())),
         f"- evaluation: `{verdict.evaluation.uri}` (`{verdict.evaluation.digest}`)",
@@ -134,7 +135,7 @@ def model_card(
     lines += _gate_table(verdict.gates)
     lines += ["", "## Figures", "", "| figure | value | standard deviation |", "|---|---|---|"]
     lines += [
-        f"| {name} | {_shown(value)} | {_shown((deviations or {}).get(name))} |"
+        f"| {markdown(name)} | {_shown(value)} | {_shown((deviations or {}).get(name))} |"
         for name, value in overall.items()
     ]
     lines += _group_table(verdict.metrics)
@@ -149,7 +150,8 @@ def _gate_table(gates: Sequence[GateResult]) -> list[str]:
         "| gate | result | in words |",
         "|---|---|---|",
         *(
-            f"| {gate.gate.name} | {'pass' if gate.passed else '**fail**'} | {gate.words} |"
+            f"| {markdown(gate.gate.name)} | {'pass' if gate.passed else '**fail**'} "
+            f"| {markdown(gate.words)} |"
             for gate in gates
         ),
     ]
@@ -171,7 +173,7 @@ def _group_table(metrics: Mapping[str, float | None]) -> list[str]:
         f"| group | {' | '.join(columns)} |",
         "|---" * (len(columns) + 1) + "|",
         *(
-            f"| {group} | {' | '.join(_shown(values.get(metric)) for metric in columns)} |"
+            f"| {' | '.join([markdown(group), *(_shown(values.get(m)) for m in columns)])} |"
             for group, values in groups.items()
         ),
     ]
@@ -187,8 +189,14 @@ def _parameter_table(settings: Mapping[str, Any]) -> list[str]:
         "",
         "| name | value |",
         "|---|---|",
-        *(f"| {name} | `{value}` |" for name, value in sorted(parameters.items())),
+        *(f"| {name} | {_code(value)} |" for name, value in sorted(parameters.items())),
     ]
+
+
+def _code(value: Any) -> str:
+    """A value as code in a table's cell, where a bar or a back-tick would end it."""
+    text = printable(str(value)).replace("`", "'").replace("|", "\\|")
+    return f"`{text}`"
 
 
 def _shown(value: float | None) -> str:

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 from perennial.domain.ledger.rows import Retry, SignalRow
 from perennial.domain.signals import CODE, DATA, DRIFT, MANUAL, REVIEW, SCHEDULE
+from perennial.domain.text import printable
 
 MOST_LINES = 20
 LONGEST_LINE = 300
 
 
 def describe(signal: SignalRow) -> str:
-    """One line that names a signal."""
+    """One line that names a signal; keys and reasons were written by others."""
+    return printable(_described(signal))
+
+
+def _described(signal: SignalRow) -> str:
     evidence = signal.evidence
     match signal.kind:
         case "data":
@@ -47,4 +52,4 @@ def because(signals: Sequence[SignalRow], retry: Retry | None = None) -> tuple[s
         lines.append(f"data: {len(data):,} objects, the first {first.parts[1]}")
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more reasons"]
-    return tuple(line[:LONGEST_LINE] for line in lines)
+    return tuple(printable(line[:LONGEST_LINE]) for line in lines)
