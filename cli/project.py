@@ -63,7 +63,7 @@ def init(name: str, csv: Path, label: str | None, into: Path, *, as_json: bool) 
     try:
         made = scaffold(csv, name, into, label=label)
     except (ValueError, PerennialError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), "Nothing was written.") from error
     if as_json:
         screen.document(made)
         return
@@ -110,7 +110,9 @@ def check(folder: Path, files: tuple[Path, ...], sets: tuple[str, ...], *, as_js
         if not file.is_file():
             raise NotFound(f"There is no file {file}.")
     screen.line(f"[bold]{settings.project}[/] on {', '.join(escape(str(file)) for file in files)}")
-    passed = run_check(screen, folder, files, sets)
+    passed = run_check(screen, folder, files, sets, settings)
+    if passed:
+        screen.line(f"[dim]next:[/]  perennial push {escape(str(folder))}")
     sys.exit(0 if passed else 1)
 
 
