@@ -14,6 +14,9 @@ from perennial.domain.settings import Release
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
+# Whoever may ask for a run must not thereby choose what the policy approves.
+JUDGED_BY = ("gates.", "data.")
+
 
 @dataclass(frozen=True)
 class Approval:
@@ -53,7 +56,7 @@ def decide_approval(
 
     `champions` are the settings that the champion was trained with, None without a champion.
     """
-    objection = _unfit(arn, run, status) or _by_policy(run.model, settings, champions)
+    objection = _unfit(arn, run, status) or _by_policy(run, settings, champions)
     if objection:
         return Approval(False, f"left for a person: {objection}")
     return Approval(True, f"approved by policy: {run.verdict.words if run.verdict else ''}")
@@ -69,11 +72,14 @@ def _unfit(arn: str, run: RunRow, status: str) -> str:
     return "" if status == registry.PENDING else f"the version is {status}"
 
 
-def _by_policy(model: str, settings: SettingsRow, champions: SettingsRow | None) -> str:
+def _by_policy(run: RunRow, settings: SettingsRow, champions: SettingsRow | None) -> str:
     """Why the model's policy leaves the version for a person; empty: it does not."""
-    policy: Release = parsed_settings(settings.settings, model).release
+    policy: Release = parsed_settings(settings.settings, run.model).release
     if policy.approval != "policy":
         return "release.approval is person"
+    loosened = [key for key in sorted(run.overrides) if key.startswith(JUDGED_BY)]
+    if loosened:
+        return f"the settings it was judged by were given for this run only ({loosened[0]})"
     if policy.approve_code_changes:
         return ""
     rule = "release.approve_code_changes is false"

@@ -328,6 +328,26 @@ def test_the_policy_approves_the_champions_code_and_refuses_other_code(world: Wo
         approve_candidate(world.ports, MODEL, 3, first + "0")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "approved"),
+    [({"gates.auc.min": "0.1"}, False), ({"train.hyperparameters.rounds": "9"}, True)],
+)
+def test_the_policy_approves_nothing_by_gates_of_one_run(
+    world: World, overrides: dict[str, str], approved: bool
+) -> None:
+    """Who may ask for a run could else set the gates aside, and the policy would approve."""
+    number = started(world, release=ANY_CODE)
+    registered(world, number)
+    end_run(world.ports, world.win(number))
+    request_retrain(world.ports, MODEL, "to see", overrides, "token-1", "mallory")
+    world.wake()
+    arn = registered(world, 2)
+    found = approve_candidate(world.ports, MODEL, 2, arn)
+    assert found.approved is approved
+    if not approved:
+        assert "given for this run only (gates.auc.min)" in found.words
+
+
 def test_only_the_claims_holder_records(world: World) -> None:
     """An execution restarted by hand can neither record a verdict nor a version."""
     number = started(world)
