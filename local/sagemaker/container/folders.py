@@ -29,7 +29,7 @@ class JobFolder:
         if seen != OPT_ML and not seen.startswith(OPT_ML + "/"):
             raise ValueError(f"{seen} does not lie below {OPT_ML}")
         path = self.ml / seen[len(OPT_ML) :].lstrip("/")
-        if not os.path.normpath(path).startswith(str(self.ml)):
+        if not Path(os.path.normpath(path)).is_relative_to(self.ml):
             raise ValueError(f"{seen} leaves {OPT_ML}")
         return path
 

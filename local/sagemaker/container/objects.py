@@ -155,7 +155,7 @@ def relative_name(prefix: str, key: str) -> str:
 
 def _inside(folder: Path, name: str) -> Path:
     path = folder / name.lstrip("/")
-    if not os.path.normpath(path).startswith(str(folder)):
+    if not Path(os.path.normpath(path)).is_relative_to(folder):
         raise DataError(f"Data download failed: the key {name!r} leaves the job's folder")
     return path
 
