@@ -14,6 +14,7 @@ from cli.errors import Refused, TargetUnreachable
 from cli.live import Progress
 from cli.local_cloud import (
     DEFAULT_PORT,
+    PORT,
     ROOT,
     RunningCloud,
     StaleCloud,
@@ -32,10 +33,19 @@ NEXT = 'eval "$(perennial env)" && sam build && sam deploy   [dim](or all at onc
 
 
 @click.command()
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port on 127.0.0.1.")
+@click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    type=PORT,
+    envvar="PERENNIAL_PORT",
+    show_envvar=True,
+    show_default=True,
+    help="Port on 127.0.0.1.",
+)
 @click.option(
     "--clock",
     default=1.0,
+    type=click.FloatRange(0, 100_000, min_open=True),
     show_default=True,
     metavar="FACTOR",
     help="Let the services' waits (schedules, alarm periods, visibility) pass this much faster.",
@@ -53,7 +63,8 @@ def up(  # noqa: PLR0913 - one argument an option
     Examples:
       perennial up
       perennial up --port 5000 --clock 60
-      make up            # the same as: perennial up --keep --deploy
+      make up                        # the same as: perennial up --keep --deploy
+      PERENNIAL_PORT=5000 make up
     """
     screen = Screen(as_json=as_json)
     if foreground:

@@ -18,7 +18,7 @@ from cli.deployment import build_and_deploy
 from cli.errors import Refused
 from cli.jobs_environment import jobs_python
 from cli.live import Progress
-from cli.local_cloud import DEFAULT_PORT, ROOT, RunningCloud, find_cloud, start_cloud
+from cli.local_cloud import DEFAULT_PORT, PORT, ROOT, RunningCloud, find_cloud, start_cloud
 from cli.output import Screen, duration
 from cli.session import Session, spoken_errors
 from cli.target import DEFAULT_STACK, Target
@@ -27,7 +27,15 @@ PROJECT = "census"
 
 
 @click.command()
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port, if none runs yet.")
+@click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    type=PORT,
+    envvar="PERENNIAL_PORT",
+    show_envvar=True,
+    show_default=True,
+    help="Port, if none runs yet.",
+)
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of models/census."
 )

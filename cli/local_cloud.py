@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from cli.errors import CommandError, Refused
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 4747
+PORT = click.IntRange(1, 65_535)
 READY_SECONDS = 180  # the first start makes the environments of jobs and functions
 STOP_SECONDS = 10.0
 
@@ -177,7 +180,8 @@ def require_free_port(port: int) -> None:
         except OSError as error:
             raise CommandError(
                 f"Port {port} of 127.0.0.1 cannot be used: {error.strerror}.",
-                f"Another program listens there; choose another: perennial up --port {port + 1}",
+                f"Another program listens there; choose another: perennial up --port {port + 1}"
+                f"   or: PERENNIAL_PORT={port + 1} make up",
             ) from error
 
 

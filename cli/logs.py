@@ -26,6 +26,7 @@ KNOWN = frozenset(
         *("function_memory_size", "function_arn", "function_request_id", "xray_trace_id"),
     }
 )
+FRAMED = 8  # an invocation that says one thing has at most so many lines around it
 POLL_S = 1.0
 MINUTE_MS = 60_000
 
@@ -54,7 +55,8 @@ def logs(  # noqa: PLR0913 - one argument an option
       perennial logs run 3 --model census
       perennial logs perennial-census-3-train-0 --follow
     """
-    from perennial.tail_logs import (  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.describe_run import describe_run  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.tail_logs import (  # noqa: PLC0415 - as above
         function_source,
         job_source,
         run_sources,
@@ -62,18 +64,21 @@ def logs(  # noqa: PLR0913 - one argument an option
     )
 
     words = list(what)
-    if words[0] == "run" and len(words) > 1 and words[-1].isdigit():
+    if words[0] == "run" and len(words) in {2, 3} and words[-1].isdigit():
         named = model or (words[1] if len(words) == 3 else None)
-        sources = run_sources(session.ports, one_model(session, named), int(words[-1]))
-    elif len(words) > 1:
+        run = describe_run(session.ports, one_model(session, named), int(words[-1]))
+        sources = run_sources(session.ports, run.model, run.number)
+    elif len(words) > 1 or words[0] == "run":
         raise click.UsageError("Name one function, one job, or 'run' and a number.")
     elif re.fullmatch(r".+-(check-data|train|evaluate)-\d+", words[0]):
         sources = (job_source(words[0]),)
     else:
         sources = (function_source(session.ports, words[0].replace("-", "_").removesuffix("()")),)
+    most = lines if raw or session.screen.as_json else lines * FRAMED
     show(
         session,
-        lambda since: tail_logs(sources, since_ms=since, most=lines),
+        lambda since: tail_logs(sources, since_ms=since, most=most),
+        lines,
         follow=follow,
         raw=raw,
     )
@@ -82,11 +87,12 @@ def logs(  # noqa: PLR0913 - one argument an option
 def show(
     session: Session,
     read: Callable[[int | None], Sequence[LogLine]],
+    most: int,
     *,
     follow: bool,
     raw: bool,
 ) -> None:
-    """Print what `read` finds; with `follow`, again and again, each line once."""
+    """Print the newest of what `read` finds; with `follow`, again and again, each line once."""
     seen: set[str] = set()
     since: int | None = None
     while True:
@@ -96,14 +102,14 @@ def show(
         if session.screen.as_json and not follow:
             session.screen.document(fresh)
             return
-        for line in fresh:
-            if text := escape(line.text) if raw else readable(line.text):
-                session.screen.out.print(
-                    f"[dim]{clock(line.at_ms)} {escape(source_name(line))}[/] {text}",
-                    soft_wrap=True,
-                )
+        told = [(line, escape(line.text) if raw else readable(line.text)) for line in fresh]
+        for line, text in [pair for pair in told if pair[1]][-most:]:
+            session.screen.out.print(
+                f"[dim]{clock(line.at_ms)} {escape(source_name(line))}[/] {text}",
+                soft_wrap=True,
+            )
         if not follow:
-            if not fresh:
+            if not any(text for _, text in told):
                 session.screen.line("No lines yet.")
             return
         since = max((line.at_ms for line in found), default=int(time.time() * 1000) - MINUTE_MS)

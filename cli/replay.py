@@ -22,7 +22,7 @@ def replay(session: Session, *, only_list: bool) -> None:
     """Bring back dead letters: signals and ends of runs that could not be dealt with.
 
     Known signals count once, so a replay doubles nothing. What fails again comes back to the
-    dead-letter queue.
+    dead-letter queue, and is gone 14 days after it was sent.
 
     \b
     Examples:
@@ -48,6 +48,11 @@ def replay(session: Session, *, only_list: bool) -> None:
             screen.line(
                 f"{count(len(letters) - len(stayed), 'message')} replayed, {len(stayed)} left."
             )
+    if stayed and only_list and not screen.as_json:
+        screen.line(
+            "[dim]next:[/]  perennial logs on_signal   (why they failed)"
+            "   then, when that is mended: perennial replay"
+        )
     if stayed and not only_list:
         if not screen.as_json:
             screen.line(f"[dim]next:[/]  perennial logs on_signal   {escape('(why they failed)')}")

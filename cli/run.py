@@ -24,6 +24,7 @@ WHICH = click.argument("which", nargs=-1, required=True, metavar="[MODEL] RUN")
 MODEL = click.option("--model", help="The model, if there are several.")
 COLOURS = {"won": "green", "lost": "yellow", "refused": "yellow", "stopped": "yellow"}
 MOST_BAD_LINES = 3
+CUT_OFF = {"Aborted": "stopped", "TimedOut": "timed out"}
 
 
 @click.group("run")
@@ -97,7 +98,8 @@ def show_run(session: Session, run: RunRow, report: Report, view: RunView | None
     if run.outcome in {"failed", "refused", "stopped", "not_claimed"}:
         words = run.ending.words if run.ending else run.error
         screen.line(f"{'ended':<12}[red]{escape(words)}[/]")
-        if run.cause and run.cause not in words:
+        # A job's whole description is no line to read at night; `words` holds its reason.
+        if run.cause and "{" not in run.cause and run.cause not in words:
             screen.line(f"{'cause':<12}{escape(run.cause)}")
         screen.line(
             f"[dim]next:[/]       perennial logs run {run.number} --model {run.model}"
@@ -153,7 +155,9 @@ def show_path(session: Session, view: RunView) -> None:
         if visit.type != "Task":
             continue
         left = visit.left_ms or int(time.time() * 1000)
-        now = "failed" if visit.error else "done" if visit.left_ms else "runs"
+        now = "done" if visit.left_ms else "runs"
+        if visit.error:
+            now = CUT_OFF.get(visit.error, "failed")
         rows.append((visit.state, now, duration((left - visit.entered_ms) / 1000), visit.job))
     if rows:
         session.screen.line()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_SIGNALS = 20
 VERSION_ID = re.compile(r" \(version [^()]+\)$")
+HELD = "what is held waits for a push, new data, 'perennial run retry' or 'perennial retrain'"
 COLOURS = {"won": "green", "lost": "yellow", "refused": "yellow", "stopped": "yellow"}
 
 
@@ -129,11 +130,16 @@ def notes(view: View) -> list[str]:
     model, paused = view.model, view.model.paused
     if paused:
         lines.append(
-            f"{model.model} is paused by {escape(paused.by)} since {ago(paused.since_ms)}:"
+            f"{model.model} is paused by {escape(paused.by)}, {ago(paused.since_ms)}:"
             f" {escape(paused.because)}  [dim]perennial resume {model.model}[/]"
         )
     for reason, number in sorted(model.held.items()):
         lines.append(f"{model.model}: {count(number, 'signal')} held: {escape(reason)}")
+    if model.quarantined:
+        lines.append(
+            f"{model.model}: {count(model.quarantined, 'object')} quarantined; the run that found"
+            f" one names it:  [dim]perennial runs {model.model}[/]"
+        )
     if view.newest and view.newest.status == "PendingManualApproval":
         which = f"{model.model} {view.newest.number}"
         lines.append(
@@ -199,7 +205,7 @@ def wait_words(wait: Explanation) -> str:
         return f"{name} waits for nothing: every signal is settled; new data opens the next run"
     holds = "; ".join(hold.words for hold in wait.holds)
     if wait.opens_ms is None:
-        return f"{name} opens no run by itself: {escape(holds or 'nothing pending may open one')}"
+        return f"{name} opens no run by itself: {escape(holds or HELD)}"
     moment = until(wait.opens_ms)
     if moment == "now":
         return f"{name} opens a run now"

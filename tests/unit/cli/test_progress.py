@@ -77,9 +77,11 @@ def test_a_caught_failure_stays_with_its_state(told: Any) -> None:
 
 
 def test_an_aborted_execution_leaves_its_state(told: Any) -> None:
-    """A stopped run is not shown as still at work."""
+    """A stopped run is shown neither as still at work nor as done."""
     (visit,) = told(entered("Task", 1, "Train"), event("ExecutionAborted", 9))
     assert visit.left_ms == 9_000
+    assert visit.error == "Aborted"
+    assert "✗" in finished(visit)
 
 
 def test_the_running_line_names_job_and_stage() -> None:

@@ -12,6 +12,8 @@ from perennial.aws.errors import translated
 
 JOB_NAMES = ("ProcessingJobName", "TrainingJobName")
 ENDINGS = ("ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut", "ExecutionSucceeded")
+# A state that was at work when its execution was ended from outside.
+CUT_OFF = {"ExecutionAborted": "Aborted", "ExecutionTimedOut": "TimedOut"}
 FAILURES = ("TaskFailed", "LambdaFunctionFailed", "TaskTimedOut", "LambdaFunctionTimedOut")
 
 
@@ -62,7 +64,8 @@ def _apply(found: list[Visit], event: Mapping[str, Any]) -> None:
             newest, error=str(details.get("error", kind)), cause=str(details.get("cause", ""))
         )
     elif kind in ENDINGS and newest.left_ms is None:
-        found[-1] = replace(newest, left_ms=at_ms)
+        error = CUT_OFF.get(kind, newest.error)
+        found[-1] = replace(newest, left_ms=at_ms, error=error)
 
 
 def _job_name(parameters: str) -> str:

@@ -1,0 +1,131 @@
+"""What an operator reads at night: stopped runs, causes, logs, dead letters, mistyped options."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from perennial.aws.history import Visit
+from perennial.aws.log_groups import LogLine, read_lines
+from perennial.aws.machine import Execution
+from perennial.domain.ledger.rows import RunRow
+from perennial.read_report import Report
+from perennial.watch_run import RunView
+from rich.console import Console
+
+from cli.logs import show
+from cli.main import perennial
+from cli.output import Screen
+from cli.run import show_run
+from cli.session import Session
+from cli.target import Target
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Cloud
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def session() -> Session:
+    """A session whose screen is text in memory."""
+    screen = Screen()
+    screen.out = Console(file=io.StringIO(), width=200)
+    return Session(Target("perennial", "eu-west-1"), screen)
+
+
+def shown(session: Session) -> str:
+    """What the session's screen holds."""
+    file = session.screen.out.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def run_row(**facts: Any) -> RunRow:
+    """An ended run of churn."""
+    return RunRow(model="churn", number=4, settings=1, opened_ms=1_000, state="ended", **facts)
+
+
+def test_a_state_that_was_cut_off_is_not_done(session: Session) -> None:
+    """After `run stop` the state at work reads "stopped", and the one before it "done"."""
+    path = (
+        Visit("CheckData", "Task", 1_000, 2_000, "p-check-data-0"),
+        Visit("Train", "Task", 2_000, 9_000, "p-train-0", error="Aborted"),
+    )
+    view = RunView(Execution("a", "n", "ABORTED", "{}", None, "", "", 0, None, 0), path, None, ())
+    show_run(session, run_row(outcome="stopped", ended_ms=9_000), Report(), view)
+    lines = [line.split() for line in shown(session).splitlines()]
+    assert ["CheckData", "done", "1.0", "s", "p-check-data-0"] in lines
+    assert ["Train", "stopped", "7.0", "s", "p-train-0"] in lines
+
+
+def test_a_jobs_description_is_not_printed_as_a_cause(session: Session) -> None:
+    """The reason stands in the words; 3 kB of a job's description helps nobody."""
+    cause = 'States.TaskFailed: {"FailureReason": "no more leaves", "HyperParameters": {}}'
+    show_run(session, run_row(outcome="failed", ended_ms=2_000, cause=cause), Report(), None)
+    assert "HyperParameters" not in shown(session)
+    assert "perennial run retry churn 4" in shown(session)
+
+
+def test_as_many_lines_as_asked_are_shown_for_people(session: Session) -> None:
+    """Lambda's frame around each invocation does not count as a line."""
+    frame = ("START RequestId: 1", "first", "END RequestId: 1", "REPORT RequestId: 1")
+    lines = [LogLine(str(i), i, "worker", text) for i, text in enumerate((*frame, "second"))]
+    show(session, lambda _: lines, 2, follow=False, raw=False)
+    assert [line.rsplit(" ", 1)[-1] for line in shown(session).splitlines()] == ["first", "second"]
+
+
+def test_logs_name_a_run_that_does_not_exist(cloud: Cloud, project: Make) -> None:
+    """Not "no lines yet", which would be waited for."""
+    cloud.run("push", str(project()))
+    result = cloud.run("logs", "run", "99")
+    assert result.exit_code == 4
+    assert "no run 99 of churn" in result.stderr
+    assert cloud.run("logs", "run").exit_code == 2
+
+
+def test_the_newest_lines_of_a_group_are_read(cloud: Cloud) -> None:
+    """CloudWatch tells the oldest first; a week of lines must not hide the last minute."""
+    logs = boto3.client("logs")
+    now = int(time.time() * 1000)
+    logs.create_log_group(logGroupName="g")
+    logs.create_log_stream(logGroupName="g", logStreamName="s")
+    moments = [now - 9 * 24 * 3_600_000, now - 2 * 3_600_000, *(now - 50 + i for i in range(5))]
+    events: Any = [{"timestamp": at, "message": f"line {i}"} for i, at in enumerate(moments)]
+    logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=events)
+    assert [line.text for line in read_lines("g", most=2)] == ["line 5", "line 6"]
+    assert next(line.text for line in read_lines("g", most=6)) == "line 1"
+    assert len(read_lines("g", most=100)) == 7
+
+
+def test_dead_letters_come_with_what_to_do(cloud: Cloud) -> None:
+    """The list alone says neither why a message failed nor how to bring it back."""
+    boto3.client("sqs").send_message(
+        QueueUrl=cloud.outputs["SignalDeadLettersUrl"], MessageBody="poison"
+    )
+    listed = cloud.run("replay", "--list")
+    assert listed.exit_code == 0
+    assert "perennial logs on_signal" in listed.stdout
+    assert json.loads(cloud.run("replay", "--list", "--json").stdout)[0]["body"] == "poison"
+
+
+@pytest.mark.parametrize("options", [["--port", "99999"], ["--port", "0"], ["--clock", "0"]])
+def test_a_port_or_clock_that_cannot_be_is_a_usage_error(options: list[str]) -> None:
+    """Exit code 2 and the range, no traceback of a server that could not start."""
+    result = CliRunner().invoke(perennial, ["up", *options])
+    assert result.exit_code == 2
+    assert "range" in result.stderr
+
+
+def test_the_port_comes_from_the_environment_too() -> None:
+    """`PERENNIAL_PORT=… make up` chooses the port where no option can be given."""
+    result = CliRunner().invoke(perennial, ["up"], env={"PERENNIAL_PORT": "99999"})
+    assert result.exit_code == 2
+    assert "99999" in result.stderr
