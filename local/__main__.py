@@ -66,6 +66,7 @@ def _prepare_state(state: Path) -> None:
         else:
             entry.unlink()
     state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o700)  # jobs leave data here
     (state / "aws-nothing").touch()
 
 

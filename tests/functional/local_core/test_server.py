@@ -173,7 +173,11 @@ def test_termination_is_clean(start_cloud: StartCloud) -> None:
 
 
 def test_record_is_private_and_complete(local_cloud: LocalCloud) -> None:
-    """cloud.json names endpoint, process, token and interpreter, readable by its owner only."""
+    """cloud.json names endpoint, process, token and interpreter, readable by its owner only.
+
+    So is all else that functions and jobs leave in the folder.
+    """
+    assert local_cloud.state.stat().st_mode & 0o777 == 0o700
     path = local_cloud.state / "cloud.json"
     record = json.loads(path.read_text())
     assert record["endpoint"] == local_cloud.endpoint
