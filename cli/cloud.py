@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 
 import click
@@ -83,6 +84,8 @@ def up(  # noqa: PLR0913 - one argument an option
         python = escape(cloud.python)
         screen.line(f"[dim]Functions ask for Python 3.13; {python} stands in for it.[/]")
     following = "perennial push models/census" if deploy else NEXT
+    if shutil.which("perennial") is None:
+        following = f"source .venv/bin/activate && {following}"
     screen.line(f"[dim]next:[/]  {following}")
 
 

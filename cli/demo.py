@@ -124,6 +124,8 @@ def conclude(screen: Screen, summary: Summary) -> None:
     champion = f"version {summary.champion}" if summary.champion else "none"
     screen.line(f"\nchampion of {summary.model}: [bold]{champion}[/]")
     screen.line("\n[bold]Try next[/]")
+    if shutil.which("perennial") is None:
+        screen.line(f"  {'source .venv/bin/activate':<58} [dim]this shell then knows the rest[/]")
     for command, words in summary.next_commands():
         screen.line(f"  {escape(command):<58} [dim]{escape(words)}[/]")
     screen.line()

@@ -66,9 +66,14 @@ def show(session: Session, found: Lineage) -> None:
     )
     screen.line()
     total = sum(item.size for item in found.objects)
-    screen.line(f"[bold]{count(len(found.objects), 'object version')}[/], {size(total)}")
-    rows = [(item.key, item.version_id, size(item.size)) for item in found.objects[:MOST_OBJECTS]]
-    screen.out.print(table(("object", "version", "size"), rows, right=(2,)))
+    out = sum(bool(item.left_out) for item in found.objects)
+    words = f"; from {out} of them nothing was learned" if out else ""
+    screen.line(f"[bold]{count(len(found.objects), 'object version')}[/], {size(total)}{words}")
+    rows = [
+        (item.key, item.version_id, size(item.size), item.left_out)
+        for item in found.objects[:MOST_OBJECTS]
+    ]
+    screen.out.print(table(("object", "version", "size", ""), rows, right=(2,)))
     if len(found.objects) > MOST_OBJECTS:
         screen.line(f"[dim]… and {len(found.objects) - MOST_OBJECTS} more; --json has all[/]")
 

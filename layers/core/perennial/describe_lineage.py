@@ -28,13 +28,14 @@ JOBS = ("check_job", "training_job", "evaluate_job")
 
 @dataclass(frozen=True)
 class SourceObject:
-    """One object version that the run read."""
+    """One object version that the run read; `left_out` says why it learned nothing from it."""
 
     bucket: str
     key: str
     version_id: str
     etag: str
     size: int
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,12 @@ def _jobs(execution: str, facts: Mapping[str, str]) -> tuple[JobView, ...]:
 
 def _objects(manifest: str) -> tuple[SourceObject, ...]:
     document = find_json(manifest) if manifest else None
+    report = find_json(f"{manifest.rpartition('/')[0]}/check/report.json") if document else None
+    left_out = {
+        (found["key"], found["version_id"]): "quarantined" if found.get("quarantined") else "gone"
+        for found in (report or {}).get("objects", [])
+        if found.get("quarantined") or found.get("gone")
+    }
     return tuple(
         SourceObject(
             bucket=found["bucket"],
@@ -147,6 +154,7 @@ def _objects(manifest: str) -> tuple[SourceObject, ...]:
             version_id=found["version_id"],
             etag=found.get("etag", ""),
             size=int(found.get("size", 0)),
+            left_out=left_out.get((found["key"], found["version_id"]), ""),
         )
         for found in (document or {}).get("objects", [])
     )

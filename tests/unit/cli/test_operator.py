@@ -15,11 +15,13 @@ from click.testing import CliRunner
 from perennial.aws.history import Visit
 from perennial.aws.log_groups import LogLine, read_lines
 from perennial.aws.machine import Execution
+from perennial.aws.registry import Version
 from perennial.domain.ledger.rows import RunRow
 from perennial.read_report import Report
 from perennial.watch_run import RunView
 from rich.console import Console
 
+from cli.local_cloud import RunningCloud
 from cli.logs import show
 from cli.main import perennial
 from cli.output import Screen
@@ -129,3 +131,33 @@ def test_the_port_comes_from_the_environment_too() -> None:
     result = CliRunner().invoke(perennial, ["up"], env={"PERENNIAL_PORT": "99999"})
     assert result.exit_code == 2
     assert "99999" in result.stderr
+
+
+def test_a_lineage_tells_what_nothing_was_learned_from(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarantined object was read by the run, but the version does not come from it."""
+    bucket = cloud.outputs["ArtifactBucket"]
+    objects = [{"bucket": "b", "key": key, "version_id": "1", "size": 7} for key in ("a", "bad")]
+    report = {"objects": [{**objects[0]}, {**objects[1], "quarantined": True}]}
+    for key, document in (("m.json", {"objects": objects}), ("check/report.json", report)):
+        boto3.client("s3").put_object(
+            Bucket=bucket, Key=f"runs/churn/1/{key}", Body=json.dumps(document)
+        )
+    metadata = {"perennial:manifest": f"s3://{bucket}/runs/churn/1/m.json"}
+    version = Version("perennial-churn", 1, "arn", "Approved", "", "", metadata, 0, {})
+    monkeypatch.setattr("perennial.describe_lineage.find_version", lambda *_: version)
+    found = cloud.json("lineage", "churn", "1")["objects"]
+    assert [item["left_out"] for item in found] == ["", "quarantined"]
+    assert "from 1 of them nothing was learned" in cloud.run("lineage", "churn", "1").stdout
+
+
+def test_a_shell_that_does_not_know_the_command_is_told_how(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After `make up` in a fresh clone nothing is on the PATH yet; what comes next says so."""
+    there = RunningCloud("http://127.0.0.1:1", 1, "", "eu-west-1")
+    monkeypatch.setattr("cli.cloud.find_cloud", lambda: there)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    result = CliRunner().invoke(perennial, ["up", "--keep"])
+    assert "source .venv/bin/activate &&" in result.stdout
