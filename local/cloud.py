@@ -41,8 +41,8 @@ class Caller(Protocol):
     function_name: str
     number: int
 
-    def count_call(self) -> int:
-        """Count one more AWS call of the invocation under way; returns its number from 1."""
+    def count_call(self, call: str) -> tuple[str, ...]:
+        """Count one more AWS call (`service.Operation`); all of the invocation under way."""
 
     def kill(self) -> None:
         """End the process group at once."""

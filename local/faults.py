@@ -15,21 +15,65 @@ from local.journal import Journal
 _RATES = ("duplicates", "reorder")
 
 
-@dataclass
-class Kill:
-    """End a function's process before or after the k-th AWS call of one invocation."""
+READS = ("Get", "Describe", "List", "Query", "Head", "Scan")
+
+
+def is_write(call: str) -> bool:
+    """Whether a call (`service.Operation`) changes anything."""
+    return not call.partition(".")[2].startswith(READS)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a function's: which worker makes it, and all calls of the invocation so far."""
 
     function: str
-    call: int
+    worker: int
+    calls: tuple[str, ...]
+
+    @property
+    def number(self) -> int:
+        """Its number in the invocation, from 1."""
+        return len(self.calls)
+
+    @property
+    def writes(self) -> list[str]:
+        """The calls so far that changed something, this one included."""
+        return [call for call in self.calls if is_write(call)]
+
+
+NOBODY = Call("", 0, ())  # a caller that is no function
+
+
+@dataclass
+class Kill:
+    """End a function's process before or after an AWS call of one invocation.
+
+    Which call: the `call`-th; or the one that completes exactly these `calls`; or the one that
+    completes exactly these `writes` (whatever was read in between).
+    """
+
+    function: str
     when: str
+    call: int = 0
+    calls: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
     times: int = 1
+
+    def is_at(self, call: Call) -> bool:
+        """Whether this is the call."""
+        if self.function != call.function:
+            return False
+        if self.writes:
+            return is_write(call.calls[-1]) and call.writes == self.writes
+        return list(call.calls) == self.calls if self.calls else call.number == self.call
 
 
 @dataclass
 class Lie:
-    """Carry out the n-th matching call, then answer HTTP 500.
+    """Carry out the n-th matching call, then answer HTTP 500. `caller`: only this function's.
 
-    `caller`: only this function's; `call`: only an invocation's call of this number, and the
+    `writes`: only the call that completes exactly these writes of an invocation, and the
     repetitions that follow it (`times` in all).
     """
 
@@ -37,8 +81,18 @@ class Lie:
     nth: int
     times: int = 1
     caller: str = ""
-    call: int = 0
+    writes: list[str] = field(default_factory=list)
     seen: int = 0
+
+    def is_at(self, operation: str, call: Call) -> bool:
+        """Whether this is a call that it is about."""
+        if self.operation.lower() != operation.lower() or self.caller not in ("", call.function):
+            return False
+        if not self.writes:
+            return True
+        repeated = call.writes[len(self.writes) :]
+        is_same = call.writes[: len(self.writes)] == self.writes
+        return is_same and len(repeated) < self.times and set(repeated) <= {self.writes[-1]}
 
 
 @dataclass
@@ -124,48 +178,36 @@ class Faults:
             self._journal.add("fault", fault="throttle", service=service, operation=operation)
         return hit
 
-    def kills(self, function: str, call: int, when: str, worker: int) -> bool:
+    def kills(self, call: Call, when: str) -> bool:
         """Whether the function's process dies at this call; each planned death happens once."""
         with self._lock:
             for kill in self._plan.kill:
-                if (kill.function, kill.call, kill.when) != (function, call, when):
-                    continue
-                if kill.times < 1:
-                    continue
-                kill.times -= 1
-                break
+                if kill.when == when and kill.times > 0 and kill.is_at(call):
+                    kill.times -= 1
+                    break
             else:
                 return False
-        self._journal.add(
-            "fault", fault="kill", function=function, call=call, when=when, worker=worker
-        )
+        self._note("kill", call, when=when)
         return True
 
-    def lies(self, service: str, operation: str, caller: str, call: int, worker: int) -> bool:
+    def lies(self, service: str, operation: str, call: Call) -> bool:
         """Whether this call, once done, is to be reported as failed."""
         with self._lock:
             for lie in self._plan.lie:
-                if lie.operation.lower() != f"{service}.{operation}".lower():
-                    continue
-                if lie.caller and lie.caller != caller:
-                    continue
-                if lie.call and not lie.call <= call < lie.call + lie.times:
+                if not lie.is_at(f"{service}.{operation}", call):
                     continue
                 lie.seen += 1
                 if lie.nth <= lie.seen < lie.nth + lie.times:
                     break
             else:
                 return False
-        self._journal.add(
-            "fault",
-            fault="lie",
-            service=service,
-            operation=operation,
-            caller=caller,
-            call=call,
-            worker=worker,
-        )
+        self._note("lie", call, service=service, operation=operation)
         return True
+
+    def _note(self, fault: str, call: Call, **facts: Any) -> None:
+        """Journal what hit a call."""
+        where = {"function": call.function, "worker": call.worker, "call": call.number}
+        self._journal.add("fault", fault=fault, **where, **facts)
 
     def deliveries(self) -> list[float]:
         """When to deliver one event or message: seconds from now, one entry a copy."""

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from local.cloud import Cloud
 from local.control import Control
+from local.faults import NOBODY, Call
 from local.operations import Scope, credential_scope, operation_name
 from local.services import Environ, StartResponse, Wsgi, error_response
 
@@ -103,25 +104,25 @@ class Front:
         if self.cloud.faults.throttled(scope.service, operation):
             status, code = THROTTLING.get(scope.service, (400, "ThrottlingException"))
             return error_response(environ, status, code, "Rate exceeded")
-        name = ""
-        call = worker = 0
+        call = NOBODY
         if caller is not None:
-            name, call, worker = caller.function_name, caller.count_call(), caller.number
+            calls = caller.count_call(f"{scope.service}.{operation}")
+            call = Call(caller.function_name, caller.number, calls)
             self.cloud.journal.add(
                 "call",
-                function=name,
-                worker=worker,
-                call=call,
+                function=call.function,
+                worker=call.worker,
+                call=call.number,
                 service=scope.service,
                 operation=operation,
             )
-            if self.cloud.faults.kills(name, call, "before", worker):
+            if self.cloud.faults.kills(call, "before"):
                 caller.kill()
                 return error_response(environ, 500, "InternalFailure", "the caller is dead")
         response = self.dispatch(scope, environ)
-        if caller is not None and self.cloud.faults.kills(name, call, "after", worker):
+        if caller is not None and self.cloud.faults.kills(call, "after"):
             caller.kill()
-        if self.cloud.faults.lies(scope.service, operation, name, call, worker):
+        if self.cloud.faults.lies(scope.service, operation, call):
             text = "We encountered an internal error. Please try again."
             code = "InternalError" if scope.service == "s3" else "InternalServerError"
             return error_response(environ, 500, code, text)

@@ -82,7 +82,7 @@ class Environment:
         self.last_used = time.monotonic()
         self.init_ms: float | None = None
         self.dead = False
-        self._calls = itertools.count(1)
+        self._calls: tuple[str, ...] = ()
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._folder = cloud.state_dir / "functions" / f"environment-{self.number}"
         self._folder.mkdir(parents=True)
@@ -143,9 +143,10 @@ class Environment:
         self._reports.put(Report("exit"))
         self.cloud.processes.forget(self._child)
 
-    def count_call(self) -> int:
-        """Number the AWS calls of the invocation under way."""
-        return next(self._calls)
+    def count_call(self, call: str) -> tuple[str, ...]:
+        """Count one more AWS call (`service.Operation`); all of the invocation under way."""
+        self._calls = (*self._calls, call)
+        return self._calls
 
     def kill(self) -> None:
         """End the worker's process group at once."""
@@ -174,7 +175,7 @@ class Environment:
 
     def invoke(self, invocation: Invocation) -> Outcome:
         """Run one event to its end, or kill the worker when its time is up."""
-        self._calls = itertools.count(1)
+        self._calls = ()
         self._drop_stale_reports()
         started = time.monotonic()
         if not self.dead:

@@ -38,14 +38,37 @@ def bodies(cloud: LocalCloud, url: str) -> list[str]:
     return sorted(message["Body"] for message in answer.get("Messages", []))
 
 
+SENT_TWICE = ["sqs.SendMessage", "sqs.SendMessage"]
+
+
+def test_a_lie_at_one_write_of_a_function(
+    local_cloud: LocalCloud, make_function: MakeFunction
+) -> None:
+    """The second write of an invocation is done, and told to have failed."""
+    url, _ = queue(local_cloud)
+    name = make_function(THREE_CALLS)
+    lie = {"operation": SENT_TWICE[0], "nth": 1, "caller": name, "writes": SENT_TWICE}
+    local_cloud.faults(lie=lie)
+    answer = local_cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(url))
+    assert answer["FunctionError"] == "Unhandled"
+    assert bodies(local_cloud, url) == ["1", "2"]
+    (hit,) = (f for f in local_cloud.journal("fault") if f.get("function") == name)
+    assert (hit["fault"], hit["call"], hit["operation"]) == ("lie", 2, "SendMessage")
+
+
+@pytest.mark.parametrize("place", [{"call": 2}, {"calls": SENT_TWICE}, {"writes": SENT_TWICE}])
 @pytest.mark.parametrize(("when", "left"), [("before", ["1"]), ("after", ["1", "2"])])
 def test_function_dies_before_or_after_its_second_call(
-    local_cloud: LocalCloud, make_function: MakeFunction, when: str, left: list[str]
+    local_cloud: LocalCloud,
+    make_function: MakeFunction,
+    when: str,
+    left: list[str],
+    place: dict[str, Any],
 ) -> None:
     """The process is gone at exactly that call; the next invocation runs whole."""
     url, _ = queue(local_cloud)
     name = make_function(THREE_CALLS)
-    local_cloud.faults(kill={"function": name, "call": 2, "when": when})
+    local_cloud.faults(kill={"function": name, "when": when, **place})
     client = local_cloud.client("lambda")
     answer = client.invoke(FunctionName=name, Payload=json.dumps(url))
     body = json.loads(answer["Payload"].read())
