@@ -2,7 +2,8 @@
 
 moto copies every item of a table before each transaction, to be able to roll back, and sorts all
 of a partition for each query. Both are given only the items that matter; what they do with them
-stays moto's.
+stays moto's. Its serializer walks through the ten possible members of each attribute's value; it
+need not.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,43 @@ def patches(_: "Cloud") -> list[Patch]:
             "002b4d00be6df07cf37f6cbe0132e5eb89455ae12a8e79b23db3fb492450f21e",
             _query(),
         ),
+        Patch(
+            "moto.core.serialize:BaseJSONSerializer._serialize_type_structure",
+            "36873909cd0aeb4defa91cc9912c6e90a62d7d92ced6150ac7de92fd10a81967",
+            _serialize(),
+        ),
     ]
+
+
+def _serialize() -> Any:
+    serialize = original("moto.core.serialize:BaseJSONSerializer._serialize_type_structure")
+
+    def serialize_type_structure(
+        self: Any, serialized: Any, value: Any, shape: Any, key: str
+    ) -> None:
+        """moto's, but an attribute's value is written at once: it looks as it is sent."""
+        plain = _plain(value) if key and shape.name == "AttributeValue" else None
+        if plain is None:
+            serialize(self, serialized, value, shape, key)
+        else:
+            self._default_serialize(serialized, plain, shape, key)
+
+    return serialize_type_structure
+
+
+def _plain(value: Any) -> dict[str, Any] | None:
+    """An attribute's value as it is sent; None for what only moto knows how to send (binary)."""
+    if isinstance(value, dict):
+        ((kind, content),) = value.items()
+    else:
+        kind, content = value.type, value.value
+    if kind == "M":
+        members = {name: _plain(each) for name, each in content.items()}
+        return None if None in members.values() else {kind: members}
+    if kind == "L":
+        entries = [_plain(each) for each in content]
+        return None if None in entries else {kind: entries}
+    return {kind: content} if kind in ("S", "N", "BOOL", "NULL") else None
 
 
 def _transact() -> Any:

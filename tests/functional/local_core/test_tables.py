@@ -134,3 +134,38 @@ def test_long_partition_slows_no_transaction(local_cloud: LocalCloud, table: str
         )
     full = min(seconds() for _ in range(3))
     assert full < 4 * empty + 0.1, (empty, full)
+
+
+def test_every_type_of_value_comes_back_as_it_was(local_cloud: LocalCloud, table: str) -> None:
+    """Texts, numbers, binaries, sets, lists and maps, nested, by every way of reading."""
+    dynamodb = local_cloud.client("dynamodb")
+    plain = {"M": {"n": {"N": "1.50"}, "no": {"BOOL": False}, "z": {"NULL": True}}}
+    item = {
+        **key("all"),
+        "empty": {"S": ""},
+        "list": {"L": [plain, {"S": "é"}, {"L": []}, {"M": {}}]},
+        "binary": {"B": b"\x00\xff"},
+        "mixed": {"L": [{"B": b"\x01"}, plain]},
+        "texts": {"SS": ["a", "b"]},
+        "numbers": {"NS": ["1", "2"]},
+    }
+    dynamodb.put_item(TableName=table, Item=item)
+    found = [
+        dynamodb.get_item(TableName=table, Key=key("all"))["Item"],
+        *dynamodb.scan(TableName=table)["Items"],
+        *dynamodb.query(
+            TableName=table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": "model#census"}},
+        )["Items"],
+        *(
+            each["Item"]
+            for each in dynamodb.transact_get_items(
+                TransactItems=[{"Get": {"TableName": table, "Key": key("all")}}]
+            )["Responses"]
+        ),
+    ]
+    for each in found:
+        sets = {name: {kind: sorted(values)} for name in ("texts", "numbers")
+                for kind, values in each[name].items()}  # fmt: skip
+        assert {**each, **sets} == item
