@@ -14,7 +14,7 @@ from tests.functional.stack.faults.checker import violations
 from tests.functional.stack.faults.evidence import Evidence, Execution, Landed, Package
 
 MODEL, BUCKET, T = "census", "landing", 1_000_000
-LIMITS = {"quiet_period": 10, "max_wait": 60, "cool_down": 30, "max_runs_per_day": 2}
+LIMITS = {"quiet_period": "10s", "max_wait": "1m", "cool_down": 30, "max_runs_per_day": 2}
 
 
 def arn(number: int) -> str:

@@ -20,7 +20,7 @@ from tests.functional.stack.faults.evidence import Evidence, Landed
 VERDICTS = ("won", "lost")
 OPEN = ("pending", "held", "claimed")
 DAY_MS = 24 * 3600 * 1000
-SECOND_MS = 1000
+UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 Row = dict[str, Any]
 
 
@@ -201,7 +201,7 @@ class Checker:
     ) -> Iterator[str]:
         name, now = f"run {run['number']} of {model}", int(run["opened_ms"])
         if before is not None and before.get("ended_ms"):
-            cool = int(before["ended_ms"]) + limits["cool_down"] * SECOND_MS
+            cool = int(before["ended_ms"]) + in_ms(limits["cool_down"])
             if now < cool:
                 yield f"4: {name} opened {cool - now} ms before the cool-down was over"
         recent = [at for at in opened if at > now - DAY_MS]
@@ -214,8 +214,8 @@ class Checker:
             return  # who came back from a run, or brings code, waits for no quiet period
         moments = [int(row["admitted_ms"]) for row in served if int(row["admitted_ms"]) < now]
         if moments:
-            quiet = max(moments) + limits["quiet_period"] * SECOND_MS
-            longest = min(moments) + limits["max_wait"] * SECOND_MS
+            quiet = max(moments) + in_ms(limits["quiet_period"])
+            longest = min(moments) + in_ms(limits["max_wait"])
             if now < min(quiet, longest):
                 yield f"3: {name} opened {min(quiet, longest) - now} ms too early"
 
@@ -321,6 +321,13 @@ class Checker:
                 yield f"7: the champion of {model} is not approved"
             if ours and champion is None:
                 yield f"7: {model} has an approved version, but no champion"
+
+
+def in_ms(duration: str | int) -> int:
+    """Milliseconds of a duration as settings write it: `30s`, `5m`, `1h`, or whole seconds."""
+    if isinstance(duration, str):
+        return int(duration[:-1]) * UNITS_MS[duration[-1]]
+    return int(duration) * UNITS_MS["s"]
 
 
 def violations(evidence: Evidence) -> list[str]:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from typing import Any
 
-import boto3
 from boto3.dynamodb.types import TypeDeserializer
+from perennial.aws.clients import client
 from perennial.domain.errors import NotFound
 from perennial.explain_wait import explain_wait
 from perennial.wiring import Ports
@@ -93,19 +94,19 @@ def gather(ports: Ports, *, told: list[str]) -> Evidence:
         names = [f"{row['model']}/{row['number']}" for row in runs]
         found.manifests = dict(zip(names, listed, strict=True))
         found.refused = dict(zip(names, reports, strict=True))
-        found.executions = list(pool.map(_execution, _execution_arns(deployment.machine_arn)))
+        listed_executions = _executions(deployment.machine_arn)
+        found.executions = list(pool.map(lambda each: _execution(*each), listed_executions))
     found.packages = list(_packages(deployment.token))
     found.jobs = dict(_jobs())
     found.dead_letters, found.alarms = _dead_letters(ports), dict(_alarms())
-    models = {row["model"] for row in found.rows if row["sk"] == "model"}
-    for model in sorted(models):
-        found.waits[model] = _waits(ports, model)
-        found.freed[model] = _freed(deployment.stack, model)
+    waiting = {row["model"] for row in found.rows if row["sk"].startswith("open#")}
+    found.waits = {model: _waits(ports, model) for model in waiting}
+    found.freed = {row["model"]: _freed(deployment.stack, row["model"]) for row in runs}
     return found
 
 
 def _pages(service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
-    paginator = boto3.client(service).get_paginator(operation)
+    paginator = client(service).get_paginator(operation)
     for page in paginator.paginate(**arguments):
         yield from page.get(key, [])
 
@@ -119,7 +120,7 @@ def _rows(table: str) -> Iterator[dict[str, Any]]:
 
 
 def _landed(bucket: str) -> Iterator[Landed]:
-    paginator = boto3.client("s3").get_paginator("list_object_versions")
+    paginator = client("s3").get_paginator("list_object_versions")
     for page in paginator.paginate(Bucket=bucket, Prefix="incoming/"):
         for kind, is_marker in (("Versions", False), ("DeleteMarkers", True)):
             for each in page.get(kind, []):
@@ -133,12 +134,13 @@ def _landed(bucket: str) -> Iterator[Landed]:
                 )
 
 
+@cache
 def _document(uri: str) -> Any:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    client = boto3.client("s3")
+    s3 = client("s3")
     try:
-        return json.loads(client.get_object(Bucket=bucket, Key=key)["Body"].read())
-    except client.exceptions.NoSuchKey:
+        return json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except s3.exceptions.NoSuchKey:
         return {}
 
 
@@ -152,20 +154,24 @@ def _manifest(run: dict[str, Any]) -> set[tuple[str, str, str]]:
 
 
 def _refused(bucket: str, run: dict[str, Any]) -> set[tuple[str, str, str]]:
+    if run.get("state") != "ended":
+        return set()
     report = _document(f"s3://{bucket}/runs/{run['model']}/{run['number']}/check/report.json")
     return _ids(each for each in report.get("objects", []) if each.get("quarantined"))
 
 
-def _execution_arns(machine: str) -> Iterator[str]:
+def _executions(machine: str) -> Iterator[tuple[str, str, str]]:
+    """ARN, and what changes when an execution goes on: status and last end."""
     for each in _pages("stepfunctions", "list_executions", "executions", stateMachineArn=machine):
-        yield each["executionArn"]
+        yield each["executionArn"], each["status"], str(each.get("stopDate"))
 
 
-def _execution(arn: str) -> Execution:
-    client = boto3.client("stepfunctions")
-    found = client.describe_execution(executionArn=arn)
+@cache
+def _execution(arn: str, _status: str, _stopped: str) -> Execution:
+    states = client("stepfunctions")
+    found = states.describe_execution(executionArn=arn)
     claimed = None
-    for event in client.get_execution_history(executionArn=arn, maxResults=200)["events"]:
+    for event in states.get_execution_history(executionArn=arn, maxResults=20)["events"]:
         left = event.get("stateExitedEventDetails", {}).get("name") == WORKED
         entered = event.get("stateEnteredEventDetails", {}).get("name", "")
         if left:
@@ -187,8 +193,15 @@ def _execution(arn: str) -> Execution:
     )
 
 
+@cache
+def _registered(arn: str) -> tuple[int, str]:
+    """Run and execution that registered a version."""
+    found = client("sagemaker").describe_model_package(ModelPackageName=arn)
+    facts = found.get("CustomerMetadataProperties", {})
+    return int(facts.get("perennial:run", 0)), facts.get("perennial:execution", "")
+
+
 def _packages(token: str) -> Iterator[Package]:
-    client = boto3.client("sagemaker")
     groups = _pages("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList")
     for group in groups:
         name = group["ModelPackageGroupName"]
@@ -197,16 +210,9 @@ def _packages(token: str) -> Iterator[Package]:
         arguments = {"ModelPackageGroupName": name}
         listed = _pages("sagemaker", "list_model_packages", "ModelPackageSummaryList", **arguments)
         for each in listed:
-            arn = each["ModelPackageArn"]
-            found = client.describe_model_package(ModelPackageName=arn)
-            facts = found.get("CustomerMetadataProperties", {})
-            yield Package(
-                group=name.removeprefix(f"{token}-"),
-                arn=arn,
-                run=int(facts.get("perennial:run", 0)),
-                execution=facts.get("perennial:execution", ""),
-                status=found["ModelApprovalStatus"],
-            )
+            arn, status = each["ModelPackageArn"], each["ModelApprovalStatus"]
+            group_of = name.removeprefix(f"{token}-")
+            yield Package(group_of, arn, *_registered(arn), status)
 
 
 def _jobs() -> Iterator[tuple[str, str]]:
@@ -217,12 +223,12 @@ def _jobs() -> Iterator[tuple[str, str]]:
 
 
 def _dead_letters(ports: Ports) -> dict[str, int]:
-    urls = boto3.client("sqs").list_queues()["QueueUrls"]
+    urls = client("sqs").list_queues()["QueueUrls"]
     found = {}
     for name in QUEUES:
         (url,) = [u for u in urls if f"{ports.deployment.stack}-{name}" in u]
         attributes = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=attributes)
+        answer = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=attributes)
         found[name] = sum(int(value) for value in answer["Attributes"].values())
     return found
 
@@ -246,7 +252,7 @@ def _waits(ports: Ports, model: str) -> dict[str, str]:
 def _freed(stack: str, model: str) -> int:
     """How often functions counted that a run of the model ended (a killed one counts nothing)."""
     now = datetime.now(timezone.utc)
-    answer = boto3.client("cloudwatch").get_metric_statistics(
+    answer = client("cloudwatch").get_metric_statistics(
         Namespace="Perennial",
         MetricName="RunsEnded",
         Dimensions=[{"Name": "stack", "Value": stack}, {"Name": "model", "Value": model}],
