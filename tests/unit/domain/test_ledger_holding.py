@@ -60,32 +60,49 @@ def test_max_wait_bounds_a_burst():
 
 def test_a_push_passes_the_quiet_period_for_all():
     """Code does not wait for more to come, and takes along what is there."""
-    signals = code(admitted_ms=NOW), data(admitted_ms=NOW)
+    signals = code(admitted_ms=NOW - MINUTE), data(admitted_ms=NOW)
     assert opens(decide(book(*signals, data_run=1), LIMITS, NOW)) == ["code", "data"]
 
 
-def test_a_model_s_first_data_gather_whatever_was_pushed():
+def test_a_model_s_first_data_gather_although_a_push_waited_for_them():
     """The push that waited for data does not open the first run on the first file of many."""
     push = code(admitted_ms=NOW - DAY)
     first, last = data("a", admitted_ms=NOW - MINUTE), data("b", admitted_ms=NOW)
-    waiting = decide(book(push, first, last), LIMITS, NOW)
-    assert wait(waiting) == (["quiet"], NOW + 5 * MINUTE)
-    assert opens(decide(book(push, first, last), LIMITS, NOW + 5 * MINUTE)) == [
-        "code",
-        "data",
-        "data",
-    ]
+    signals = push, first, last
+    assert wait(decide(book(*signals), LIMITS, NOW)) == (["quiet"], NOW + 5 * MINUTE)
+    later = decide(book(*signals), LIMITS, NOW + 5 * MINUTE)
+    assert opens(later) == ["code", "data", "data"]
 
 
-def test_a_push_opens_at_once_where_no_new_data_gather():
-    """Of a model that has not learned yet, what came back from a failed run does not wait."""
-    signals = code(admitted_ms=NOW), data(admitted_ms=NOW - MINUTE, run=6)
-    assert opens(decide(book(*signals), LIMITS, NOW)) == ["code", "data"]
+@pytest.mark.parametrize(
+    "signals",
+    [
+        (
+            code(admitted_ms=NOW - DAY),
+            code(4, admitted_ms=NOW - MINUTE),
+            data("a", admitted_ms=NOW - MINUTE),
+            data("b", admitted_ms=NOW),
+        ),
+        (code(admitted_ms=NOW - MINUTE), data(admitted_ms=NOW, run=6)),
+        (code(admitted_ms=NOW - MINUTE), schedule(admitted_ms=NOW)),
+        (code(admitted_ms=NOW),),
+    ],
+)
+def test_a_push_opens_a_new_model_s_run_at_once_when_no_first_data_came_after_it(signals):
+    """Data that were there before the push, came back from a run, or other kinds do not gather."""
+    assert isinstance(decide(book(*signals), LIMITS, NOW), Opening)
+
+
+def test_data_of_an_earlier_run_do_not_count_as_a_model_s_first():
+    """What came back is older than the push; what gathers came after it."""
+    old = data("a", admitted_ms=NOW - DAY, run=6)
+    signals = code(admitted_ms=NOW - MINUTE), old, data("b", admitted_ms=NOW)
+    assert wait(decide(book(*signals), LIMITS, NOW)) == (["quiet"], NOW + 5 * MINUTE)
 
 
 def test_a_push_that_came_back_does_not_pass_the_quiet_period():
     """Only a push that was in no run yet speeds up a burst."""
-    signals = code(run=6), data(admitted_ms=NOW)
+    signals = code(run=6, admitted_ms=NOW), data(admitted_ms=NOW)
     assert wait(decide(book(*signals), LIMITS, NOW)) == (["quiet"], NOW + 5 * MINUTE)
 
 

@@ -19,7 +19,7 @@ from perennial.domain.ledger.rows import Verdict, Version
 from perennial.record_verdict import record_verdict
 from perennial.record_version import record_version
 
-from tests.unit.world import MODEL, World, new_world
+from tests.unit.world import DOCUMENT, MODEL, World, new_world
 
 ROOT = Path(__file__).resolve().parents[3]
 HANDLERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
@@ -33,6 +33,9 @@ VARIABLES = {
     "RETRAIN_MACHINE_ARN": "RetrainMachineArn",
     "NOTICES_TOPIC_ARN": "NoticesTopicArn",
 }
+
+# The functions read the real clock: nothing waits for the quiet period here.
+AT_ONCE = {**DOCUMENT["triggers"], "quiet_period": "0s"}
 
 
 def golden(name: str) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def test_on_signal_admits_a_batch_and_opens_one_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The golden object event beside real ones; what it did is logged and counted."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     event = batch(world.land("a+b %41.csv"), world.land("2.csv"), json.dumps(golden("wake")))
     assert handler("on_signal")(event, context) == {"batchItemFailures": []}
     printed = capsys.readouterr().out
@@ -144,7 +147,7 @@ def test_on_signal_takes_every_golden_signal(
     name: str, world: World, handler: Callable[[str], Any], context: Any
 ) -> None:
     """Every shape is acknowledged, twice, and counts at most once."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     body = json.dumps(golden(name))
     handle = handler("on_signal")
     assert handle(batch(body, body), context) == {"batchItemFailures": []}
@@ -170,7 +173,7 @@ def test_on_signal_fails_poison_alone(
     world: World, handler: Callable[[str], Any], context: Any
 ) -> None:
     """The good ones beside it are done; poison comes back until its dead-letter queue takes it."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     poison = ["{", "[]", '{"perennial":"nonsense"}', '{"source":"aws.s3"}']
     failed = handler("on_signal")(batch(*poison, world.land("1.csv")), context)
     assert [each["itemIdentifier"] for each in failed["batchItemFailures"]] == [
@@ -186,7 +189,7 @@ def test_on_signal_fails_the_messages_of_a_model_it_could_not_look_after(
     world: World, handler: Callable[[str], Any], context: Any
 ) -> None:
     """They come back, and then the run opens: admission counts them once."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     bodies = [world.land("1.csv"), world.land("2.csv", model="unknown")]
     boto3.client("s3").put_bucket_versioning(
         Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"}
@@ -214,7 +217,7 @@ def test_on_run_ended_settles_and_counts(
     world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Once, although the event comes twice."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     world.deliver(world.land("1.csv"))
     event = ended_event(world, world.win(1))
     handle = handler("on_run_ended")
@@ -243,7 +246,7 @@ def test_on_sweep_due_tells_what_it_did(
 ) -> None:
     """One line a model, and the same counts as if the events had come."""
     world.land("1.csv")
-    world.push()
+    world.push(triggers=AT_ONCE)
     handler("on_sweep_due")({}, context)
     printed = capsys.readouterr().out
     assert metrics(printed) == {"SignalsAdmitted": 1, "RunsOpened": 1, "RunsStarted": 1}
@@ -255,7 +258,7 @@ def test_on_sweep_due_counts_a_model_that_failed(
     world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A model whose bucket is gone is logged as an error and counted for the alarm."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     boto3.client("s3").delete_bucket(Bucket="landing")
     handler("on_sweep_due")({}, context)
     assert metrics(capsys.readouterr().out) == {"SweepsFailed": 1}
@@ -265,7 +268,7 @@ def test_check_claim_lets_only_the_runs_execution_pass(
     world: World, handler: Callable[[str], Any], context: Any
 ) -> None:
     """The error's class is what the machine's Catch names."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     world.deliver(world.land("1.csv"))
     event = {**golden("check_claim"), "execution": world.run(1).execution}
     assert handler("check_claim")(event, context) == {}
@@ -303,7 +306,7 @@ def test_approve_candidate_of_a_version_that_is_gone_fails(
     world: World, handler: Callable[[str], Any], context: Any
 ) -> None:
     """The machine catches it, and the version is left for a person."""
-    world.push()
+    world.push(triggers=AT_ONCE)
     world.deliver(world.land("1.csv"))
     with pytest.raises(NotFound):
         handler("approve_candidate")(golden("approve_candidate"), context)

@@ -217,13 +217,15 @@ def _budget(model: ModelRow, limits: Limits, now_ms: int) -> tuple[Hold, ...]:
 
 
 def _passes_quiet(openers: tuple[SignalRow, ...], model: ModelRow) -> bool:
-    """A push passes the quiet period, but not for a model's first data while they gather.
+    """A push passes the quiet period, unless it waited for a model's first data, which gather.
 
-    Else the push, which waited for data, would open the first run on the first file of many.
+    Else it would open the first run on the first file of many.
     """
-    if not any(s.kind == CODE and s.run is None for s in openers):
-        return False
-    return model.data_run > 0 or not any(s.kind == DATA and s.run is None for s in openers)
+    pushes = [s.admitted_ms for s in openers if s.kind == CODE and s.run is None]
+    if not pushes or model.data_run:
+        return bool(pushes)
+    first_data = [s.admitted_ms for s in openers if s.kind == DATA and s.run is None]
+    return not first_data or max(pushes) >= min(first_data)
 
 
 def _quiet(openers: tuple[SignalRow, ...], limits: Limits, now_ms: int) -> tuple[Hold, ...]:
