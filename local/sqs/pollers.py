@@ -102,9 +102,11 @@ class Pollers:
 
     def _count(self, *, delayed: bool) -> int:
         enabled = {m.event_source_arn for m in self.mappings().values() if m.enabled}
+        now_ms = time.time() * 1000
         with self.cloud.lock("sqs"):
             queues = [queue for queue in map(self.queue, enabled) if queue is not None]
-            return sum(message.delayed is delayed for q in queues for message in q._messages)
+            messages = (message for queue in queues for message in queue._messages)
+            return sum((message.delayed_until > now_ms) is delayed for message in messages)
 
     def _queued(self) -> int:
         return self._count(delayed=False)

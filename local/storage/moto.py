@@ -34,6 +34,11 @@ def storage_patches(cloud: "Cloud") -> list[Patch]:
             _delete(events),
         ),
         Patch(
+            "moto.s3.models:S3Backend.list_object_versions",
+            "268a5f62e83a572464f0dd13c2048e20e8b1ef39ea09aae8be0248b286dc71b4",
+            _list_versions(),
+        ),
+        Patch(
             "moto.s3.models:FakeBucket.get_permission",
             "7571412a3495a0e3e1a2a34b0b8ed3fc0af1a96d35514841b274fbe1eac12b99",
             _permission,
@@ -84,6 +89,26 @@ def _delete(events: ObjectEvents) -> Any:
         return done, meta
 
     return delete_object
+
+
+def _list_versions() -> Any:
+    list_versions = original("moto.s3.models:S3Backend.list_object_versions")
+
+    def list_object_versions(self: Any, bucket_name: str, **options: Any) -> Any:
+        """moto's, which copies every version of the bucket, on those with the prefix only."""
+        bucket = self.get_bucket(bucket_name)
+        whole, prefix = bucket.keys, options.get("prefix") or ""
+        part = type(whole)()
+        for key, versions in whole.iterlists():
+            if key.startswith(prefix):
+                dict.__setitem__(part, key, versions)
+        bucket.keys = part
+        try:
+            return list_versions(self, bucket_name, **options)
+        finally:
+            bucket.keys = whole
+
+    return list_object_versions
 
 
 def _permission(self: Any, action: str, resource: str) -> PermissionResult:
