@@ -21,6 +21,9 @@ VERDICTS = ("won", "lost")
 OPEN = ("pending", "held", "claimed")
 DAY_MS = 24 * 3600 * 1000
 UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
+# A signal that was admitted at one moment is in the ledger a moment later, on a slow machine with
+# a throttled table much later: whoever opened a run in between could not know of it.
+ADMISSION_MS = 4000
 Row = dict[str, Any]
 
 
@@ -212,7 +215,8 @@ class Checker:
         came_back = any(r.get("outcome") not in VERDICTS for r in earlier)
         if came_back or any(row["kind"] == "code" for row in served):
             return  # who came back from a run, or brings code, waits for no quiet period
-        moments = [int(row["admitted_ms"]) for row in served if int(row["admitted_ms"]) < now]
+        moments = [int(row["admitted_ms"]) for row in served]
+        moments = [moment for moment in moments if moment <= now - ADMISSION_MS]
         if moments:
             quiet = max(moments) + in_ms(limits["quiet_period"])
             longest = min(moments) + in_ms(limits["max_wait"])

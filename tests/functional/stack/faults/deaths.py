@@ -25,7 +25,7 @@ STEPS = ("OnSignal", "CheckClaim", "JudgeCandidate", "RegisterVersion", "OnRunEn
 AT_WORK = 5  # lives side by side
 LOOK_EVERY_S = 0.1
 LONGEST_S = 240
-LIVES = 40
+LIVES = 30
 
 
 @dataclass
@@ -98,14 +98,14 @@ class Deaths:
         stack.rest()
         self._stage(approval_stage(stack), [m for m in models if is_at_rest(stack.ports, m)])
         self._stage(policy_stage(stack), stack.models("policy", 6))
-        waiting = stack.models("waits", 14, quiet_period="1h", max_wait="2h")
+        waiting = stack.models("waits", 10, quiet_period="1h", max_wait="2h")
         self._stage(waiting_stage(stack), waiting)
 
     def go_through_sweeps(self) -> None:
         """The sweeper finds objects that nothing announced, and ends what no event ended."""
         stack = self.stack
         stack.switch("OnRunEnded", on=False)
-        models = unannounced(stack, LIVES // 2)
+        models = unannounced(stack, 18)
         self._stage(found_stage(stack), models)
         stack.alone()
         stack.rest()

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from perennial.aws.clients import client
 from perennial.domain.ledger.store import read_model
 from perennial.wiring import Ports
 
@@ -31,6 +30,7 @@ class Stack:
     cloud: LocalCloud
     ports: Ports
     numbers: Any = field(default_factory=lambda: itertools.count(1))
+    made: list[str] = field(default_factory=list)
     _told: list[str] = field(default_factory=list)
     _inbox: str = ""
 
@@ -106,6 +106,7 @@ class Stack:
 
     def publish(self, names: list[str], **settings: Any) -> None:
         """Publish these models, unknown to the sweeper; all is quiet then."""
+        self.made += names
 
         def make(name: str) -> None:
             cheap.publish(self.ports, name, settings)
@@ -124,9 +125,9 @@ class Stack:
             self.ports.ledger.enlist(name)
 
     def everybody(self) -> None:
-        """Let the sweeper know every model again."""
-        for row in gather_models(self.ports):
-            self.ports.ledger.enlist(row)
+        """Let the sweeper know every model that was made since the last check."""
+        for name in self.made:
+            self.ports.ledger.enlist(name)
 
     def rest(self, seconds: float = 120) -> None:
         """Wait until nothing is under way but wakes for later."""
@@ -139,22 +140,9 @@ class Stack:
         self.rest()
         self.sweep()
         self.rest()
+        self.alone()
+        self.made.clear()
         return violations(gather(self.ports, told=self.told()))
-
-
-def gather_models(ports: Ports) -> list[str]:
-    """Every model that has a row."""
-    pages = client("dynamodb").get_paginator("scan")
-    found = []
-    arguments: dict[str, Any] = {
-        "TableName": ports.deployment.ledger_table,
-        "FilterExpression": "sk = :sk",
-        "ExpressionAttributeValues": {":sk": {"S": "model"}},
-        "ConsistentRead": True,
-    }
-    for page in pages.paginate(**arguments):
-        found += [item["model"]["S"] for item in page["Items"] if "removed_ms" not in item]
-    return found
 
 
 def is_at_rest(ports: Ports, model: str) -> bool:

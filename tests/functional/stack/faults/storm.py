@@ -38,7 +38,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "cooling": {"quiet_period": "2s", "max_wait": "20s", "cool_down": "1h"},
     "budget": {"quiet_period": "2s", "max_wait": "20s", "max_runs_per_day": 2},
     "paused": {"quiet_period": "2s", "max_wait": "20s"},
-    "quick": {"quiet_period": "2s", "max_wait": "20s", "cool_down": "2s"},
+    "quick": {"quiet_period": "7s", "max_wait": "30s", "cool_down": "2s"},
 }
 # Waits of the services pass so much faster; the functions' own do not, so that a wake which is
 # sent for the end of a quiet period comes too early this many times.
