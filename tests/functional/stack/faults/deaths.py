@@ -98,8 +98,8 @@ class Deaths:
         stack.rest()
         self._stage(approval_stage(stack), [m for m in models if is_at_rest(stack.ports, m)])
         self._stage(policy_stage(stack), stack.models("policy", 6))
-        waiting = stack.models("waits", 10, quiet_period="1h", max_wait="2h")
-        self._stage(waiting_stage(stack), waiting)
+        waiting = stack.models("waits", 12, quiet_period="1h", max_wait="2h")
+        self._stage(waiting_stage(stack), waiting, samples=3)
 
     def go_through_sweeps(self) -> None:
         """The sweeper finds objects that nothing announced, and ends what no event ended."""
