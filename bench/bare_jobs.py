@@ -8,6 +8,7 @@ ledger, no machine, no uploads. Inputs are fetched before the clock starts. Used
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import subprocess
 import sys
@@ -45,8 +46,8 @@ def run_bare(folder: JobFolder, argv: list[str], env: dict[str, str], image: Pat
         "image": str(image), "network": True, "argv": argv, "cwd": "/opt/ml",
         "env": {**base_environment(image, folder.scratch), **env},
     }  # fmt: skip
-    path = folder.root / "launch.json"
-    path.write_text(json.dumps(spec))
+    path = folder.root / "launch.spec"
+    path.write_bytes(marshal.dumps(spec))
     command = (os.path.realpath(sys.executable), "-I", "-S", str(LAUNCHER), str(path))
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -54,9 +54,12 @@ def wait_until_quiet(table: Any) -> None:
     """Wait until no signal is open and no run is at work (at most ten minutes)."""
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
-        status = perennial_json("status", MODEL)
-        row = next(m for m in status["models"] if m["model"] == MODEL)
-        if row["open_run"] is None and not row["pending"] and not row["claimed"]:
+        pages = table.meta.client.get_paginator("scan").paginate(
+            TableName=table.name, ConsistentRead=True
+        )
+        rows = [item for page in pages for item in page["Items"] if item.get("model") == MODEL]
+        at_work = any(row["sk"] == "model" and row.get("open_run") for row in rows)
+        if not at_work and not any(row["sk"].startswith("open#") for row in rows):
             return
         time.sleep(1)
     sys.exit(f"after ten minutes {MODEL} is still busy: {perennial('why', MODEL)}")
@@ -105,7 +108,7 @@ def main(count: int = 1000, seconds: float = 10.0) -> None:
         took = land(names["LandingBucket"], bodies, seconds)
         control("POST", "/_local/faults", {})
         wait_until_quiet(table)
-        found, runs = states(table), perennial_json("runs", MODEL)["runs"]
+        found, runs = states(table), perennial_json("runs", MODEL)
         journal = control("GET", "/_local/journal")["entries"]
     invoked = [e for e in journal if e["kind"] == "invocation" and "OnSignal" in e["function"]]
     spent = sum(e["duration_ms"] for e in invoked) / 1000

@@ -22,7 +22,7 @@ from typing import Any
 
 import boto3
 
-from bench.common import running_stack
+from bench.common import ROOT, running_stack
 
 REPEATS = 9
 YARDSTICK = """
@@ -34,18 +34,41 @@ CLIENTS = [boto3.client(name) for name in {services!r}]
 def handler(event, context):
     return {{}}
 """
-#: One event a function that it answers without a run: unknown models, foreign groups.
-NOBODY = {"model": "nobody", "run": 1, "execution": "arn:aws:states:::execution:x:nobody-1"}
-EVENTS: dict[str, dict[str, Any]] = {
-    "OnSignalFunction": {"Records": []},
-    "OnSweepDueFunction": {},
-    "OnRunEndedFunction": {"detail": {"executionArn": "", "status": "SUCCEEDED", "input": "{}"}},
-    "OnVersionApprovedFunction": {"detail": {}},
-    "CheckClaimFunction": NOBODY,
-    "JudgeCandidateFunction": NOBODY,
-    "RegisterVersionFunction": NOBODY,
-    "ApproveCandidateFunction": NOBODY,
-}
+#: What a state hands to its function; every path below the run's base, of a model nobody knows.
+STATE = dict.fromkeys(
+    ("arn", "artifact", "base", "check_job", "code", "code_sha", "evaluate_job", "evaluation",
+     "execution", "group", "image", "manifest", "settings_uri", "training_job"), "s3://nobody/x",
+) | {"model": "nobody", "run": 1, "verdict": {"uri": "s3://nobody/x", "digest": ""}}  # fmt: skip
+STATES = {
+    "CheckClaimFunction": ("model", "run", "execution"),
+    "JudgeCandidateFunction": (
+        "model", "run", "base", "evaluation", "manifest", "settings_uri", "code", "code_sha",
+        "artifact",
+    ),
+    "RegisterVersionFunction": (
+        "model", "run", "execution", "group", "verdict", "artifact", "code", "code_sha", "image",
+        "manifest", "check_job", "training_job", "evaluate_job",
+    ),
+    "ApproveCandidateFunction": ("model", "run", "arn"),
+}  # fmt: skip
+
+
+def golden(name: str) -> dict[str, Any]:
+    """One of the events that the tests keep."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return event
+
+
+def events() -> dict[str, dict[str, Any]]:
+    """One event a function, about a model that nobody knows: each is looked up in the ledger."""
+    landed = json.dumps(golden("s3_object_created"))
+    return {
+        "OnSignalFunction": {"Records": [{"messageId": "1", "body": landed}]},
+        "OnSweepDueFunction": {},
+        "OnRunEndedFunction": golden("step_functions_execution_status_change"),
+        "OnVersionApprovedFunction": golden("sagemaker_model_package_state_change"),
+        **{name: {key: STATE[key] for key in keys} for name, keys in STATES.items()},
+    }
 
 
 def journal(since: int) -> list[dict[str, Any]]:
@@ -112,7 +135,7 @@ def main() -> None:
         physical = {
             r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]
         }
-        for number, (logical, event) in enumerate(EVENTS.items()):
+        for number, (logical, event) in enumerate(events().items()):
             name = physical[logical]
             last = max((e["n"] for e in journal(0)), default=0)
             seconds = bench.cold(name, event)

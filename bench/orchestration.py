@@ -42,7 +42,7 @@ def land(folder: Path) -> list[Path]:
 def follow(number: int) -> dict[str, Any]:
     """Wait for a run's end; what the ledger says of it."""
     while True:
-        runs = perennial_json("runs", MODEL)["runs"]
+        runs = perennial_json("runs", MODEL)
         for row in runs:
             if row["number"] == number and row["outcome"]:
                 found: dict[str, Any] = perennial_json("run", "show", MODEL, str(number))
@@ -95,7 +95,7 @@ def main() -> None:
             if number > 1:
                 perennial("retrain", MODEL, "--because", "the benchmark repeats it")
             shown = follow(number)
-            row = shown["run"]
+            row = shown
             whole.append((row["ended_ms"] - row["opened_ms"]) / 1000)
             by_service.append(job_seconds(f"{MODEL}-{number}-"))
             bare.append(bare_seconds(f"perennial-{MODEL}-{number}", jobs_python.parents[1]))

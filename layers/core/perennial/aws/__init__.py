@@ -1,1 +1,1 @@
-"""The only package that imports boto3: one small module a service."""
+"""The only package that imports AWS's SDK: one small module a service."""

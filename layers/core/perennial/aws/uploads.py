@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perennial.aws.clients import client
+from perennial.aws.clients import CONFIG, client
 from perennial.aws.errors import translated
 
 # Above this size an upload goes in parts (one PUT may carry 5 GB, but not over a slow line).
@@ -30,7 +30,7 @@ def upload_file(bucket: str, key: str, path: Path) -> Uploaded:
     s3: Any = client("s3")
     with translated(f"uploading {path} to s3://{bucket}/{key}"):
         if size > LARGEST_PUT:
-            s3.upload_file(str(path), bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+            _upload_in_parts(bucket, key, path)
             answer = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         else:
             with path.open("rb") as body:
@@ -44,3 +44,10 @@ def upload_file(bucket: str, key: str, path: Path) -> Uploaded:
         size=size,
         checksum=str(answer.get("ChecksumSHA256", "")),
     )
+
+
+def _upload_in_parts(bucket: str, key: str, path: Path) -> None:
+    import boto3  # noqa: PLC0415  # its transfer manager; no function needs it
+
+    s3 = boto3.client("s3", config=CONFIG)
+    s3.upload_file(str(path), bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
