@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from perennial.commit_change import commit_change
 from perennial.describe_model import read_settings_of
 from perennial.domain.ledger.admit import Admission, admit, read_known
+from perennial.domain.ledger.rows import ModelRow
 from perennial.domain.ledger.store import Transaction, read_model
 from perennial.domain.manifest import is_selected
 from perennial.domain.signals import DATA, Signal
@@ -16,38 +17,55 @@ if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 Decision = Literal["new", "known", "ahead", "unknown model", "not selected"]
+#: A wake that is due sooner may be under way no more: somebody handles it just now.
+MARGIN_MS = 2000
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """What became of a signal. `new` and `known` call for a look at the model."""
+    """What became of a signal. `is_awaited`: a wake that is under way will look at the model."""
 
     signal: Signal
     decision: Decision
+    is_awaited: bool = False
 
     @property
-    def counts(self) -> bool:
-        """Whether the ledger holds the signal, so that a run may be due."""
-        return self.decision in ("new", "known")
+    def needs_look(self) -> bool:
+        """Whether a run may be due now that the ledger holds the signal."""
+        return self.decision in ("new", "known") and not self.is_awaited
 
 
 def admit_signal(ports: Ports, signal: Signal) -> Admitted:
     """Admit a signal. One of a model that is not pushed yet, or of an object that the settings
     do not select, is acknowledged: the sweeper's listing finds the object once that changes."""
     decision: Decision = "known"
+    is_awaited = False
 
     def decide() -> Transaction:
-        nonlocal decision
-        admission = _judge(ports, signal)
+        nonlocal decision, is_awaited
+        model = read_model(ports.ledger, signal.model)
+        admission = _judge(ports, signal, model)
         decision = admission if isinstance(admission, str) else admission.status
+        is_awaited = model is not None and _is_awaited(signal, model, ports.clock())
         return () if isinstance(admission, str) else admission.changes
 
     commit_change(ports, decide)
-    return Admitted(signal, decision)
+    return Admitted(signal, decision, is_awaited)
 
 
-def _judge(ports: Ports, signal: Signal) -> Admission | Literal["unknown model", "not selected"]:
-    model = read_model(ports.ledger, signal.model)
+def _is_awaited(signal: Signal, model: ModelRow, now_ms: int) -> bool:
+    """Whether the wake under way comes soon enough for this signal.
+
+    One more object can only make a burst wait longer, so a look at every one of a thousand would
+    read a thousand signals a thousand times and find nothing. All other kinds may be due at once.
+    """
+    is_under_way = model.wake_ms > now_ms + MARGIN_MS
+    return signal.kind == DATA and model.open_run is None and is_under_way
+
+
+def _judge(
+    ports: Ports, signal: Signal, model: ModelRow | None
+) -> Admission | Literal["unknown model", "not selected"]:
     if model is None:
         return "unknown model"
     if signal.kind == DATA:

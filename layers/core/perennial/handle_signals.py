@@ -104,7 +104,7 @@ def _take(ports: Ports, message: str, body: str, due: dict[str, _Due], handled: 
             wanted.arrived_ms = due_ms
         case Signal() as signal:
             admitted = admit_signal(ports, signal)
-            if admitted.counts:
+            if admitted.needs_look:
                 due.setdefault(signal.model, _Due()).messages.append(message)
             _note_signal(admitted, handled)
 

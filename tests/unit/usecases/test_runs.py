@@ -63,6 +63,32 @@ def test_a_burst_becomes_one_run_after_its_quiet_period(world: World) -> None:
     assert world.run(2).fresh == 3
 
 
+def test_a_wake_under_way_spares_a_burst_its_looks(world: World) -> None:
+    """While a wake is under way one more object is only admitted; a person's word opens a run."""
+    end_run(world.ports, world.win(started(world)))
+    world.wait(3600)
+    assert [line.what for line in world.deliver(world.land("2.csv")).lines] == [
+        "signal",
+        "model waits",
+    ]
+    for name in ("3.csv", "4.csv"):
+        assert [line.what for line in world.deliver(world.land(name)).lines] == ["signal"]
+    facts = {"perennial": "manual", "token": "t", "by": "ann", "because": "now"}
+    world.deliver(json.dumps({**facts, "model": MODEL}))
+    assert world.model().open_run == 2
+    assert len(world.manifest(2)) == 4
+
+
+def test_a_wake_that_is_due_spares_nobody(world: World) -> None:
+    """A wake that may be handled already is not counted on: the object's own event looks."""
+    end_run(world.ports, world.win(started(world)))
+    world.wait(3600)
+    world.deliver(world.land("2.csv"))
+    world.wait(29)
+    lines = world.deliver(world.land("3.csv")).lines
+    assert [line.what for line in lines] == ["signal", "model waits"]
+
+
 def test_a_run_starts_with_its_settings_manifest_and_input(world: World) -> None:
     """What the machine gets names existing objects, and the claim holds only for it."""
     number = started(world)
