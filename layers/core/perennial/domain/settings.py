@@ -20,11 +20,32 @@ from perennial.domain.settings_reader import Mistake, duration
 VERSION = 1
 PROBLEMS = ("binary", "multiclass", "regression")
 FORMATS = ("csv", "jsonlines", "parquet")
-STEPS = ("check_data", "train", "evaluate")
+STEPS = (
+    "check_data",
+    "train",
+    "evaluate",
+    "evaluate_champion",
+    "compare",
+    "measure_bias",
+    "explain",
+    "baseline",
+)
+SOURCES = ("landed", "labelled-traffic", "reviews")
+ALGORITHMS = ("xgboost", "linear-learner")
+REUSE = 7 * 86400
 
 # What a single run may be given with `retrain --set`: everything else would have no effect on
 # it (triggers), or make its figures incomparable with the champion's (label, columns, holdout).
-RUN_OVERRIDES = ("train.", "jobs.", "gates.", "data.max_bad_rows", "data.min_rows")
+RUN_OVERRIDES = (
+    "train.",
+    "jobs.",
+    "gates.",
+    "bias.",
+    "explain.",
+    "reuse",
+    "data.max_bad_rows",
+    "data.min_rows",
+)
 
 
 class SettingsInvalid(ValueError):
@@ -54,6 +75,19 @@ class Facet:
 
 
 @dataclass(frozen=True)
+class Window:
+    """The data window: which objects of the model a run may learn from.
+
+    `all`; `days`: what landed within `seconds` before the run opened; `rows`: the newest `rows`
+    rows; `since_drift`: what landed since the drift that the run answers was first seen.
+    """
+
+    kind: Literal["all", "days", "rows", "since_drift"] = "all"
+    seconds: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """What the model's data look like and which objects belong to it."""
 
@@ -67,6 +101,8 @@ class DataSettings:
     identity: tuple[str, ...] = ()
     min_rows: int = 1
     holdout: float = 0.2
+    window: Window = Window()
+    sources: tuple[tuple[str, float], ...] = (("landed", 1.0),)
 
     def column(self, name: str) -> Column:
         """The column of that name; raises KeyError."""
@@ -87,16 +123,95 @@ class JobSettings:
 
 
 @dataclass(frozen=True)
+class Range:
+    """What a tuning job may try for one hyperparameter: `low` to `high`, or one of `values`.
+
+    `values` are texts as the training job is given them (`true`, `0.1`, `gini`).
+    """
+
+    name: str
+    kind: Literal["int", "float", "category"]
+    low: float = 0
+    high: float = 0
+    scale: Literal["auto", "linear", "log"] = "auto"
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The search for hyperparameters: `jobs` trials, `parallel` at a time.
+
+    Trials are ranked by `objective`, a figure of the validation rows; `goal` follows from it.
+    """
+
+    objective: str
+    goal: Literal["maximize", "minimize"]
+    ranges: tuple[Range, ...]
+    strategy: Literal["Bayesian", "Random"] = "Bayesian"
+    jobs: int = 10
+    parallel: int = 2
+    early_stopping: bool = True
+    warm_start: bool = False
+
+
+@dataclass(frozen=True)
 class TrainSettings:
-    """What `train` in model.py is given. `validation` is the share of the training rows."""
+    """What `train` in model.py is given. `validation` is the share of the training rows.
+
+    `max_wait` is in seconds and 0 without `spot`. At most one of `algorithm` (a built-in) and
+    `image` (an ECR URI) is set; without both the project's model.py trains. `metrics` are
+    (name, regular expression) of figures that the training log prints.
+    """
 
     hyperparameters: tuple[tuple[str, Any], ...] = ()
     validation: float = 0.1
     seed: int = 0
+    tuning: Tuning | None = None
+    spot: bool = False
+    max_wait: int = 0
+    algorithm: str = ""
+    image: str = ""
+    metrics: tuple[tuple[str, str], ...] = ()
 
     def parameters(self) -> dict[str, Any]:
         """The hyperparameters as model.py gets them; a copy."""
         return copy.deepcopy(dict(self.hyperparameters))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The gate `champion`: how a candidate's `metric` is compared with the champion's.
+
+    The candidate may be worse by `margin`; `significance` is the share of pairs of equal models
+    that pass at margin 0; `windows` (by landing time, equal counts) are shown, not judged.
+    """
+
+    metric: str
+    margin: float = 0.0
+    significance: float = 0.05
+    windows: int = 5
+    draws: int = 10_000
+
+
+@dataclass(frozen=True)
+class BiasSettings:
+    """How bias is measured: `group` is the column that the conditional metrics split by.
+
+    `methods` are Clarify's short names, or `all`.
+    """
+
+    group: str = ""
+    methods: tuple[str, ...] = ("all",)
+    provider: Literal["perennial", "sagemaker"] = "perennial"
+
+
+@dataclass(frozen=True)
+class ExplainSettings:
+    """How many holdout rows are explained, drawn with `seed`; `enabled` False: none."""
+
+    rows: int = 2000
+    seed: int = 0
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,7 +235,12 @@ class Triggers:
 
 @dataclass(frozen=True)
 class Settings:
-    """One validated `model.yaml`."""
+    """One validated `model.yaml`.
+
+    `gates` are the absolute bounds; `comparison` is None with `gates: {champion: off}`;
+    `producer_share` is the largest share of rows that one producer may have, None for any.
+    `reuse` is how old, in seconds, a finished step may be to be taken again; 0 for never.
+    """
 
     project: str
     problem: str
@@ -131,12 +251,18 @@ class Settings:
     train: TrainSettings = TrainSettings()
     jobs: tuple[tuple[str, JobSettings], ...] = ()
     gates: tuple[Gate, ...] = ()
+    comparison: Comparison | None = None
+    compatible_schema: bool = True
+    producer_share: float | None = None
+    bias: BiasSettings = BiasSettings()
+    explain: ExplainSettings = ExplainSettings()
+    reuse: int = REUSE
     release: Release = Release()
     triggers: Triggers = Triggers()
     tags: tuple[tuple[str, str], ...] = ()
 
     def job(self, step: str) -> JobSettings:
-        """The machine of `check_data`, `train` or `evaluate`; raises KeyError."""
+        """The machine of one of `STEPS`; raises KeyError."""
         return dict(self.jobs)[step]
 
     @property
