@@ -1,10 +1,11 @@
 """The habits of a real cloud, on demand: duplicates, reordering, delay, throttling, sudden death,
-and writes that were done although the caller was told that they failed.
+writes that were done although the caller was told that they failed, and spot machines taken away.
 
 Set through `POST /_local/faults`; everything is off unless asked for. Choices come from one
 seeded generator, so that a failing test can be repeated.
 """
 
+import fnmatch
 import random
 import threading
 from dataclasses import dataclass, field
@@ -96,6 +97,27 @@ class Lie:
 
 
 @dataclass
+class Interrupt:
+    """Take the machine away from managed spot training jobs whose names match `job`.
+
+    Not before `after_seconds` of the process's life on that machine, and, with `checkpoint`, not
+    before it has left a checkpoint there that it was not given at its start. `times` counts over
+    all jobs. Another machine comes after `capacity_after_seconds`. All in real seconds.
+    """
+
+    job: str = "*"
+    after_seconds: float = 0.0
+    checkpoint: bool = False
+    times: int = 1
+    capacity_after_seconds: float = 1.0
+
+    def is_at(self, job: str, seconds: float, checkpoint: bool) -> bool:
+        """Whether the machine goes now."""
+        ready = seconds >= self.after_seconds and (checkpoint or not self.checkpoint)
+        return self.times > 0 and ready and fnmatch.fnmatchcase(job, self.job)
+
+
+@dataclass
 class Plan:
     """All faults that are on. Rates lie in [0, 1]; `delay_ms` applies to deliveries."""
 
@@ -105,6 +127,7 @@ class Plan:
     throttle: dict[str, float] = field(default_factory=dict)
     kill: list[Kill] = field(default_factory=list)
     lie: list[Lie] = field(default_factory=list)
+    interrupt: list[Interrupt] = field(default_factory=list)
 
 
 class FaultsInvalidError(ValueError):
@@ -113,7 +136,7 @@ class FaultsInvalidError(ValueError):
 
 def parse_plan(document: dict[str, Any]) -> Plan:
     """Read a plan from the control API's JSON; raises `FaultsInvalidError` naming the mistake."""
-    unknown = set(document) - {*_RATES, "delay_ms", "throttle", "kill", "lie", "seed"}
+    unknown = set(document) - {*_RATES, "delay_ms", "throttle", "kill", "lie", "interrupt", "seed"}
     if unknown:
         raise FaultsInvalidError(f"unknown faults: {', '.join(sorted(unknown))}")
     plan = Plan()
@@ -125,11 +148,15 @@ def parse_plan(document: dict[str, Any]) -> Plan:
             plan.throttle[str(service).lower()] = _rate(f"throttle.{service}", rate)
         plan.kill = [Kill(**entry) for entry in _entries(document.get("kill"))]
         plan.lie = [Lie(**entry) for entry in _entries(document.get("lie"))]
+        plan.interrupt = [Interrupt(**entry) for entry in _entries(document.get("interrupt"))]
     except TypeError as error:
         raise FaultsInvalidError(str(error)) from None
     for kill in plan.kill:
         if kill.when not in ("before", "after"):
             raise FaultsInvalidError(f"kill.when is {kill.when!r}; it is before or after")
+    for found in plan.interrupt:
+        if min(found.after_seconds, found.capacity_after_seconds, found.times) < 0:
+            raise FaultsInvalidError(f"interrupt has a negative figure: {found}")
     return plan
 
 
@@ -203,6 +230,27 @@ class Faults:
                 return False
         self._note("lie", call, service=service, operation=operation)
         return True
+
+    @property
+    def interrupting(self) -> bool:
+        """Whether any interruption is still to come."""
+        with self._lock:
+            return any(found.times > 0 for found in self._plan.interrupt)
+
+    def interrupts(self, job: str, seconds: float, checkpoint: bool) -> Interrupt | None:
+        """What takes the machine of a spot job away now, `seconds` after its process began.
+
+        `checkpoint`: the process has left a checkpoint of its own.
+        """
+        with self._lock:
+            for found in self._plan.interrupt:
+                if found.is_at(job, seconds, checkpoint):
+                    found.times -= 1
+                    break
+            else:
+                return None
+        self._journal.add("fault", fault="interrupt", job=job, seconds=round(seconds, 3))
+        return found
 
     def _note(self, fault: str, call: Call, **facts: Any) -> None:
         """Journal what hit a call."""

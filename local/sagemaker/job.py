@@ -15,6 +15,7 @@ from local.sagemaker.container.images import ImageError
 from local.sagemaker.container.objects import DataError, Objects
 from local.sagemaker.container.output import Output
 from local.sagemaker.container.process import LAUNCHER_FAILED, Command, JobProcess
+from local.sagemaker.measurements import Measurement
 from local.sagemaker.records import Record
 from local.sagemaker.runtime import JobRuntime
 
@@ -46,7 +47,8 @@ class Job(ABC):
         self.record = record
         self.lock = threading.RLock()
         self.stop_asked = threading.Event()
-        self.timed_out = False
+        self.timed_out = ""  # the secondary status of the limit that ended the job
+        self.interrupted = False
         self.key = f"{self.kind}-job/{name}"  # as in its ARN: both kinds may use one name
         self._wake = threading.Event()
         self.last_lines: list[str] = []
@@ -80,6 +82,20 @@ class Job(ABC):
     def sync(self, folder: JobFolder, objects: Objects) -> None:  # noqa: B027 - optional
         """Store what is uploaded while the job runs."""
 
+    def measure(self, measurements: Sequence[Measurement]) -> None:  # noqa: B027 - optional
+        """Take the figures that the job has just printed."""
+
+    def is_due(self, folder: JobFolder, seconds: float) -> bool:
+        """Whether the machine is taken away now, `seconds` after the process began."""
+        return False
+
+    def look_seconds(self) -> float:
+        """How long the job's thread may sleep between two looks, in real seconds."""
+        return SYNC_SECONDS
+
+    def await_capacity(self) -> None:  # noqa: B027 - only spot jobs are interrupted
+        """Wait for another machine; JobStoppedError when none comes in time."""
+
     # --- the life ---------------------------------------------------------------------------
     def start(self) -> None:
         """Begin; returns at once."""
@@ -97,6 +113,8 @@ class Job(ABC):
             return copy.deepcopy(self.record)
 
     def _live(self) -> None:
+        # A deleted job of the same name may have left its output.
+        self.runtime.log_file(self.kind, self.name).unlink(missing_ok=True)
         try:
             status, reason = self._through()
             self.finish(status, reason)
@@ -104,10 +122,9 @@ class Job(ABC):
             self.runtime.leave(self.key)
 
     def _through(self) -> tuple[str, str]:
-        folder: JobFolder | None = None
         try:
-            folder = self.runtime.folder(self.kind, self.name)
-            return self._work(folder)
+            while (outcome := self._attempt()) is None:
+                self.await_capacity()
         except JobStoppedError:
             return "Stopped", ""
         except JobFailedError as error:
@@ -118,16 +135,26 @@ class Job(ABC):
             log.exception("job %s", self.name)
             text = f"InternalServerError: the local cloud failed: {type(error).__name__}: {error}"
             return "Failed", text[:TEXT_LIMIT]
-        finally:
-            if folder is not None:
-                folder.remove()
+        return outcome
 
-    def _work(self, folder: JobFolder) -> tuple[str, str]:
+    def _attempt(self) -> tuple[str, str] | None:
+        """One machine from its start to its end; None when it was taken away."""
+        folder = self.runtime.folder(self.kind, self.name)
+        try:
+            return self._work(folder)
+        finally:
+            folder.remove()
+
+    def _work(self, folder: JobFolder) -> tuple[str, str] | None:
         objects = Objects(self.runtime.s3(), self.kms_key())
         command = self.fetch(folder, objects)
         self.check_stop()
         self.running()
+        self.interrupted = False
         code = self._run(folder, objects, command)
+        if self.interrupted and not self.stop_asked.is_set():
+            self.sync(folder, objects)
+            return None
         if self.stop_asked.is_set() or self.timed_out:
             self.store(folder, objects, None)
             return "Stopped", ""
@@ -146,9 +173,10 @@ class Job(ABC):
         """The key that outputs are encrypted with."""
         return None
 
-    def max_seconds(self) -> float:
-        """The longest time the process may run, in real seconds: it does real work."""
-        return float(self.record["StoppingCondition"]["MaxRuntimeInSeconds"])
+    def limit(self) -> tuple[float, str]:
+        """How long the process may run, in real seconds as it does real work, and what the end
+        at that limit is called."""
+        return float(self.record["StoppingCondition"]["MaxRuntimeInSeconds"]), "MaxRuntimeExceeded"
 
     def metric_definitions(self) -> Sequence[Mapping[str, str]]:
         """What to look for in the output."""
@@ -162,6 +190,7 @@ class Job(ABC):
             self.runtime.log_file(self.kind, self.name),
             lambda lines: self.cloud.put_log_events(self.log_group, stream, lines),
             self.metric_definitions(),
+            self.measure,
         )
         try:
             code = self._follow(process, folder, objects)
@@ -169,7 +198,8 @@ class Job(ABC):
             # A stranger that left the job's group may still hold the stream: it is not waited for.
             output.join(OUTPUT_SECONDS)
             process.forget()
-        self.last_lines, self.metrics = list(output.last), dict(output.metrics)
+        self.last_lines = list(output.last)
+        self.metrics |= output.metrics
         if code == LAUNCHER_FAILED:
             raise JobFailedError("InternalServerError: " + " ".join(self.last_lines[-3:]))
         return code
@@ -182,27 +212,37 @@ class Job(ABC):
             self._wake.set()
 
         threading.Thread(target=watch, name=f"watch {self.name}", daemon=True).start()
-        deadline = time.monotonic() + self.max_seconds()
-        kill_at = float("inf")
+        begun = time.monotonic()
+        seconds, limit = self.limit()
+        deadline, kill_at, sync_at = begun + seconds, float("inf"), begun + SYNC_SECONDS
         while not ended:
             now = time.monotonic()
-            if kill_at == float("inf") and (self.stop_asked.is_set() or now >= deadline):
-                self.timed_out = not self.stop_asked.is_set()
-                self.stopping()
+            if kill_at == float("inf") and self._must_end(folder, now - begun, seconds, limit):
                 process.terminate()
                 kill_at = now + self.cloud.clock.real_seconds(STOP_GRACE)
             elif now >= kill_at:
                 process.kill()
                 break
-            wait = min(kill_at if kill_at != float("inf") else deadline, now + SYNC_SECONDS) - now
-            self._wake.wait(max(0.0, wait))
+            until = min(kill_at if kill_at != float("inf") else deadline, now + self.look_seconds())
+            self._wake.wait(max(0.0, until - now))
             self._wake.clear()
-            if not ended:
+            if not ended and time.monotonic() >= sync_at:
                 self.sync(folder, objects)
+                sync_at = time.monotonic() + SYNC_SECONDS
         try:
             return process.wait(OUTPUT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise JobFailedError("InternalServerError: the job cannot be killed") from error
+
+    def _must_end(self, folder: JobFolder, ran: float, seconds: float, limit: str) -> bool:
+        """Whether the process must go now: asked to, out of time, or its machine is taken."""
+        if not self.stop_asked.is_set() and ran < seconds:
+            self.interrupted = self.is_due(folder, ran)
+            return self.interrupted
+        if not self.stop_asked.is_set():
+            self.timed_out = limit
+        self.stopping()
+        return True
 
 
 def read_text(path: Any) -> str | None:

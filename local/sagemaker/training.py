@@ -2,29 +2,34 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from local.sagemaker.container import script_mode
 from local.sagemaker.container.folders import JobFolder
 from local.sagemaker.container.images import ImageError, base_environment, command
-from local.sagemaker.container.objects import DataError, Objects, s3_source, unpack_code
+from local.sagemaker.container.objects import DataError, Objects, marks, s3_source, unpack_code
 from local.sagemaker.container.process import Command
 from local.sagemaker.errors import invalid, unsupported
 from local.sagemaker.family import JobFamily
-from local.sagemaker.job import Job, JobFailedError, read_text
+from local.sagemaker.job import Job, JobFailedError, JobStoppedError, read_text
+from local.sagemaker.measurements import Measurement, publish
 from local.sagemaker.records import Record
 from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
 from local.sagemaker.training_rules import (
+    CHECKPOINTS,
+    DAY,
     MESSAGES,
     NOT_DONE,
     check_channel,
+    check_metrics,
     check_resources,
+    check_spot,
     training_event,
 )
 
-DAY = 86_400
+LOOK_SECONDS = 0.05  # between two looks at a spot job that is to be interrupted
 
 
 class TrainingJob(Job):
@@ -37,6 +42,10 @@ class TrainingJob(Job):
         super().__init__(runtime, name, record)
         self._tags = tags
         self._synced: dict[str, tuple[int, int]] = {}
+        self._restored: dict[str, tuple[int, int]] = {}
+        self._fresh: set[str] = set()
+        self._spot = _SpotTimes()
+        self.follower: Callable[[Sequence[Measurement]], None] | None = None
         self._decoded = script_mode.decode_hyperparameters(record.get("HyperParameters", {}))
         self._move("InProgress", "Starting")
 
@@ -79,8 +88,11 @@ class TrainingJob(Job):
             now = round(time.time(), 3)
             self.record["TrainingEndTime"] = now
             started = self.record.setdefault("TrainingStartTime", now)
-            seconds = max(1, round(now - started))
-            self.record.update(TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds)
+            self._spot.machine_left()
+            self.record.update(
+                TrainingTimeInSeconds=max(1, round(now - started)),
+                BillableTimeInSeconds=max(1, round(self._spot.ran)),
+            )
             if self.metrics:
                 self.record["FinalMetricDataList"] = [
                     {"MetricName": name, "Value": value, "Timestamp": round(moment, 3)}
@@ -88,11 +100,62 @@ class TrainingJob(Job):
                 ]
             if reason:
                 self.record["FailureReason"] = reason
-            over_time = status == "Stopped" and self.timed_out
-            self._move(status, "MaxRuntimeExceeded" if over_time else status)
-        for name, (value, moment) in self.metrics.items():
-            dimensions = {"TrainingJobName": self.name}
-            self.cloud.put_metric(self.log_group, name, value, dimensions, timestamp=moment)
+            over_time = self.timed_out if status == "Stopped" else ""
+            self._move(status, over_time or status)
+
+    def measure(self, measurements: Sequence[Measurement]) -> None:
+        """What the job prints is in CloudWatch while it runs."""
+        dimensions = {"TrainingJobName": self.name}
+        publish(self.cloud.metrics, self.log_group, dimensions, measurements)
+        if self.follower is not None:
+            self.follower(measurements)
+
+    # --- spot -------------------------------------------------------------------------------
+    def limit(self) -> tuple[float, str]:
+        """The run time counts over all machines; a spot job may also wait too long."""
+        condition = self.record["StoppingCondition"]
+        run = float(condition["MaxRuntimeInSeconds"]) - self._spot.ran_before
+        wait = self._wait_left()
+        return (run, "MaxRuntimeExceeded") if run <= wait else (wait, "MaxWaitTimeExceeded")
+
+    def _wait_left(self) -> float:
+        most = self.record["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        return float("inf") if most is None else most - self._spot.age
+
+    def look_seconds(self) -> float:
+        """Often while an interruption is planned."""
+        spot = self.record["EnableManagedSpotTraining"] and self.cloud.faults.interrupting
+        return LOOK_SECONDS if spot else super().look_seconds()
+
+    def is_due(self, folder: JobFolder, seconds: float) -> bool:
+        """Whether the faults in force interrupt this spot job now."""
+        if not (self.record["EnableManagedSpotTraining"] and self.cloud.faults.interrupting):
+            return False
+        place = folder.make(self._checkpoint_path())
+        fresh = {name for name, mark in marks(place).items() if self._restored.get(name) != mark}
+        # A file that outlives two looks is a checkpoint; a temporary one is gone by then.
+        lasting, self._fresh = bool(fresh & self._fresh), fresh
+        found = self.cloud.faults.interrupts(self.name, seconds, lasting)
+        if found is not None:
+            self._spot.pause = found.capacity_after_seconds
+        return found is not None
+
+    def await_capacity(self) -> None:
+        """Interrupted, until there is a machine again or the job has waited too long."""
+        with self.lock:
+            self.check_stop()
+            self._spot.machine_left()
+            self._move("InProgress", "Interrupted")
+        back = time.monotonic() + self._spot.pause
+        while (left := back - time.monotonic()) > 0:
+            self.check_stop()
+            if self._wait_left() <= 0:
+                self.timed_out = "MaxWaitTimeExceeded"
+                self.stopping()
+                raise JobStoppedError
+            self._wake.wait(max(0.0, min(left, self._wait_left())))
+            self._wake.clear()
+        self._advance("Starting")
 
     # --- work -------------------------------------------------------------------------------
     def kms_key(self) -> str | None:
@@ -109,7 +172,8 @@ class TrainingJob(Job):
     def fetch(self, folder: JobFolder, objects: Objects) -> Command:
         """Channels, checkpoints, configuration, code; then the command."""
         with self.lock:
-            self.record["TrainingStartTime"] = round(time.time(), 3)
+            self.record.setdefault("TrainingStartTime", round(time.time(), 3))
+            self._spot.machine_came()
         self._advance("Downloading")
         for seen in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
             folder.make(f"/opt/ml/{seen}")
@@ -215,21 +279,27 @@ class TrainingJob(Job):
             (place / name).write_text(json.dumps(content), encoding="utf-8")
         return resources
 
+    def _checkpoint_path(self) -> str:
+        path: str = self.record.get("CheckpointConfig", {}).get("LocalPath", CHECKPOINTS)
+        return path
+
     def _fetch_checkpoints(self, folder: JobFolder, objects: Objects) -> None:
         config = self.record.get("CheckpointConfig")
+        target = folder.make(self._checkpoint_path())
         if config:
-            target = folder.make(config.get("LocalPath", "/opt/ml/checkpoints"))
             try:
                 objects.fetch(config["S3Uri"], "S3Prefix", target)
             except DataError as error:
                 if "No S3 objects found" not in str(error):
                     raise
+        self._restored, self._fresh = marks(target), set[str]()
+        self._synced = dict(self._restored)
 
     def sync(self, folder: JobFolder, objects: Objects) -> None:
         """Checkpoints go to S3 while the job runs."""
         config = self.record.get("CheckpointConfig")
         if config:
-            source = folder.make(config.get("LocalPath", "/opt/ml/checkpoints"))
+            source = folder.make(self._checkpoint_path())
             objects.store(source, config["S3Uri"], self._synced)
 
     def store(self, folder: JobFolder, objects: Objects, code: int | None) -> None:
@@ -267,6 +337,34 @@ class TrainingJob(Job):
             text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
         head = "AlgorithmError: "
         return head + text.strip()[: 1024 - len(head) - len(tail)] + tail
+
+
+class _SpotTimes:
+    """When a job has had a machine; all in real seconds."""
+
+    def __init__(self) -> None:
+        self.pause = 0.0  # until there is capacity after the last interruption
+        self.ran_before = 0.0  # on machines that have been left
+        self._created = time.monotonic()
+        self._came: float | None = None
+
+    @property
+    def age(self) -> float:
+        """Since the job was created."""
+        return time.monotonic() - self._created
+
+    @property
+    def ran(self) -> float:
+        """On all machines so far."""
+        return self.ran_before + (0.0 if self._came is None else time.monotonic() - self._came)
+
+    def machine_came(self) -> None:
+        """A machine begins to work for the job."""
+        self._came = time.monotonic()
+
+    def machine_left(self) -> None:
+        """The machine is gone or done."""
+        self.ran_before, self._came = self.ran, None
 
 
 class TrainingJobs(JobFamily[TrainingJob]):
@@ -325,6 +423,8 @@ class TrainingJobs(JobFamily[TrainingJob]):
         if not spec or not spec.get("TrainingImage"):
             raise unsupported("training without AlgorithmSpecification.TrainingImage")
         self.runtime.check_image(spec["TrainingImage"])
+        check_metrics(spec.get("MetricDefinitions", []))
+        check_spot(parameters)
         if spec.get("TrainingImageConfig"):
             raise unsupported("TrainingImageConfig")
         check_resources(resources or {})

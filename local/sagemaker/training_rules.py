@@ -1,10 +1,14 @@
 """What the local cloud does of training jobs, what AWS says at each step, and the event."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from local.sagemaker.errors import unsupported
+from local.sagemaker.container.folders import OPT_ML
+from local.sagemaker.errors import invalid, unsupported
 
+DAY = 86_400
+CHECKPOINTS = "/opt/ml/checkpoints"
 MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
@@ -15,6 +19,8 @@ MESSAGES = {
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "Interrupted": "The managed spot training instances were interrupted",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
 }
 EVENT_MEMBERS = [
     "TrainingJobName",
@@ -82,17 +88,52 @@ def check_channel(channel: Mapping[str, Any], mode: str) -> None:
         raise unsupported(f"ShuffleConfig (channel {name})")
 
 
+def check_spot(parameters: Mapping[str, Any]) -> None:
+    """The times of a managed spot job, and where it keeps its checkpoints."""
+    condition = parameters.get("StoppingCondition", {})
+    wait = condition.get("MaxWaitTimeInSeconds")
+    if not parameters.get("EnableManagedSpotTraining"):
+        if wait is not None:
+            raise invalid(
+                "Invalid MaxWaitTimeInSeconds. It is only supported when "
+                "EnableManagedSpotTraining is set to true"
+            )
+    elif wait is None or wait < condition.get("MaxRuntimeInSeconds", DAY):
+        raise invalid(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+            "MaxRuntimeInSeconds"
+        )
+    path = parameters.get("CheckpointConfig", {}).get("LocalPath", CHECKPOINTS)
+    parts = path.rstrip("/").split("/")
+    if not path.startswith(OPT_ML + "/") or ".." in parts:
+        raise unsupported(f"CheckpointConfig.LocalPath {path} (only folders below {OPT_ML}/)")
+
+
+def check_metrics(definitions: Sequence[Mapping[str, str]]) -> None:
+    """Each regular expression must be one."""
+    for definition in definitions:
+        try:
+            re.compile(definition["Regex"])
+        except re.error as error:
+            raise invalid(
+                f"Invalid regular expression {definition['Regex']!r} of the metric "
+                f"{definition['Name']}: {error}"
+            ) from error
+
+
 def training_event(record: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
     """The event's detail: Describe's members, times as text of epoch milliseconds, tags a map."""
 
-    def spelled(name: str, value: Any) -> Any:
-        if name.endswith("Time"):
-            return str(int(value * 1000))
-        if isinstance(value, dict):
-            return {key: spelled(key, item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [spelled("", item) for item in value]
-        return value
-
     detail = {name: spelled(name, record[name]) for name in EVENT_MEMBERS if name in record}
     return {**detail, "Tags": dict(tags)}
+
+
+def spelled(name: str, value: Any) -> Any:
+    """A member's value as events show it: times are text of epoch milliseconds."""
+    if name.endswith("Time"):
+        return str(int(value * 1000))
+    if isinstance(value, dict):
+        return {key: spelled(key, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [spelled("", item) for item in value]
+    return value

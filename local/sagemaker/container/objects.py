@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -96,20 +97,30 @@ class Objects:
         """
         bucket, prefix = split_uri(uri)
         stored = 0
-        for path in sorted(_files(source)):
-            name = path.relative_to(source).as_posix()
-            try:
-                facts = path.stat()
-            except FileNotFoundError:
-                continue  # the job removed it while it runs
-            mark = (facts.st_size, facts.st_mtime_ns)
+        for name, mark in sorted(marks(source).items()):
             if known is not None and known.get(name) == mark:
                 continue
-            self.store_file(path, bucket, str(PurePosixPath(prefix, name)))
-            if known is not None:
+            key = str(PurePosixPath(prefix, name))
+            if known is None:
+                self.store_file(source / name, bucket, key)
+            elif self._store_moving(source / name, bucket, key):
                 known[name] = mark
+            else:
+                continue
             stored += 1
         return stored
+
+    def _store_moving(self, path: Path, bucket: str, key: str) -> bool:
+        """Store a file that its job may be writing, as it is now; whether it still exists."""
+        with tempfile.NamedTemporaryFile() as copy:
+            try:
+                with path.open("rb") as file:
+                    shutil.copyfileobj(file, copy, 1 << 20)
+            except FileNotFoundError:
+                return False
+            copy.flush()
+            self.store_file(Path(copy.name), bucket, key)
+        return True
 
     def store_file(self, path: Path, bucket: str, key: str) -> None:
         """Store one file."""
@@ -158,6 +169,18 @@ def _inside(folder: Path, name: str) -> Path:
     if not Path(os.path.normpath(path)).is_relative_to(folder):
         raise DataError(f"Data download failed: the key {name!r} leaves the job's folder")
     return path
+
+
+def marks(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time (ns) of every regular file below a folder, by its name below it."""
+    found: dict[str, tuple[int, int]] = {}
+    for path in _files(folder):
+        try:
+            facts = path.stat()
+        except FileNotFoundError:
+            continue  # the job removed it while it runs
+        found[path.relative_to(folder).as_posix()] = (facts.st_size, facts.st_mtime_ns)
+    return found
 
 
 def _files(folder: Path) -> Iterator[Path]:

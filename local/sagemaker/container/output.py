@@ -1,5 +1,6 @@
 """A job's printed output: into the log stream while it runs, searched for metrics, bounded."""
 
+import math
 import os
 import re
 import select
@@ -15,11 +16,20 @@ STREAM_LIMIT = 4 * 1024 * 1024  # bytes that go to the log stream as they come
 LAST_LINES = 200  # of what goes beyond, so many last lines still reach it at the end
 BATCH_SECONDS = 0.1
 
+# Name, value and epoch seconds of the figures found since the last batch.
+Measured = Callable[[Sequence[tuple[str, float, float]]], None]
+
+
+def _nobody(_: Sequence[tuple[str, float, float]]) -> None:
+    """Nobody asked for the figures."""
+
 
 class Output:
     """Reads a job's stream to its end, in a thread of its own, so that the job never waits.
 
-    The whole stream goes to `file`; the first megabytes and the last lines go to the log stream.
+    The whole stream goes to the end of `file`; the first megabytes and the last lines go to the
+    log stream. What the patterns of `metrics` find goes to `measured` in batches while the job
+    runs, and the last value of each stays in `metrics`.
     """
 
     def __init__(
@@ -28,10 +38,13 @@ class Output:
         file: Path,
         publish: Callable[[Sequence[str]], None],
         metrics: Sequence[Mapping[str, str]] = (),
+        measured: Measured = _nobody,
     ) -> None:
         self._stream = stream
         self._file = file
         self._publish = publish
+        self._measured = measured
+        self._points: list[tuple[str, float, float]] = []
         self._patterns = [(m["Name"], re.compile(m["Regex"])) for m in metrics]
         self.metrics: dict[str, tuple[float, float]] = {}
         self.last: deque[str] = deque(maxlen=40)
@@ -52,9 +65,9 @@ class Output:
         number = self._stream.fileno()
         poll = select.poll()
         poll.register(number, select.POLLIN | select.POLLHUP)
-        with self._file.open("wb") as file:
+        with self._file.open("ab") as file:
             while True:
-                if self._waiting and not poll.poll(BATCH_SECONDS * 1000):
+                if (self._waiting or self._points) and not poll.poll(BATCH_SECONDS * 1000):
                     file.flush()
                     self._send()  # the job is silent: show what it said
                     continue
@@ -91,11 +104,18 @@ class Output:
 
     def _measure(self, name: str, found: "re.Match[str]") -> None:
         try:
-            self.metrics[name] = (float(found.group(1)), time.time())
+            value = float(found.group(1))
         except (ValueError, IndexError):
             return  # as in SageMaker, what is no number is no data point
+        if math.isfinite(value):  # CloudWatch takes neither NaN nor infinity
+            moment = time.time()
+            self.metrics[name] = (value, moment)
+            self._points.append((name, value, moment))
 
     def _send(self) -> None:
+        if self._points:
+            self._measured(self._points)
+            self._points = []
         if self._waiting:
             self._publish(self._waiting)
             self._waiting = []
