@@ -1,0 +1,1 @@
+"""The array maths of the jobs: numpy and the standard library only."""
