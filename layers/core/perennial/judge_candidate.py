@@ -1,32 +1,48 @@
-"""Judge a run's candidate: its evaluation against the gates, written as verdict and card.
+"""Judge a run's candidate: its evidence against the gates, written as verdict and card.
 
 Repeatable: a verdict that was written for the same evidence is taken as it stands, so that a
-second attempt gives the first one's bytes, digest and time.
+second attempt gives the first one's bytes, digest and time, and writes the same card beside it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects
 from perennial.describe_run import known_run
+from perennial.domain import changes, findings
+from perennial.domain.card import card_html
+from perennial.domain.card_markdown import card_markdown
+from perennial.domain.compatibility import incompatibilities
 from perennial.domain.errors import NotClaimed, Rejected
-from perennial.domain.gates import judge_gates
+from perennial.domain.judging import Evidence as Grounds
+from perennial.domain.judging import judge
 from perennial.domain.ledger.rows import Verdict as RecordedVerdict
+from perennial.domain.naming import landing_prefix
 from perennial.domain.settings import Settings
-from perennial.domain.verdict import Evidence, Verdict, model_card
+from perennial.domain.verdict import NO_CHAMPION, Evidence, Verdict
+from perennial.gather_evidence import Costs, Evidences, own_prices, run_cost
 from perennial.record_verdict import record_verdict
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
+MOST_COMPARED_FIGURES = 40
+WINDOWS = 5
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """What JudgeCandidate is told about the run's candidate; all but `code_sha` are S3 URIs."""
+    """What JudgeCandidate is told about the run's candidate; "" and None are "there is none".
+
+    `base` to `artifact` are as the machine's states before it made them; all but `code_sha` are
+    S3 URIs, as are `report`, `schema`, `comparison`, `bias` and `explanations`. `champion` has
+    version, run, arn, words, comparable and schema (a URI). `failures` are the steps that
+    failed, with words; `jobs` have step, job, kind and reused.
+    """
 
     model: str
     run: int
@@ -37,6 +53,14 @@ class Candidate:
     code: str
     code_sha: str
     artifact: str
+    report: str = ""
+    schema: str = ""
+    champion: Mapping[str, Any] | None = None
+    comparison: str = ""
+    bias: str = ""
+    explanations: str = ""
+    failures: Mapping[str, str] | None = None
+    jobs: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,38 +74,46 @@ class Judgement:
 
 
 def judge_candidate(ports: Ports, candidate: Candidate) -> Judgement:
-    """Judge, write verdict.json and card.md, and note the verdict on the run's row.
+    """Judge, write verdict.json, card.md and card.html, and note the verdict on the run's row.
 
     Raises `NotClaimed` when the run is over already, `Rejected` when the code is not what was
     pushed or the evaluation is no evaluation.
     """
     _check_running(ports, candidate)
-    evaluation = objects.get_bytes(candidate.evaluation)
-    manifest = objects.get_bytes(candidate.manifest)
-    settings = Settings.from_json(objects.get_json(candidate.settings_uri), project=candidate.model)
-    found = _decide(candidate, settings, evaluation, manifest, ports.clock())
+    found = _decide(candidate, ports.clock())
     document = _written_before(candidate, found) or found.to_json()
     body = objects.compact_json(document)
     bucket, prefix = objects.split_uri(f"{candidate.base}/verdict/")
     uri = objects.put_bytes(bucket, f"{prefix}verdict.json", body, content_type="application/json")
-    card = _card(found, settings, evaluation, manifest)
-    objects.put_bytes(bucket, f"{prefix}card.md", card.encode(), content_type="text/markdown")
+    # The cards are made of the stored bytes' content: they can say nothing else.
+    stored = json.loads(body)
+    for name, text, kind in (
+        ("card.md", card_markdown(stored), "text/markdown"),
+        ("card.html", card_html(stored), "text/html; charset=utf-8"),
+    ):
+        objects.put_bytes(bucket, prefix + name, text.encode(), content_type=kind)
     judgement = Judgement(found.passed, uri, objects.digest(body), found.words)
     _record(ports, candidate, judgement, found)
     return judgement
 
 
-def _decide(
-    candidate: Candidate, settings: Settings, evaluation: bytes, manifest: bytes, now_ms: int
-) -> Verdict:
+def _decide(candidate: Candidate, now_ms: int) -> Verdict:
     """The verdict on the evidence; the digests are of the bytes that were read."""
-    metrics, rows = _figures(evaluation, candidate)
-    code_digest = objects.stream_digest(candidate.code)
-    if code_digest != candidate.code_sha:
-        raise Rejected(
-            f"the code of run {candidate.run} of {candidate.model} is not what was pushed: "
-            f"{candidate.code} has the digest {code_digest}. Push the project again."
-        )
+    evidences = Evidences()
+    settings_document = objects.get_json(candidate.settings_uri)
+    settings = Settings.from_json(settings_document, project=candidate.model)
+    evaluation = objects.get_bytes(candidate.evaluation)
+    manifest = objects.get_bytes(candidate.manifest)
+    evaluated = _evaluated(evaluation, candidate)
+    code_digest = _checked_code(candidate)
+    gathered = _Gathered(candidate, settings, evidences)
+    sections = {
+        **evaluated.sections,
+        **gathered.sections(settings_document, code_digest),
+        "settings": _settings_facts(settings, gathered.costs),
+    }
+    sections["notes"] = [*evaluated.notes, *gathered.notes()]
+    sections["evidence"] = {what: each.to_json() for what, each in evidences.given.items()}
     return Verdict(
         model=candidate.model,
         run=candidate.run,
@@ -92,24 +124,203 @@ def _decide(
             "code": candidate.code,
             "code_digest": code_digest,
         },
-        gates=judge_gates(settings.gates, metrics),
-        metrics=metrics,
-        rows=rows,
+        gates=judge(settings, gathered.grounds(evaluated.metrics)),
+        metrics=evaluated.shown,
+        rows=evaluated.rows,
         evaluation=Evidence(candidate.evaluation, objects.digest(evaluation)),
         manifest=Evidence(candidate.manifest, objects.digest(manifest)),
         decided_ms=now_ms,
+        champion=gathered.champion(),
+        sections=sections,
     )
 
 
-def _figures(evaluation: bytes, candidate: Candidate) -> tuple[dict[str, float | None], int]:
+class _Gathered:
+    """The documents beside the evaluation, and what they say for gates and verdict."""
+
+    def __init__(self, candidate: Candidate, settings: Settings, evidences: Evidences) -> None:
+        self.candidate, self.evidences = candidate, evidences
+        self.settings = settings
+        self.failures = {step: str(why) for step, why in (candidate.failures or {}).items() if why}
+        read = evidences.read
+        champion = candidate.champion or {}
+        self.comparison = read("comparison", candidate.comparison)
+        self.schema = read("schema", candidate.schema)
+        self.champion_schema = read("champion's schema", str(champion.get("schema") or ""))
+        bias = read("bias", candidate.bias)
+        self.bias = None if bias is None else findings.read_bias(bias)
+        explanations = read("explanations", candidate.explanations)
+        self.explanations = (
+            None if explanations is None else findings.read_explanations(explanations)
+        )
+        report = read("report", candidate.report)
+        prefix = landing_prefix(candidate.model)
+        self.report = None if report is None else findings.read_report(report, prefix)
+        self.before = self._of_champion("verdict", "verdict/verdict.json")
+        self.settings_before = self._of_champion("settings", "settings.json")
+        bucket, _ = objects.split_uri(f"{candidate.base}/")
+        self.costs = run_cost(candidate.jobs or (), own_prices(bucket)) if candidate.jobs else None
+        self.incompatible = self._incompatible()
+
+    def _of_champion(self, what: str, path: str) -> Mapping[str, Any] | None:
+        """A document of the run that trained the champion, whose base lies beside this run's."""
+        if not self.candidate.champion:
+            return None
+        base, _, _ = self.candidate.base.rpartition("/")
+        uri = f"{base}/{self.candidate.champion['run']}/{path}"
+        return self.evidences.read(f"champion's {what}", uri)
+
+    def _incompatible(self) -> list[str] | None:
+        if self.schema is None or self.champion_schema is None:
+            return None
+        try:
+            return incompatibilities(self.champion_schema, self.schema)
+        except (KeyError, TypeError, AttributeError) as error:
+            self.evidences.notes.append(
+                f"a schema cannot be read ({type(error).__name__}: {error})"
+            )
+            return None
+
+    def grounds(self, metrics: Mapping[str, float | None]) -> Grounds:
+        """What the gates are judged by."""
+        champion = self.candidate.champion
+        failures = dict(self.failures)
+        if champion and not champion.get("comparable", True) and champion.get("words"):
+            failures.setdefault("evaluate_champion", str(champion["words"]))
+        return Grounds(
+            metrics=metrics,
+            champion=f"{self.candidate.model} {champion['version']}" if champion else "",
+            comparison=self.comparison,
+            bias=None if self.bias is None else self.bias.metrics,
+            incompatible=self.incompatible,
+            producers={} if self.report is None else self.report.producers,
+            failures=failures,
+        )
+
+    def champion(self) -> dict[str, Any] | None:
+        """The champion and its figures on this run's holdout, never those it was stored with."""
+        champion = self.candidate.champion
+        if not champion:
+            return None
+        compared = (self.comparison or {}).get("metrics") or {}
+        figures = {
+            findings.short(name): findings.number(entry.get("champion"))
+            for name, entry in list(compared.items())[:MOST_COMPARED_FIGURES]
+        }
+        return {
+            "version": champion["version"],
+            "run": champion["run"],
+            "arn": champion["arn"],
+            "words": findings.sentence(champion.get("words", "")),
+            "figures": {name: value for name, value in figures.items() if value is not None},
+        }
+
+    def sections(self, settings_document: Mapping[str, Any], code_digest: str) -> dict[str, Any]:
+        """The sections of the verdict that the documents fill."""
+        bias, report = self.bias, self.report
+        found: dict[str, Any] = {
+            "comparison": _compared(self.comparison),
+            "bias": {} if bias is None else dict(bias.shown),
+            "bias_intervals": {} if bias is None else dict(bias.intervals),
+            "explanations": self.explanations,
+            "producers": {} if report is None else dict(report.producers),
+            "leaks": [] if report is None else list(report.leaks),
+            "conflicts": None if report is None else report.conflicts,
+            "data": None if report is None else dict(report.data),
+            "cost": None if self.costs is None else dict(self.costs.section),
+        }
+        if self.incompatible is not None:
+            words = changes.told(self.incompatible)
+            found["compatibility"] = {"compatible": not self.incompatible, "words": words}
+        tuning = None if self.costs is None else self.costs.tuning
+        if tuning is not None:
+            found["tuning"] = {"trials": dict(tuning.trials), "best": dict(tuning.tuned)}
+        found["changes"] = self._changes(settings_document, code_digest, found)
+        return found
+
+    def _changes(
+        self, settings_document: Mapping[str, Any], code_digest: str, found: Mapping[str, Any]
+    ) -> list[str]:
+        told: list[str] = []
+        if self.before is not None:
+            code_before = str((self.before.get("candidate") or {}).get("code_digest", ""))
+            told += changes.code_changes(code_before, code_digest)
+        if self.settings_before is not None:
+            told += changes.settings_changes(self.settings_before, settings_document)
+        if self.before is not None:
+            told += changes.data_changes(self.before, found)
+        if self.schema is not None and self.champion_schema is not None:
+            told += changes.prepared_changes(self.champion_schema, self.schema)
+        told += [str(each) for each in (self.comparison or {}).get("changes") or ()]
+        return changes.told(told)
+
+    def notes(self) -> list[str]:
+        """What a reader must know: no champion, failures, reused steps, documents that lack."""
+        notes = []
+        if not self.candidate.champion:
+            notes += [NO_CHAMPION, "there is no baseline yet"]
+        elif not self.candidate.champion.get("comparable", True):
+            words = findings.sentence(self.candidate.champion.get("words", ""))
+            notes.append(f"the champion was not scored: {words}")
+        notes += [f"{step} failed: {findings.sentence(why)}" for step, why in self.failures.items()]
+        if self.settings.comparison is None and self.candidate.champion:
+            notes.append("the settings do not ask for a comparison with the champion")
+        reused = [str(job["step"]) for job in self.candidate.jobs or () if job.get("reused")]
+        if reused:
+            notes.append(f"reused from an earlier run: {', '.join(reused)}")
+        notes += () if self.report is None else self.report.notes
+        notes += () if self.bias is None else self.bias.notes
+        return [*notes, *self.evidences.notes]
+
+
+def _compared(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """comparison.json as the verdict keeps it: no more than forty figures and five windows."""
+    if document is None:
+        return None
+    kept = dict(document)
+    kept["windows"] = list(document.get("windows") or ())[:WINDOWS]
+    figures = {
+        findings.short(name): entry
+        for name, entry in list((document.get("metrics") or {}).items())[:MOST_COMPARED_FIGURES]
+    }
+    kept["metrics"] = figures
+    for name in ("incompatible", "changes"):
+        kept[name] = changes.told([str(each) for each in document.get(name) or ()])
+    return kept
+
+
+def _settings_facts(settings: Settings, costs: Costs | None) -> dict[str, Any]:
+    """What a card says of the settings; a tuned hyperparameter is shown as it was chosen."""
+    window = settings.data.window
+    tuned = costs.tuning.tuned if costs is not None and costs.tuning is not None else {}
+    return {
+        "label": settings.label,
+        "positive": settings.positive,
+        "facets": [facet.column for facet in settings.facets],
+        "hyperparameters": {**settings.train.parameters(), **tuned},
+        "validation": settings.train.validation,
+        "seed": settings.train.seed,
+        "holdout": settings.data.holdout,
+        "window": {"kind": window.kind, "seconds": window.seconds, "rows": window.rows},
+        "sources": dict(settings.data.sources),
+        "identity": list(settings.data.identity),
+    }
+
+
+def _checked_code(candidate: Candidate) -> str:
+    code_digest = objects.stream_digest(candidate.code)
+    if code_digest != candidate.code_sha:
+        raise Rejected(
+            f"the code of run {candidate.run} of {candidate.model} is not what was pushed: "
+            f"{candidate.code} has the digest {code_digest}. Push the project again."
+        )
+    return code_digest
+
+
+def _evaluated(evaluation: bytes, candidate: Candidate) -> findings.Evaluated:
     """The figures of an evaluation and the rows they rest on."""
     try:
-        ours = json.loads(evaluation)["perennial"]
-        metrics = {
-            str(name): None if value is None else float(value)
-            for name, value in ours["metrics"].items()
-        }
-        return metrics, int(ours["rows"])
+        return findings.read_evaluation(json.loads(evaluation))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Rejected(
             f"{candidate.evaluation} is no evaluation ({type(error).__name__}: {error}); "
@@ -122,20 +333,8 @@ def _written_before(candidate: Candidate, found: Verdict) -> Mapping[str, Any] |
     written = objects.find_json(f"{candidate.base}/verdict/verdict.json")
     if not isinstance(written, dict):
         return None
-    same = {**found.to_json(), "decided_ms": written.get("decided_ms")} == written
-    return written if same else None
-
-
-def _card(found: Verdict, settings: Settings, evaluation: bytes, manifest: bytes) -> str:
-    document = json.loads(evaluation)
-    deviations: dict[str, float | None] = {}
-    for section in document.values():
-        if isinstance(section, dict):
-            for name, entry in section.items():
-                spread = entry.get("standard_deviation") if isinstance(entry, dict) else None
-                deviations[name] = spread if isinstance(spread, float) else None
-    count = len(json.loads(manifest)["objects"])
-    return model_card(found, settings=settings.to_json(), objects=count, deviations=deviations)
+    fresh = json.loads(objects.compact_json(found.to_json()))
+    return written if {**fresh, "decided_ms": written.get("decided_ms")} == written else None
 
 
 def _check_running(ports: Ports, candidate: Candidate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from perennial.domain.gates import METRICS, Gate, facet_metric, figure, judge_gate, judge_gates
 from perennial.domain.holdout import canonical, in_holdout, in_validation, row_identity
-from perennial.domain.verdict import HEADLINES, Evidence, Verdict, model_card
+from perennial.domain.verdict import HEADLINES, LARGEST_BYTES, SECTIONS, Evidence, Verdict
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 CELLS = st.none() | st.text() | st.integers(-(2**63), 2**63 - 1) | FLOATS | st.booleans()
@@ -125,12 +126,41 @@ def test_verdict_says_what_passed() -> None:
     found = verdict(Gate("auc", "min", 0.9))
     assert found.passed
     assert found.words == (
-        "Run 12 of census passes 1 gate on 6,501 holdout rows: auc 0.93 is at least 0.9."
+        "Run 12 of census passes 1 gate on 6,501 holdout rows: auc 0.93 is at least 0.9. "
+        "There is no champion yet."
     )
     document = found.to_json()
     assert document["passed"]
     assert document["gates"][0]["value"] == 0.93
     assert document["figures"] == {"auc": 0.93, "f1": 0.72, "accuracy": 0.87}
+    assert document["version"] == 2
+    assert set(SECTIONS) < set(document)
+
+
+def test_verdict_with_a_champion_does_not_call_it_missing() -> None:
+    """Only a first run says that there is no champion."""
+    champion = {"version": 7, "run": 11, "arn": "arn", "figures": {"auc": 0.92}}
+    found = replace(verdict(Gate("auc", "min", 0.9)), champion=champion)
+    assert found.words.endswith("auc 0.93 is at least 0.9.")
+    assert found.to_json()["champion"] == champion
+
+
+def test_a_verdict_stays_small() -> None:
+    """What is dispensable goes first, and a note says so; the judgement itself stays."""
+    curve = {"rounds": [0.123456789] * 101, "figures": {"x" * 80: [0.123456789] * 101}}
+    large = {
+        "learning": {**curve, "more": ["y" * 1000] * 100},
+        "residuals": {"bins": ["z" * 1000] * 120},
+        "curves": {"roc": {"true_positive_rates": [0.5]}},
+        "notes": ["a note"],
+    }
+    document = replace(verdict(Gate("auc", "min", 0.9)), sections=large).to_json()
+    assert len(json.dumps(document)) < LARGEST_BYTES
+    assert (document["learning"], document["curves"]) == (None, large["curves"])
+    assert document["residuals"] == large["residuals"]
+    assert document["notes"][0] == "a note"
+    assert "learning is left out" in document["notes"][1]
+    assert document["gates"]
 
 
 def test_verdict_says_what_failed() -> None:
@@ -151,44 +181,6 @@ def test_words_fit_an_approval_description() -> None:
     """Many failing gates do not break the registration."""
     gates = [Gate(facet_metric("auc", "country", "x" * 50 + str(i)), "min", 1) for i in range(50)]
     assert len(verdict(*gates).words) <= 1000
-
-
-def test_card_shows_gates_figures_and_groups() -> None:
-    """A Markdown page with a table each, and the digests of the evidence."""
-    card = model_card(
-        replace(verdict(Gate("auc", "min", 0.99))),
-        settings={"label": "income", "train": {"hyperparameters": {"rounds": 3}}},
-        objects=2,
-        deviations={"auc": 0.001},
-    )
-    for line in (
-        "# census, run 12: rejected",
-        "| auc.min | **fail** | auc 0.93 is not at least 0.99 |",
-        "| auc | 0.93 | 0.001 |",
-        "| sex=Female | 0.95 | - |",
-        "| rounds | `3` |",
-        f"- manifest: `s3://b/m` (`{'m' * 64}`)",
-    ):
-        assert line in card.splitlines()
-
-
-def test_a_card_is_not_written_by_the_data() -> None:
-    """A level of an open column is anybody's text: it stays in its cell, and no page runs it."""
-    level = "A |\n\n# census, run 12: passed\n<img src=x onerror=y> [read](http://evil)\x1b[2J"
-    metric = facet_metric("auc", "sex", level)
-    found = replace(verdict(), metrics={"auc": 0.9, metric: 0.5}, gates=())
-    settings = {"label": "income", "train": {"hyperparameters": {"a": "`|\n# passed"}}}
-    card = model_card(found, settings=settings, objects=2)
-    assert [line for line in card.splitlines() if line.startswith("# ")] == [
-        "# census, run 12: passed"
-    ]
-    (row,) = [line for line in card.splitlines() if "onerror" in line]
-    assert row.startswith("| sex=A \\|��# census")
-    assert row.endswith("| 0.5 |")
-    assert "\\<img" in row
-    assert "\\[read\\]" in row
-    assert "\x1b" not in row
-    assert "| a | `'\\|�# passed` |" in card
 
 
 def test_headlines_are_figures_of_their_problem() -> None:

@@ -114,6 +114,9 @@ def test_verdict_rests_on_digests_of_what_was_read(world: World, candidate: Cand
     card = stored(f"{candidate.base}/verdict/card.md").decode()
     assert card.startswith("# census, run 1: passed")
     assert "| auc | 0.93 | 0.001 |" in card
+    page = stored(f"{candidate.base}/verdict/card.html").decode()
+    assert page.startswith("<!doctype html>")
+    assert 'data-path="/figures/auc" value="0.93">0.93</data>' in page
 
 
 def test_judging_again_gives_the_same_verdict(world: World, candidate: Candidate) -> None:

@@ -1,21 +1,55 @@
-"""The written judgement of a candidate: JSON for machines, words and a card for people."""
+"""The written judgement of a candidate: JSON for machines, words for people.
+
+verdict.json is the one source of the model card (card.py): what a card shows, the verdict holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from perennial.domain.gates import GateResult, figure
-from perennial.domain.text import markdown, printable
 
-VERSION = 1
+VERSION = 2
 LONGEST_WORDS = 1000  # an approval description holds 1,024 characters
 HEADLINES = {
     "binary": ("auc", "f1", "accuracy"),
     "multiclass": ("accuracy", "weighted_f1", "log_loss"),
     "regression": ("rmse", "mae", "r2"),
 }
+NO_CHAMPION = "there is no champion yet"
+# What a verdict holds beyond the judgement itself, and what stands where there is nothing.
+SECTIONS: Mapping[str, Any] = {
+    "comparison": None,
+    "compatibility": None,
+    "producers": {},
+    "bias": {},
+    "bias_intervals": {},
+    "latency": None,
+    "size_mb": None,
+    "learning": None,
+    "gap": None,
+    "calibration": None,
+    "residuals": None,
+    "curves": None,
+    "confusion": None,
+    "deviations": {},
+    "explanations": None,
+    "leaks": [],
+    "conflicts": None,
+    "settings": {},
+    "data": None,
+    "tuning": None,
+    "changes": [],
+    "cost": None,
+    "notes": [],
+    "evidence": {},
+}
+# Sections that may go, the least missed first, when a verdict would become too large.
+DISPENSABLE = ("learning", "calibration", "residuals", "curves", "bias_intervals", "deviations")
+LARGEST_BYTES = 200_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +66,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of one candidate; `decided_ms` is the time of the decision."""
+    """The judgement of one candidate; `decided_ms` is the time of the decision.
+
+    `champion` is what production runs (version, run, arn, figures on the same holdout), None when
+    nothing is live yet. `sections` hold what is in `SECTIONS`, each as findings.py makes it.
+    """
 
     model: str
     run: int
@@ -44,6 +82,8 @@ class Verdict:
     evaluation: Evidence
     manifest: Evidence
     decided_ms: int
+    champion: Mapping[str, Any] | None = None
+    sections: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -79,125 +119,48 @@ class Verdict:
         else:
             shown = ", ".join(f"{name} {figure(value)}" for name, value in self.figures.items())
             text = f"Run {self.run} of {self.model} has no gate to pass; {where} it has {shown}."
+        if self.champion is None:
+            text += f" {NO_CHAMPION[0].upper()}{NO_CHAMPION[1:]}."
         return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 1] + "…"
 
     def to_json(self) -> dict[str, Any]:
-        """The content of verdict.json."""
-        return {
+        """The content of verdict.json, at most about 200 KB of it."""
+        document = {
             "version": VERSION,
             "model": self.model,
             "run": self.run,
             "problem": self.problem,
             "candidate": dict(self.candidate),
-            "champion": None,
+            "champion": None if self.champion is None else dict(self.champion),
             "gates": [gate.to_json() for gate in self.gates],
             "passed": self.passed,
             "words": self.words,
             "figures": self.figures,
             "rows": self.rows,
+            "metrics": dict(self.metrics),
             "evaluation": self.evaluation.to_json(),
             "manifest": self.manifest.to_json(),
             "decided_ms": self.decided_ms,
+            **{name: self.sections.get(name, empty) for name, empty in SECTIONS.items()},
         }
+        return _bounded(document)
+
+
+def _bounded(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is dispensable until the document is small enough, and say so."""
+    for name in DISPENSABLE:
+        if _size(document) <= LARGEST_BYTES:
+            break
+        if document[name]:
+            note = f"{name} is left out, for the verdict would be too large; see the evidence"
+            document[name] = SECTIONS[name]
+            document["notes"] = [*document["notes"], note]
+    return document
+
+
+def _size(document: Mapping[str, Any]) -> int:
+    return len(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _gates(count: int) -> str:
     return "1 gate" if count == 1 else f"{count} gates"
-
-
-def model_card(
-    verdict: Verdict,
-    *,
-    settings: Mapping[str, Any],
-    objects: int,
-    deviations: Mapping[str, float | None] | None = None,
-) -> str:
-    """The verdict as a Markdown card: what was judged, on what, gate by gate, group by group.
-
-    `settings` is the document of the run's settings, `objects` how many data objects the run
-    read, `deviations` the standard deviations of the figures where they are known.
-    """
-    overall = {name: value for name, value in verdict.metrics.items() if ":" not in name}
-    lines = [
-        f"# {verdict.model}, run {verdict.run}: {'passed' if verdict.passed else 'rejected'}",
-        "",
-        markdown(verdict.words),
-        "",
-        f"- Problem: {verdict.problem}; predicts {_code(settings.get('label'))}",
-        f"- Judged on {verdict.rows:,} holdout rows of a dataset of {objects:,} objects",
-        *(f"- {name}: `{value}`" for name, value in sorted(verdict.candidate.items())),
-        f"- evaluation: `{verdict.evaluation.uri}` (`{verdict.evaluation.digest}`)",
-        f"- manifest: `{verdict.manifest.uri}` (`{verdict.manifest.digest}`)",
-        "",
-        "## Gates",
-        "",
-    ]
-    lines += _gate_table(verdict.gates)
-    lines += ["", "## Figures", "", "| figure | value | standard deviation |", "|---|---|---|"]
-    lines += [
-        f"| {markdown(name)} | {_shown(value)} | {_shown((deviations or {}).get(name))} |"
-        for name, value in overall.items()
-    ]
-    lines += _group_table(verdict.metrics)
-    lines += _parameter_table(settings)
-    return "\n".join(lines) + "\n"
-
-
-def _gate_table(gates: Sequence[GateResult]) -> list[str]:
-    if not gates:
-        return ["The settings name no gate, so nothing could fail."]
-    return [
-        "| gate | result | in words |",
-        "|---|---|---|",
-        *(
-            f"| {markdown(gate.gate.name)} | {'pass' if gate.passed else '**fail**'} "
-            f"| {markdown(gate.words)} |"
-            for gate in gates
-        ),
-    ]
-
-
-def _group_table(metrics: Mapping[str, float | None]) -> list[str]:
-    groups: dict[str, dict[str, float | None]] = {}
-    for name, value in metrics.items():
-        metric, separator, group = name.partition(":")
-        if separator:
-            groups.setdefault(group, {})[metric] = value
-    if not groups:
-        return []
-    columns = list(dict.fromkeys(metric for values in groups.values() for metric in values))
-    return [
-        "",
-        "## Groups",
-        "",
-        f"| group | {' | '.join(columns)} |",
-        "|---" * (len(columns) + 1) + "|",
-        *(
-            f"| {' | '.join([markdown(group), *(_shown(values.get(m)) for m in columns)])} |"
-            for group, values in groups.items()
-        ),
-    ]
-
-
-def _parameter_table(settings: Mapping[str, Any]) -> list[str]:
-    parameters = settings.get("train", {}).get("hyperparameters", {})
-    if not parameters:
-        return []
-    return [
-        "",
-        "## Hyperparameters",
-        "",
-        "| name | value |",
-        "|---|---|",
-        *(f"| {name} | {_code(value)} |" for name, value in sorted(parameters.items())),
-    ]
-
-
-def _code(value: Any) -> str:
-    """A value as code in a table's cell, where a bar or a back-tick would end it."""
-    text = printable(str(value)).replace("`", "'").replace("|", "\\|")
-    return f"`{text}`"
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else figure(value)
