@@ -25,6 +25,11 @@ from jobs.failures import SettingsError
 from jobs.readers import BadObject, BadRow, Chunk, shown
 
 ROW = "__row"
+LANDED = "__landed"
+SOURCE = "__source"
+PRODUCER = "__producer"
+#: Which of two rows of one identity is the later; only between the two passes of a check.
+ORDER = "__order"
 VERSION = 1
 MOST_LEVELS = 10_000
 ARROW_TYPES = {
@@ -80,6 +85,10 @@ class Caster:
         ]
         keep = [row for row in range(len(chunk.lines)) if row not in wrong] if wrong else None
         table = self._table(cast, keep)
+        for name, times in ((LANDED, chunk.landed), (ORDER, chunk.order)):
+            if times:
+                kept = times if keep is None else [times[row] for row in keep]
+                table = table.append_column(name, pa.array(kept, pa.int64()))
         for i in self._open:
             self._remember(i, pc.unique(table.column(i)).to_pylist())
         return table, sorted(bad, key=lambda row: row.line)

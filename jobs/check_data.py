@@ -1,7 +1,8 @@
 """Reads everything a run may learn from, once: refuses bad objects, splits, prepares.
 
 Two passes in bounded memory. The first checks object by object and spools good rows; the second
-drops rows that a later one replaces, keeps the holdout raw, and prepares the rest for training.
+drops rows that a later one replaces and those outside the data window, keeps the holdout raw, and
+prepares the rest for training.
 """
 
 from __future__ import annotations
@@ -9,122 +10,46 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from perennial.domain.holdout import bound
 from perennial.domain.schema import BadHeader
 from perennial.domain.settings import Settings
+from perennial.domain.sources import LABELLED_TRAFFIC, REVIEWS
 from perennial.domain.text import printable
 
-from jobs.casting import ROW, Caster, TrainingSchema, describe_prepared
+from jobs.casting import (
+    LANDED,
+    ORDER,
+    PRODUCER,
+    ROW,
+    SOURCE,
+    Caster,
+    TrainingSchema,
+    describe_prepared,
+)
+from jobs.check_report import CheckResult, ObjectReport, counted
 from jobs.contract import Project, project_folder
 from jobs.entries import Entry, Fetched
 from jobs.failures import ModelError, SettingsError
+from jobs.kept import Kept
+from jobs.leaks import LeakWatch
 from jobs.paths import Paths
-from jobs.readers import BadObject, BadRow, open_object, shown
+from jobs.readers import BadObject, Reading, open_object, shown
+from jobs.reviews import read_reviews
 from jobs.run_step import read_json
 from jobs.spool import Spool
+from jobs.traffic import Traffic
 
 FIRST_BAD = 10
 # Beyond so many more bad rows than allowed, nobody needs the exact count.
 ENOUGH_BAD = 1000
-PASS_ROWS = 50_000
-
-
-@dataclass
-class ObjectReport:
-    """What became of one object."""
-
-    entry: Entry
-    rows: int = 0
-    bad_rows: int = 0
-    quarantined: bool = False
-    gone: bool = False
-    reason: str = ""
-    first_bad: list[BadRow] = field(default_factory=list)
-    notices: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The object's entry in report.json."""
-        return {
-            "bucket": self.entry.bucket,
-            "key": self.entry.key,
-            "version_id": self.entry.version_id,
-            "rows": self.rows,
-            "bad_rows": self.bad_rows,
-            "quarantined": self.quarantined,
-            "gone": self.gone,
-            "reason": self.reason,
-            "first_bad": [row.to_json() for row in self.first_bad],
-            "notices": list(self.notices),
-        }
-
-
-@dataclass
-class CheckResult:
-    """The whole check; `refused` when too little good data is left, with the reason."""
-
-    objects: list[ObjectReport]
-    read: int = 0
-    replaced: int = 0
-    training: int = 0
-    holdout: int = 0
-    refused: bool = False
-    reason: str = ""
-
-    @property
-    def good(self) -> int:
-        """Good rows of good objects, each row once."""
-        return self.training + self.holdout
-
-    def summary(self) -> dict[str, Any]:
-        """The content of summary.json, which the state machine reads."""
-        quarantined = sum(report.quarantined for report in self.objects)
-        return {
-            "refused": self.refused,
-            "reason": self.reason,
-            "rows": {
-                "read": self.read,
-                "good": self.good,
-                "bad": sum(report.bad_rows for report in self.objects),
-                "replaced": self.replaced,
-                "training": self.training,
-                "holdout": self.holdout,
-            },
-            "objects": {
-                "read": len(self.objects),
-                "good": len(self.objects) - quarantined,
-                "quarantined": quarantined,
-            },
-        }
-
-    def report(self) -> dict[str, Any]:
-        """The content of report.json."""
-        return {**self.summary(), "objects": [report.to_json() for report in self.objects]}
-
-    @property
-    def words(self) -> str:
-        """The result in one line."""
-        if self.refused:
-            return f"refused: {self.reason}"
-        quarantined = sum(report.quarantined for report in self.objects)
-        return (
-            f"{_counted(self.good, 'good row')} of "
-            f"{_counted(len(self.objects) - quarantined, 'object')}: "
-            f"{self.training:,} to train on, {self.holdout:,} held out; "
-            f"{_counted(quarantined, 'object')} quarantined"
-        )
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 @dataclass(frozen=True)
@@ -151,7 +76,7 @@ def run(paths: Paths, settings: Settings) -> str:
 
 
 def read_manifest(folder: Path) -> list[Entry]:
-    """The manifest's objects, oldest first, so that a later row can replace an earlier one."""
+    """The manifest's objects, oldest first, and labels before the requests they are for."""
     files = sorted(folder.glob("*.json"))
     if len(files) != 1:
         raise SettingsError(f"expected one manifest in {folder}, found {len(files)}")
@@ -160,24 +85,28 @@ def read_manifest(folder: Path) -> list[Entry]:
         entries = [Entry.from_json(entry) for entry in document["objects"]]
     except (KeyError, TypeError) as error:
         raise SettingsError(f"{files[0].name} is no manifest: {error!r}") from None
-    return sorted(entries, key=lambda e: (e.last_modified_ms, e.key, e.version_id))
+    return sorted(entries, key=lambda entry: entry.turn)
 
 
 def check(
     settings: Settings, project: Project, fetched: Iterable[Fetched], outputs: Outputs
 ) -> CheckResult:
-    """Check every object and write what the later jobs read; nothing else decides."""
-    caster = Caster(settings)
+    """Check every object and write what the later jobs read; nothing else decides.
+
+    `fetched` come in the order of `read_manifest`.
+    """
     with tempfile.TemporaryDirectory(prefix="spool-") as folder:
-        spool = Spool(Path(folder))
-        result = CheckResult([_check_object(item, settings, caster, spool) for item in fetched])
+        intake = _Intake(settings, Path(folder))
+        result = CheckResult([intake.take(item) for item in fetched])
+        traffic = intake.close(result.objects)
         result.read = sum(report.rows + report.bad_rows for report in result.objects)
-        schema = TrainingSchema.of(settings, caster.levels)
-        kept = _Kept(spool, settings)
-        result.replaced = kept.replaced
-        _count(result, kept, settings, schema)
+        schema = TrainingSchema.of(settings, intake.caster.levels)
+        kept = Kept(intake.spool, settings)
+        result.replaced, result.outside = kept.replaced, kept.outside
+        found = _look(result, kept, settings, schema)
+        result.findings = {**found, "conflicts": kept.conflicts, "traffic": traffic}
         if not result.refused:
-            schema = _write_sets(kept, project, schema, outputs)
+            schema = _write_sets(kept, project, schema, settings, outputs)
             write_json(outputs.check / "schema.json", schema.to_json())
     write_json(outputs.check / "report.json", result.report())
     write_json(outputs.check / "summary.json", result.summary())
@@ -190,118 +119,149 @@ def write_json(path: Path, document: Any) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _check_object(item: Fetched, settings: Settings, caster: Caster, spool: Spool) -> ObjectReport:
-    report = ObjectReport(item.entry)
-    if item.path is None:
-        return replace(report, quarantined=True, gone=True, reason=item.gone)
-    try:
-        _read_object(item.path, settings, caster, spool, report)
-    except (BadObject, BadHeader) as error:
-        report.quarantined, report.reason = True, printable(str(error))
-    finally:
-        item.path.unlink()
-    if report.quarantined:
-        spool.drop()
-        caster.drop()
-        print(f"quarantined {item.entry.key!r}: {report.reason}")
-    else:
-        spool.keep()
-        caster.keep()
-    return report
+class _Intake:
+    """The first pass: each object is read, judged, and its good rows are spooled or forgotten."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.caster = Caster(settings)
+        self.spool = Spool(folder)
+        self.traffic = Traffic(settings, folder)
+
+    def take(self, item: Fetched) -> ObjectReport:
+        """Judge one object, and delete its file."""
+        report = ObjectReport(item.entry)
+        if item.path is None:
+            return replace(report, quarantined=True, gone=True, reason=item.gone)
+        is_traffic = item.entry.source == LABELLED_TRAFFIC
+        try:
+            reading = self._open(item.path, item.entry)
+            self._read(reading, report)
+        except (BadObject, BadHeader) as error:
+            report.quarantined, report.reason = True, printable(str(error))
+        finally:
+            item.path.unlink()
+        if report.quarantined:
+            self.spool.drop()
+            self.caster.drop()
+            if is_traffic:
+                self.traffic.drop()
+            print(f"quarantined {item.entry.key!r}: {report.reason}")
+        else:
+            self.spool.keep()
+            self.caster.keep()
+            if is_traffic:
+                report.notices += self.traffic.keep()
+        return report
+
+    def close(self, reports: Sequence[ObjectReport]) -> dict[str, int]:
+        """The figures of the labelled traffic; label objects are told what nobody asked for."""
+        figures, notices = self.traffic.close()
+        for report in reports:
+            if report.entry in notices:
+                report.notices += (notices[report.entry],)
+        return figures
+
+    def _open(self, path: Path, entry: Entry) -> Reading:
+        if entry.source == LABELLED_TRAFFIC:
+            return self.traffic.read(path, entry)
+        if entry.source == REVIEWS:
+            return read_reviews(path, self.settings, entry)
+        return open_object(path, self.settings.data)
+
+    def _read(self, reading: Reading, report: ObjectReport) -> None:
+        """Read one object to its end, or until more rows are bad than could ever be allowed."""
+        allowed = self.settings.data.max_bad_rows
+        for chunk in reading.chunks:
+            table, bad = self.caster.cast(chunk)
+            report.rows += len(table)
+            report.bad_rows += len(bad)
+            report.first_bad += bad[: FIRST_BAD - len(report.first_bad)]
+            self.spool.add(stamped(table, report.entry, self.settings.project))
+            if report.bad_rows > allowed + ENOUGH_BAD:
+                break
+        report.notices = reading.notices
+        if report.bad_rows > allowed:
+            report.quarantined = True
+            report.reason = _bad_rows_words(report, self.settings)
+        elif not report.rows and report.entry.source != LABELLED_TRAFFIC:
+            is_headed = self.settings.data.header and report.entry.source != REVIEWS
+            raise BadObject("the file holds a header and no rows" if is_headed else "no good rows")
 
 
-def _read_object(
-    path: Path, settings: Settings, caster: Caster, spool: Spool, report: ObjectReport
-) -> None:
-    """Read one object to its end, or until more rows are bad than could ever be allowed."""
-    allowed = settings.data.max_bad_rows
-    reading = open_object(path, settings.data)
-    for chunk in reading.chunks:
-        table, bad = caster.cast(chunk)
-        report.rows += len(table)
-        report.bad_rows += len(bad)
-        report.first_bad += bad[: FIRST_BAD - len(report.first_bad)]
-        spool.add(table)
-        if report.bad_rows > allowed + ENOUGH_BAD:
-            break
-    report.notices = reading.notices
-    if report.bad_rows > allowed:
-        report.quarantined = True
-        report.reason = _bad_rows_words(report, settings)
-    elif not report.rows:
-        raise BadObject(
-            "the file holds a header and no rows" if settings.data.header else "no good rows"
-        )
+def stamped(table: pa.Table, entry: Entry, model: str) -> pa.Table:
+    """Rows with the time their object (or their label) landed, their source and producer."""
+    count = len(table)
+    constant = {
+        LANDED: pa.scalar(entry.last_modified_ms, pa.int64()),
+        ORDER: pa.scalar(entry.last_modified_ms, pa.int64()),
+        SOURCE: pa.scalar(entry.source),
+        PRODUCER: pa.scalar(printable(entry.producer(model))),
+    }
+    names = list(table.column_names)
+    for name, value in constant.items():
+        if name not in names:
+            table = table.append_column(name, pa.repeat(value, count))
+    plain = [name for name in names if name not in constant]
+    return table.select([*plain, *constant])
 
 
 def _bad_rows_words(report: ObjectReport, settings: Settings) -> str:
     first = report.first_bad[0]
     where = f"line {first.line}" + (f", {first.column}" if first.column else "")
     hint = ""
+    landed = report.entry.source not in (LABELLED_TRAFFIC, REVIEWS)
     names = [column.name for column in settings.data.columns]
     if (
-        not settings.data.header
+        landed
+        and not settings.data.header
         and first.line == 1
         and first.text.split(settings.data.delimiter)[:2] == names[:2]
     ):
         hint = "; the first line is a header: set data.header: true"
-    count = _counted(report.bad_rows, "bad row")
+    count = counted(report.bad_rows, "bad row")
     return f"{count}, {settings.data.max_bad_rows:,} allowed; first {where}: {first.why}{hint}"
 
 
-class _Kept:
-    """The spooled rows without those that a later row of the same identity replaces.
-
-    Which rows stay and which are held out is decided once, on 16 bytes a row.
-    """
-
-    def __init__(self, spool: Spool, settings: Settings) -> None:
-        self.spool = spool
-        identities = self._identities()
-        self.mask = np.ones(len(identities), dtype=bool)
-        if settings.data.identity:
-            self.mask = last_of_each(identities)
-        self.replaced = int((~self.mask).sum())
-        self.held = identities[:, 0] < np.uint64(bound(settings.data.holdout))
-
-    def _identities(self) -> np.ndarray[Any, Any]:
-        """The first 64 bits and the last 64 bits of every row's identity."""
-        parts = [np.empty((0, 2), dtype=np.uint64)]
-        for table in self.spool.tables(PASS_ROWS, [ROW]):
-            raw = bytes.fromhex("".join(table.column(ROW).to_pylist()))
-            parts.append(np.frombuffer(raw, dtype=">u8").reshape(-1, 2).astype(np.uint64))
-        return np.concatenate(parts)
-
-    def sets(self) -> Iterator[tuple[pa.Table, pa.Table]]:
-        """Training and holdout rows, table by table."""
-        position = 0
-        for table in self.spool.tables(PASS_ROWS):
-            rows = slice(position, position + len(table))
-            position = rows.stop
-            mask, held = self.mask[rows], self.held[rows]
-            yield table.filter(pa.array(mask & ~held)), table.filter(pa.array(mask & held))
-
-
-def last_of_each(identities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A mask of the rows that no later row of the same identity follows; 24 bytes a row."""
-    order = np.lexsort((np.arange(len(identities)), identities[:, 1], identities[:, 0]))
-    ordered = identities[order]
-    last = np.ones(len(identities), dtype=bool)
-    if len(identities) > 1:
-        last[:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    mask = np.zeros(len(identities), dtype=bool)
-    mask[order[last]] = True
-    return mask
-
-
-def _count(result: CheckResult, kept: _Kept, settings: Settings, schema: TrainingSchema) -> None:
-    """Count both sets and their classes, and refuse what nothing can be learned from."""
+def _look(
+    result: CheckResult, kept: Kept, settings: Settings, schema: TrainingSchema
+) -> dict[str, Any]:
+    """Count both sets, look for what is odd, and refuse what nothing can be learned from."""
     classes: list[set[str]] = [set(), set()]
+    counts: dict[str, Counter[str]] = {PRODUCER: Counter(), SOURCE: Counter()}
+    watch = LeakWatch([column.name for column in schema.features], settings.label)
+    oldest, newest = [], []
     for sets in kept.sets():
         for i, table in enumerate(sets):
             classes[i] |= set(pc.unique(table.column(settings.label)).to_pylist())
+        both = pa.concat_tables(sets)
+        for name, counter in counts.items():
+            for entry in pc.value_counts(both.column(name)).to_pylist():
+                counter[entry["values"]] += entry["counts"]
+        if len(both):
+            times = pc.min_max(both.column(LANDED)).as_py()
+            oldest.append(times["min"])
+            newest.append(times["max"])
+        watch.add(both)
         result.training += len(sets[0])
         result.holdout += len(sets[1])
+    _refuse(result, classes, settings, schema)
+    window = settings.data.window
+    return {
+        "producers": dict(counts[PRODUCER]),
+        "sources": dict(counts[SOURCE]),
+        "leaks": [leak.to_json() for leak in watch.find()],
+        "labels": {
+            "oldest_ms": min(oldest, default=None),
+            "newest_ms": max(newest, default=None),
+        },
+        "window": {"kind": window.kind, "rows": window.rows, "seconds": window.seconds},
+    }
+
+
+def _refuse(
+    result: CheckResult, classes: Sequence[set[str]], settings: Settings, schema: TrainingSchema
+) -> None:
     reason = ""
     if result.good < settings.data.min_rows:
         reason = f"rows: {result.good:,} of {settings.data.min_rows:,}"
@@ -326,10 +286,11 @@ def _class_words(classes: Sequence[set[str]], settings: Settings, schema: Traini
 
 
 def _write_sets(
-    kept: _Kept, project: Project, schema: TrainingSchema, outputs: Outputs
+    kept: Kept, project: Project, schema: TrainingSchema, settings: Settings, outputs: Outputs
 ) -> TrainingSchema:
     """Write holdout rows raw and training rows prepared; answer the schema with what was made."""
     holdout: pq.ParquetWriter | None = None
+    facets: pq.ParquetWriter | None = None
     training: pq.ParquetWriter | None = None
     try:
         for train, held in kept.sets():
@@ -337,6 +298,9 @@ def _write_sets(
             holdout.write_table(held)
             if not len(train):
                 continue
+            raw = facets_of(train, settings)
+            facets = facets or pq.ParquetWriter(outputs.training / "facets.parquet", raw.schema)
+            facets.write_table(raw)
             table, described = _prepared(train, project, schema, first=training is None)
             if training is None:
                 schema = replace(schema, prepared=described)
@@ -345,10 +309,22 @@ def _write_sets(
                 raise _changing_types(project, schema, described)
             training.write_table(table)
     finally:
-        for writer in (holdout, training):
+        for writer in (holdout, facets, training):
             if writer is not None:
                 writer.close()
     return schema
+
+
+def facets_of(train: pa.Table, settings: Settings) -> pa.Table:
+    """What a bias job needs of the training rows, which `prepare` may have taken away.
+
+    Identity, label as text, facets and the conditional group raw, time and source.
+    """
+    names = [*(facet.column for facet in settings.facets), settings.bias.group]
+    raw = [name for name in dict.fromkeys(names) if name and name != settings.label]
+    table = train.select([ROW, settings.label, *raw, LANDED, SOURCE])
+    text = pc.cast(train.column(settings.label), pa.string())
+    return table.set_column(1, settings.label, text)
 
 
 def _prepared(
@@ -365,7 +341,9 @@ def _prepared(
         if dtype == "category":
             table = table.set_column(i, name, pc.cast(table.column(i), pa.string()))
     table = table.append_column(schema.label, pa.array(schema.labels(train)))
-    return table.append_column(ROW, train.column(ROW)), described
+    for name in (ROW, SOURCE):
+        table = table.append_column(name, train.column(name))
+    return table, described
 
 
 def _changing_types(

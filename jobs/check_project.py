@@ -31,7 +31,8 @@ from perennial.domain.settings import (
 
 from jobs import environment
 from jobs.casting import read_schema
-from jobs.check_data import CheckResult, Outputs, check, copy_local
+from jobs.check_data import Outputs, check, copy_local
+from jobs.check_report import CheckResult
 from jobs.contract import Project
 from jobs.evaluate import evaluate
 from jobs.failures import JobError, ModelError, RequirementsError

@@ -59,13 +59,17 @@ class BadRow:
 class Chunk:
     """Some rows: `cells[c][r]` is the text of column c (in the settings' order) of row r.
 
-    `text(r)` is row r as it stands in the file, for reports.
+    `text(r)` is row r as it stands in the file, for reports. `landed` and `order` (milliseconds)
+    are given where they differ from row to row: when its label landed, and which of two rows of
+    one identity is the later.
     """
 
     lines: list[int]
     cells: list[Sequence[str]]
     text: Callable[[int], str]
     bad: list[BadRow] = field(default_factory=list)
+    landed: Sequence[int] = ()
+    order: Sequence[int] = ()
 
 
 @dataclass
@@ -96,6 +100,22 @@ def open_object(path: Path, settings: DataSettings) -> Reading:
     if settings.format == "jsonlines":
         return _open_json_lines(lines, settings)
     return _open_csv(lines, settings)
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file (gzip or plain) that are not blank, with their numbers.
+
+    Raises `BadObject`, also when there is none.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(2) == GZIP_MAGIC
+    found = False
+    for number, line in enumerate(_lines(path, zipped=zipped), 1):
+        if line.strip():
+            found = True
+            yield number, line.strip()
+    if not found:
+        raise BadObject(NO_ROWS)
 
 
 def _lines(path: Path, *, zipped: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sklearn.metrics as skm
 
-from jobs.check_data import last_of_each
+from jobs.kept import last_of_each
 from jobs.model_quality import figures
 
 
@@ -74,8 +74,10 @@ def one_class() -> list[Any]:
 def replaced(random: np.random.Generator) -> list[Any]:
     """Which rows stay when later ones replace earlier ones, and by plain Python."""
     rows = random.integers(0, 40, (300, 2)).astype(np.uint64)
-    last = {tuple(row): i for i, row in enumerate(rows.tolist())}
-    return [np.nonzero(last_of_each(rows))[0].tolist(), sorted(last.values())]
+    times = random.integers(0, 3, 300)
+    by_time = sorted(range(300), key=lambda i: (times[i], i))
+    last = {tuple(rows[i].tolist()): i for i in by_time}
+    return [np.nonzero(last_of_each(rows, times))[0].tolist(), sorted(last.values())]
 
 
 def main() -> None:
