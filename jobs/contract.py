@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jobs.casting import ROW
+from jobs.casting import ROW, SOURCE
 from jobs.failures import ModelError
 
 LIGHTGBM_FILE = "model.txt"
@@ -48,14 +49,23 @@ class Project:
         return prepared
 
     def train(
-        self, train: pd.DataFrame, validation: pd.DataFrame, hyperparameters: dict[str, Any]
+        self,
+        train: pd.DataFrame,
+        validation: pd.DataFrame,
+        hyperparameters: dict[str, Any],
+        aids: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The trained model."""
+        """The trained model; of `aids` train() gets those that its signature names."""
+        named = {name: aid for name, aid in (aids or {}).items() if self.takes(name)}
         with self._calling("train"):
-            model = self.module.train(train, validation, hyperparameters)
+            model = self.module.train(train, validation, hyperparameters, **named)
         if model is None:
             raise self._broken("train", "returned nothing; it must return the model")
         return model
+
+    def takes(self, name: str) -> bool:
+        """Whether train() names a parameter."""
+        return name in inspect.signature(self.module.train).parameters
 
     def predict(self, model: Any, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """The scores of prepared rows: probability of the positive class, one column of
@@ -191,7 +201,7 @@ class Project:
             raise self._broken("prepare", "must return columns with names that are text")
         if len(set(names)) != len(names):
             raise self._broken("prepare", "returned two columns of one name")
-        taken = {self.label, ROW} & set(names)
+        taken = {self.label, ROW, SOURCE} & set(names)
         if taken:
             raise self._broken("prepare", f"returned a column {taken.pop()!r}; that name is taken")
 

@@ -34,7 +34,7 @@ from jobs.paths import STEPS, Paths  # noqa: E402
 
 LOG_LIMIT = 1 << 20
 LAST_LINES = 30
-METRIC = re.compile(rb"[A-Za-z_][\w.:=<>+-]*=[0-9.einf+-]+;")
+METRIC = re.compile(rb"([A-Za-z_][\w.:=<>+-]*=[0-9.einf+-]+; ?)+")
 KILL_AFTER = 20.0
 STACK_WAIT = 2.0
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,8 +22,11 @@ from jobs.casting import ROW, TrainingSchema, read_schema
 from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
 from jobs.failures import SettingsError
+from jobs.fitting import fit
+from jobs.measures import LATENCY_ROWS, MEGABYTE, calibration, latency, residuals, size_of
 from jobs.model_quality import THRESHOLD, Figures, figures, statistics
 from jobs.paths import Paths
+from jobs.run_step import read_json
 
 MISSING_GROUP = "missing"
 BATCH_ROWS = 50_000
@@ -34,7 +39,10 @@ GROUP_FIGURES = {
 
 
 def run(paths: Paths, settings: Settings) -> str:
-    """The job: model archive and holdout in, evaluation.json and predictions.parquet out."""
+    """The job: model archive and holdout in, evaluation.json and predictions.parquet out.
+
+    The champion's own archive runs it too, on the holdout of a run that may have other settings.
+    """
     project = Project(project_folder(), settings.project, settings.problem, settings.label)
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         unpack(paths.input("model"), Path(folder))
@@ -44,6 +52,7 @@ def run(paths: Paths, settings: Settings) -> str:
             Path(folder),
             paths.input("holdout") / "rows.parquet",
             paths.output("evaluation"),
+            checked=paths.input("check") / "schema.json",
         )
     metrics = document["perennial"]["metrics"]
     for name, value in metrics.items():
@@ -73,23 +82,38 @@ def unpack(source: Path, folder: Path) -> None:
         raise SettingsError(f"cannot unpack {archives[0].name}: {error}") from None
 
 
-def evaluate(
-    settings: Settings, project: Project, model_folder: Path, rows: Path, output: Path
+def evaluate(  # noqa: PLR0913  # a job's inputs and its output
+    settings: Settings,
+    project: Project,
+    model_folder: Path,
+    rows: Path,
+    output: Path,
+    *,
+    checked: Path | None = None,
 ) -> dict[str, Any]:
-    """Score the holdout and write the evaluation; answer it as a document."""
+    """Score the holdout and write the evaluation; answer it as a document.
+
+    `checked` is the file of the schema that the holdout was checked by, if there is one.
+    """
     schema = read_schema(model_folder / "schema.json")
     model = project.load(model_folder)
     try:
         table = pq.read_table(rows)
     except OSError:
         raise SettingsError(f"the job has no holdout rows at {rows}") from None
+    known = read_schema(checked) if checked is not None and checked.exists() else None
+    table, foreign = fit(schema, table, known)
     began = time.monotonic()
     scores = predict(project, model, schema, table)
     seconds = time.monotonic() - began
     labels = schema.labels(table)
     metrics: Figures = figures(schema.problem, labels, scores)
     for facet in settings.facets:
-        metrics |= group_figures(schema, facet, table, labels, scores)
+        if facet.column in table.column_names:
+            metrics |= group_figures(schema, facet, table, labels, scores)
+    measured = measure(project, model, schema, table, model_folder)
+    metrics["latency_p99_ms"] = measured["latency_ms"]["p99"]
+    metrics["model_mb"] = measured["model_bytes"] / MEGABYTE
     classes = () if schema.problem == "regression" else schema.classes
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     document = statistics(schema.problem, labels, scores, classes, {"evaluation_time": now})
@@ -99,10 +123,53 @@ def evaluate(
         "metrics": metrics,
         "threshold": THRESHOLD if schema.problem == "binary" else None,
         "seconds_per_1000_rows": 1000 * seconds / max(table.num_rows, 1),
+        "foreign": foreign,
+        **measured,
+        **shapes(schema.problem, labels, scores),
     }
     write_predictions(output / "predictions.parquet", table.column(ROW), labels, scores)
     write_json(output / "evaluation.json", document)
     return document
+
+
+def measure(
+    project: Project, model: Any, schema: TrainingSchema, table: pa.Table, folder: Path
+) -> dict[str, Any]:
+    """How long one request takes, from its JSON values on; the size; what training told."""
+    sample = table.slice(0, LATENCY_ROWS).select([column.name for column in schema.features])
+    rows = [{name: _plain(value) for name, value in row.items()} for row in sample.to_pylist()]
+    # A level that an open column never saw is a missing value there too; ranges are not judged.
+    lenient = replace(
+        schema,
+        columns=tuple(replace(c, minimum=None, maximum=None) for c in schema.columns),
+    )
+
+    def score(row: Mapping[str, Any]) -> None:
+        project.predict_row(model, lenient.cast_request([row]))
+
+    found: dict[str, Any] = {"latency_ms": latency(score, rows), "model_bytes": size_of(folder)}
+    learning = folder / "learning.json"
+    if learning.exists():
+        told = read_json(learning)
+        found["learning"] = {"rounds": told.get("rounds", [])}
+        found["gap"] = told.get("gap")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value as a request brings it: dates and times as text."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def shapes(
+    problem: str, labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]
+) -> dict[str, Any]:
+    """How well scores mean what they say: calibration of a binary problem, errors of values."""
+    if problem == "binary":
+        return {"calibration": calibration(labels, scores)}
+    if problem == "regression":
+        return {"residuals": residuals(labels, scores)}
+    return {}
 
 
 def predict(

@@ -52,6 +52,11 @@ class Paths:
         return folder
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder that a training job keeps across interruptions; it is there if it has one."""
+        return self.base / "checkpoints"
+
+    @property
     def failure(self) -> Path:
         """The first 1,024 characters of it become a training job's FailureReason."""
         return self.base / "output" / "failure"

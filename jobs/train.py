@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,21 @@ import pandas as pd
 import pyarrow.parquet as pq
 from perennial.domain.holdout import in_validation
 from perennial.domain.settings import Settings
+from perennial.domain.verdict import HEADLINES
 
-from jobs.casting import ROW, TrainingSchema, read_schema, restore_prepared
+from jobs.casting import ROW, SOURCE, TrainingSchema, read_schema, restore_prepared
 from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
-from jobs.failures import SettingsError
+from jobs.failures import ModelError, SettingsError
+from jobs.learning import LearningCurve
 from jobs.model_quality import figures
 from jobs.paths import Paths
 from jobs.run_step import read_json
 
 FORMAT = 1
+LEARNING_VERSION = 1
+#: The gap to the validation rows is measured on so many of the rows that were learned from.
+MOST_GAP_ROWS = 100_000
 
 
 def run(paths: Paths, settings: Settings) -> str:
@@ -34,9 +40,18 @@ def run(paths: Paths, settings: Settings) -> str:
     )
     project = Project(project_folder(), settings.project, settings.problem, settings.label)
     rows = paths.channel("training") / "rows.parquet"
-    metrics = train(settings, project, schema, rows, paths.model)
+    kept = checkpoints_of(paths, settings)
+    metrics = train(settings, project, schema, rows, paths.model, checkpoints=kept)
     print_figures(metrics)
     return ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
+
+
+def checkpoints_of(paths: Paths, settings: Settings) -> Path | None:
+    """The folder kept across interruptions, made; None when this job has none."""
+    if not settings.train.spot and not paths.checkpoints.is_dir():
+        return None
+    paths.checkpoints.mkdir(parents=True, exist_ok=True)
+    return paths.checkpoints
 
 
 def job_hyperparameters(path: Path) -> dict[str, Any]:
@@ -57,19 +72,31 @@ def job_hyperparameters(path: Path) -> dict[str, Any]:
     return given
 
 
-def train(
-    settings: Settings, project: Project, schema: TrainingSchema, rows: Path, folder: Path
+def train(  # noqa: PLR0913  # a job's inputs and its output
+    settings: Settings,
+    project: Project,
+    schema: TrainingSchema,
+    rows: Path,
+    folder: Path,
+    *,
+    checkpoints: Path | None = None,
 ) -> dict[str, float]:
     """Train, save, load again and compare.
 
     Answer the figures on the validation rows, and as `rows` how many were learned from.
     """
-    learn, watch = read_rows(rows, settings, schema)
+    learn, watch, sources = read_rows(rows, settings, schema)
     # One seed for every generator that a library may fall back on.
     random.seed(settings.train.seed)
     np.random.seed(settings.train.seed)  # libraries use the global generator
     given = {"seed": settings.train.seed, **settings.train.parameters()}
-    model = project.train(learn.copy(), watch.copy(), given)
+    curve = LearningCurve()
+    aids = {
+        "weights": weights_of(sources, settings, project),
+        "checkpoints": checkpoints,
+        "report": curve,
+    }
+    model = project.train(learn.copy(), watch.copy(), given, aids)
     project.save(model, folder)
     features = [name for name, _, _ in schema.prepared]
     loaded = project.check_saved(model, folder, learn[features])
@@ -80,21 +107,62 @@ def train(
         "problem": settings.problem,
         "hyperparameters": given,
         "rows": {"training": len(learn), "validation": len(watch)},
+        "sources": {name: int(count) for name, count in sources.value_counts().items()},
     }
     write_json(folder / "metadata.json", metadata)
     write_json(folder / "settings.json", settings.to_json())
     metrics = {"rows": float(len(learn))}
+    learning: dict[str, Any] = {"version": LEARNING_VERSION, "rounds": curve.rounds}
     if len(watch):
         scores = project.predict(loaded, watch[features])
         found = figures(settings.problem, watch[schema.label].to_numpy(), scores)
         metrics = {name: value for name, value in found.items() if value is not None} | metrics
+        learning["gap"] = gap_of(project, loaded, learn, schema, found)
+    write_json(folder / "learning.json", learning)
     return metrics
+
+
+def weights_of(sources: pd.Series[Any], settings: Settings, project: Project) -> pd.Series[Any]:
+    """The weight of each row by its source; raises `ModelError` if train() would lose them."""
+    weights = dict(settings.data.sources)
+    if len(set(weights.values())) > 1 and not project.takes("weights"):
+        named = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+        raise ModelError(
+            f"train() in model.py of {project.name} takes no weights, but data.sources weighs its "
+            f"sources unequally ({named}). Add a parameter `weights` to train(), or give all "
+            "sources one weight."
+        )
+    return sources.map(weights).fillna(1.0).astype("float64").rename("weight")
+
+
+def gap_of(
+    project: Project,
+    model: Any,
+    learn: pd.DataFrame,
+    schema: TrainingSchema,
+    validation: Mapping[str, float | None],
+) -> dict[str, Any]:
+    """The problem's first headline figure on rows that were learned from, and on the others."""
+    metric = HEADLINES[schema.problem][0]
+    sample = learn
+    if len(learn) > MOST_GAP_ROWS:
+        sample = learn.sample(MOST_GAP_ROWS, random_state=0)
+    scores = project.predict(model, sample[[name for name, _, _ in schema.prepared]])
+    found = figures(schema.problem, sample[schema.label].to_numpy(), scores)
+    gap = {"metric": metric, "train": found[metric], "validation": validation[metric]}
+    for part in ("train", "validation"):
+        if gap[part] is not None:
+            print(f"{part}_{metric}={gap[part]:.10g};", flush=True)
+    return gap
 
 
 def read_rows(
     path: Path, settings: Settings, schema: TrainingSchema
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The prepared rows with their label, split into those to learn from and those to watch."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series[Any]]:
+    """The prepared rows with their label, split into those to learn from and those to watch.
+
+    The third answer is the source of each row to learn from.
+    """
     try:
         table = pq.read_table(path)
     except OSError:
@@ -105,7 +173,9 @@ def read_rows(
     watch = np.array(
         [in_validation(row, share) for row in table.column(ROW).to_pylist()], dtype=bool
     )
-    return frame[~watch].reset_index(drop=True), frame[watch].reset_index(drop=True)
+    sources = pd.Series(table.column(SOURCE).to_pylist(), dtype=object)
+    learn = frame[~watch].reset_index(drop=True)
+    return learn, frame[watch].reset_index(drop=True), sources[~watch].reset_index(drop=True)
 
 
 def print_figures(metrics: dict[str, float]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+
+from jobs.boosting import boost
 
 LABEL = "income"
 # The survey's sampling weight says nothing about a person's income.
@@ -21,20 +25,22 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def train(
-    train: pd.DataFrame, validation: pd.DataFrame, hyperparameters: dict[str, Any]
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    hyperparameters: dict[str, Any],
+    *,
+    weights: pd.Series,
+    checkpoints: Path | None,
+    report: Callable[..., None],
 ) -> lgb.Booster:
-    """Boost until the validation rows gain no more; `income` is 1 for >50K."""
+    """Boost until the validation rows gain no more; `income` is 1 for >50K.
+
+    An interrupted training goes on from its last checkpoint.
+    """
     parameters = dict(hyperparameters)
     rounds = parameters.pop("rounds", 300)
     patience = parameters.pop("early_stopping", 30)
-    data = lgb.Dataset(train.drop(columns=LABEL), train[LABEL], free_raw_data=False)
-    watched = {}
-    if len(validation):
-        watched = {
-            "valid_sets": [data.create_valid(validation.drop(columns=LABEL), validation[LABEL])],
-            "callbacks": [lgb.early_stopping(patience, verbose=False)],
-        }
-    return lgb.train(
+    return boost(
         {
             "objective": "binary",
             "metric": "auc",
@@ -43,9 +49,13 @@ def train(
             "verbosity": -1,
             **parameters,
         },
-        data,
-        num_boost_round=rounds,
-        **watched,
+        (train.drop(columns=LABEL), train[LABEL]),
+        (validation.drop(columns=LABEL), validation[LABEL]),
+        rounds=rounds,
+        patience=patience,
+        weights=weights,
+        checkpoints=checkpoints,
+        report=report,
     )
 
 

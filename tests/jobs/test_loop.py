@@ -91,6 +91,7 @@ def test_artifact_carries_what_serving_needs(loop: Loop) -> None:
         "schema.json",
         "settings.json",
         "metadata.json",
+        "learning.json",
     }
     schema = json.loads((folder / "schema.json").read_text())
     assert schema["classes"] == ["<=50K", ">50K"]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 # The functions of model.py and how many arguments each is called with.
 REQUIRED = {"prepare": 1, "train": 3, "predict": 2}
 OPTIONAL = {"save": 2, "load": 1, "explain": 2, "predict_row": 2}
+# What train() is given besides, by name, if it names it.
+AIDS = frozenset({"weights", "checkpoints", "report"})
 SIGNATURES = {
     "prepare": "prepare(frame)",
     "train": "train(train, validation, hyperparameters)",
@@ -62,7 +64,8 @@ def find_model_mistakes(source: str) -> list[str]:
         if name not in functions and name not in bound
     ]
     for name, count in {**REQUIRED, **OPTIONAL}.items():
-        if name in functions and not _callable_with(functions[name].args, count):
+        given = AIDS if name == "train" else frozenset()
+        if name in functions and not _callable_with(functions[name].args, count, given):
             mistakes.append(
                 f"model.py line {functions[name].lineno}: {name} must be callable as "
                 f"{SIGNATURES[name]}"
@@ -83,11 +86,17 @@ def _bound_names(tree: ast.Module) -> set[str]:
     return names
 
 
-def _callable_with(arguments: ast.arguments, count: int) -> bool:
-    positional = len(arguments.posonlyargs) + len(arguments.args)
-    needed = positional - len(arguments.defaults)
-    keywords = sum(1 for default in arguments.kw_defaults if default is None)
-    return needed <= count and not keywords and (positional >= count or bool(arguments.vararg))
+def _callable_with(arguments: ast.arguments, count: int, given: frozenset[str]) -> bool:
+    """Whether `count` values, and by name those `given` that it asks for, are all it needs."""
+    names = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
+    needed = names[: len(names) - len(arguments.defaults)][count:]
+    keywords = [
+        each.arg
+        for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        if default is None
+    ]
+    takes_all = len(names) >= count or bool(arguments.vararg)
+    return takes_all and {*needed, *keywords} <= given
 
 
 def parse_requirements(text: str) -> tuple[list[Requirement], list[str]]:
