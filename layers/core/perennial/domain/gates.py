@@ -1,11 +1,11 @@
-"""Absolute gates: bounds that a candidate's own figures must keep."""
+"""Absolute gates: bounds that a candidate's own figures must keep, and the figures there are."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 # The figures that an evaluation has, by problem (jobs/model_quality.py writes them).
 METRICS = {
@@ -37,12 +37,42 @@ METRICS = {
     ),
     "regression": ("mae", "mse", "rmse", "r2", "rows"),
 }
+LOWER_IS_BETTER = frozenset(
+    {"false_positive_rate", "false_negative_rate", "log_loss", "brier", "mae", "mse", "rmse"}
+)
+# Figures of the whole model that every evaluation has: milliseconds for one row at the 99th
+# percentile, and the unpacked model in megabytes.
+SERVING = ("latency_p99_ms", "model_mb")
+# Clarify's short names, in its order: before training from labels, after it from predictions.
+# FT (the flip test) is left out: it needs neighbours, not counts.
+PRE_TRAINING_BIAS = ("CI", "DPL", "KL", "JS", "LP", "TVD", "KS", "CDDL")
+POST_TRAINING_BIAS = (
+    "DPPL",
+    "DI",
+    "DCA",
+    "DCR",
+    "RD",
+    "SD",
+    "DAR",
+    "DRR",
+    "AD",
+    "CDDPL",
+    "TE",
+    "GE",
+)
+BIAS_METRICS = (*PRE_TRAINING_BIAS, *POST_TRAINING_BIAS)
+CONDITIONAL_BIAS = ("CDDL", "CDDPL")  # they need the column `bias.group`
 OPERATORS = {"min": "at least", "max": "at most"}
 
 
 def facet_metric(metric: str, column: str, group: str) -> str:
     """The name of a figure over one group of a facet: `auc:sex=Female`."""
     return f"{metric}:{column}={group}"
+
+
+def goal(metric: str) -> Literal["maximize", "minimize"]:
+    """Which way a figure of `METRICS` is better."""
+    return "minimize" if metric in LOWER_IS_BETTER else "maximize"
 
 
 @dataclass(frozen=True)

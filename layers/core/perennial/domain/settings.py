@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from perennial.domain.gates import Gate
 from perennial.domain.schema import Column
-from perennial.domain.settings_reader import Mistake, duration
+from perennial.domain.settings_reader import Mistake
 
 VERSION = 1
 PROBLEMS = ("binary", "multiclass", "regression")
@@ -272,75 +272,15 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a document that `parse_settings` reads back to equal settings."""
-        data = self.data
-        return {
-            "version": VERSION,
-            "project": self.project,
-            "problem": self.problem,
-            "label": self.label,
-            **({"positive": self.positive} if self.positive else {}),
-            "facets": {
-                facet.column: {"edges": list(facet.edges)} if facet.edges else {}
-                for facet in self.facets
-            },
-            "data": {
-                "format": data.format,
-                "header": data.header,
-                "delimiter": data.delimiter,
-                "missing": list(data.missing),
-                "select": list(data.select),
-                "max_bad_rows": data.max_bad_rows,
-                "identity": list(data.identity),
-                "min_rows": data.min_rows,
-                "holdout": data.holdout,
-                # A list: JSON with sorted keys must not change the columns' order.
-                "columns": [{"name": column.name, **column.to_json()} for column in data.columns],
-            },
-            "train": {
-                "hyperparameters": self.train.parameters(),
-                "validation": self.train.validation,
-                "seed": self.train.seed,
-                **_job_document(self.job("train")),
-            },
-            "jobs": {step: _job_document(job) for step, job in self.jobs if step != "train"},
-            "gates": _gates_document(self.gates),
-            "release": {
-                "approval": self.release.approval,
-                "approve_code_changes": self.release.approve_code_changes,
-            },
-            "triggers": _triggers_document(self.triggers),
-            "tags": dict(self.tags),
-        }
+        # The writers of the sections need this module's types, so they are imported here.
+        from perennial.domain.settings_document import write_settings  # noqa: PLC0415
+
+        return write_settings(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], *, project: str) -> Settings:
         """Read what `to_json` wrote; raises `SettingsInvalid` as `parse_settings` does."""
         return parse_settings(document, project=project)
-
-
-def _job_document(job: JobSettings) -> dict[str, Any]:
-    return {
-        "instance": job.instance,
-        "volume_gb": job.volume_gb,
-        "max_seconds": job.max_seconds,
-    }
-
-
-def _gates_document(gates: tuple[Gate, ...]) -> dict[str, dict[str, float]]:
-    document: dict[str, dict[str, float]] = {}
-    for gate in gates:
-        document.setdefault(gate.metric, {})[gate.operator] = gate.bound
-    return document
-
-
-def _triggers_document(triggers: Triggers) -> dict[str, Any]:
-    return {
-        "quiet_period": duration(triggers.quiet_period),
-        "max_wait": duration(triggers.max_wait),
-        "cool_down": duration(triggers.cool_down),
-        "max_runs_per_day": triggers.max_runs_per_day,
-        "schedules": dict(triggers.schedules),
-    }
 
 
 def parse_settings(document: Any, *, project: str, file: str = "model.yaml") -> Settings:

@@ -210,7 +210,12 @@ class Reader:
 
 def is_number(value: Any) -> bool:
     """Say whether a value is a finite number, and no boolean."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond what a float holds
+        return False
 
 
 def parse_duration(value: Any) -> int | None:

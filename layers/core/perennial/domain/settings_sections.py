@@ -7,33 +7,40 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from perennial.domain.gates import METRICS, OPERATORS, Gate, facet_metric
 from perennial.domain.naming import is_model_name, is_schedule_name
 from perennial.domain.schema import NUMERIC, TYPES, BadValue, Column
 from perennial.domain.settings import (
     FORMATS,
     PROBLEMS,
-    STEPS,
+    REUSE,
+    SOURCES,
     VERSION,
     DataSettings,
     Facet,
-    JobSettings,
     Release,
     Settings,
-    TrainSettings,
     Triggers,
+    Window,
 )
-from perennial.domain.settings_reader import Mistake, Reader, is_number, one_of, shown
+from perennial.domain.settings_judgement import Judged, read_bias, read_explain, read_gates
+from perennial.domain.settings_reader import (
+    Mistake,
+    Reader,
+    is_number,
+    one_of,
+    parse_duration,
+    shown,
+)
+from perennial.domain.settings_training import read_jobs, read_train
 
 COLUMN_NAME = r"[^\x00-\x1f]{1,100}"
 RESERVED_PREFIX = "__"
-INSTANCE = r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}"
 RATE = re.compile(r"rate\((1 (minute|hour|day)|[1-9][0-9]{0,4} (minutes|hours|days))\)")
 CRON = re.compile(r"cron\([^\s()]+( [^\s()]+){5}\)")
 TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 WEEK = 7 * 86400
-LONGEST_JOB = 5 * 86400  # the limit of a processing job
+YEAR = 365 * 86400
 
 LATER = {
     "monitor": "monitors",
@@ -58,7 +65,11 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
     label = root.text("label", expected="the name of the column to predict")
     data = _data(root.section("data"))
     facets = _facets(root, data)
-    train = root.section("train")
+    providers = root.section("providers")
+    bias = read_bias(root.section("bias"), providers, data, facets, label)
+    columns = {column.name: column for column in data.columns}
+    judgement = read_gates(root.section("gates"), Judged(problem, facets, columns, bias))
+    train, machine = read_train(root.section("train"), problem)
     settings = Settings(
         project=project,
         problem=problem,
@@ -66,18 +77,25 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
         positive=root.text("positive", "", expected="the level of the label that counts as hit"),
         facets=facets,
         data=data,
-        train=_train(train),
-        jobs=(*_jobs(root.section("jobs")), ("train", _job(train))),
-        gates=_gates(root.section("gates"), problem, facets),
+        train=train,
+        jobs=(*read_jobs(root.section("jobs")), ("train", machine)),
+        gates=judgement.gates,
+        comparison=judgement.comparison,
+        compatible_schema=judgement.compatible_schema,
+        producer_share=judgement.producer_share,
+        bias=bias,
+        explain=read_explain(root),
+        reuse=root.seconds("reuse", REUSE, least=0, most=YEAR),
         release=_release(root.section("release")),
         triggers=_triggers(root.section("triggers")),
         tags=_tags(root.section("tags")),
     )
     for key, comes_with in LATER.items():
         root.not_built(key, comes_with, ({}, []))
-    _providers(root.section("providers"))
+    _providers(providers)
     root.done()
     _check_label(root, settings)
+    _check_image(root, settings)
     return settings
 
 
@@ -101,15 +119,55 @@ def _data(data: Reader) -> DataSettings:
         holdout=data.number(
             "holdout", 0.2, accept=lambda x: 0.01 <= x <= 0.9, expected="a share, 0.01 to 0.9"
         ),
+        window=_window(data),
+        sources=_sources(data),
     )
-    if data.raw("window") is not None:
-        data.not_built("window", "data windows", ("all",))
-    data.not_built("sources", "labelled traffic and reviews", _LANDED_ONLY)
     data.done()
     return settings
 
 
-_LANDED_ONLY = (["landed"], "landed", {"landed": 1}, {"landed": 1.0})
+def _window(data: Reader) -> Window:
+    value = data.raw("window")
+    if value is None or value == "all":
+        return Window()
+    if value == "since_drift":
+        return Window("since_drift")
+    if isinstance(value, dict):
+        window = data.section("window")
+        if window.raw("rows") is None:
+            window.mistake("rows", "how many of the newest rows, like {rows: 100000}")
+        rows = window.integer("rows", 1, least=1, most=1_000_000_000)
+        window.done()
+        return Window("rows", rows=rows)
+    seconds = parse_duration(value) if isinstance(value, str) else None
+    if seconds is None or not 1 <= seconds <= 10 * YEAR:
+        data.mistake("window", "all, since_drift, a duration like 30d, or {rows: 100000}")
+        return Window()
+    return Window("days", seconds=seconds)
+
+
+def _sources(data: Reader) -> tuple[tuple[str, float], ...]:
+    """The sources with their weights, in one order; a list gives each the weight 1."""
+    value = data.raw("sources")
+    if value is None:
+        return (("landed", 1.0),)
+    if not isinstance(value, dict):
+        value = dict.fromkeys(data.names("sources", ("landed",)), 1)
+    sources = Reader(value, data.at("sources"), data.mistakes)
+    weights = {}
+    for name in sources:
+        if name not in SOURCES:
+            near = difflib.get_close_matches(name, SOURCES, 1)
+            hint = f"{near[0]}?" if near else one_of(SOURCES)
+            sources.mistake_at(sources.at(name), "no source of labelled rows", hint)
+        elif sources.raw(name) is None:
+            sources.mistake(name, "a weight, like 1")
+        weights[name] = sources.number(
+            name, 1.0, accept=lambda x: 0 <= x <= 1e6, expected="a weight of at least 0, like 1"
+        )
+    if not any(weights.values()):
+        data.mistake("sources", "at least one source with a weight above 0")
+    return tuple((name, weights[name]) for name in SOURCES if name in weights)
 
 
 def _missing(data: Reader) -> tuple[str, ...]:
@@ -244,104 +302,6 @@ def _edges(entry: Reader) -> tuple[float, ...]:
     return ()
 
 
-def _train(train: Reader) -> TrainSettings:
-    parameters = train.section("hyperparameters")
-    read = TrainSettings(
-        hyperparameters=tuple((name, _hyperparameter(parameters, name)) for name in parameters),
-        validation=train.number(
-            "validation", 0.1, accept=lambda x: 0 <= x <= 0.5, expected="a share, 0 to 0.5"
-        ),
-        seed=train.integer("seed", 0, least=0, most=2**31 - 1),
-    )
-    train.not_built("tuning", "hyperparameter tuning", ({}, False))
-    train.not_built("spot", "spot training", (False,))
-    train.not_built("checkpoints", "spot training", (False,))
-    train.not_built("image", "own images")
-    train.not_built("algorithm", "built-in algorithms")
-    return read
-
-
-def _hyperparameter(parameters: Reader, name: str) -> Any:
-    value = parameters.raw(name)
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,99}", name) or name.startswith("sagemaker_"):
-        parameters.mistake_at(
-            parameters.at(name), shown(name), "a name of letters, digits, _ and -"
-        )
-    if not (isinstance(value, str | bool | list) or is_number(value)):
-        parameters.mistake(name, "a text, number, truth value or list")
-    elif len(shown(value)) > 80 and len(str(value)) > 2000:
-        parameters.mistake(name, "at most 2,000 characters; put long values into model.py")
-    return value
-
-
-def _jobs(jobs: Reader) -> tuple[tuple[str, JobSettings], ...]:
-    """The jobs that have no section of their own."""
-    read = tuple((step, _job(jobs.section(step))) for step in STEPS if step != "train")
-    if jobs.has("train"):
-        jobs.mistake("train", "no value: the training job's keys stand under train")
-    jobs.done()
-    return read
-
-
-def _job(entry: Reader) -> JobSettings:
-    default = JobSettings()
-    read = JobSettings(
-        instance=entry.text(
-            "instance",
-            default.instance,
-            pattern=INSTANCE,
-            expected="an instance type like ml.m5.large",
-        ),
-        volume_gb=entry.integer("volume_gb", default.volume_gb, least=1, most=16384),
-        max_seconds=_max_seconds(entry, default.max_seconds),
-    )
-    entry.not_built("count", "several machines a job", (1,))
-    entry.done()
-    return read
-
-
-def _max_seconds(entry: Reader, default: int) -> int:
-    """Seconds as a whole number, or a duration like 2h."""
-    if isinstance(entry.raw("max_seconds"), str):
-        return entry.seconds("max_seconds", default, least=1, most=LONGEST_JOB)
-    return entry.integer("max_seconds", default, least=1, most=LONGEST_JOB)
-
-
-def _check_metric(gates: Reader, metric: str, problem: str, facets: tuple[Facet, ...]) -> None:
-    """A gate on a figure that no evaluation has would never pass: name it now."""
-    known = METRICS.get(problem, ())
-    name, _, group = metric.partition(":")
-    columns = {facet.column for facet in facets}
-    if known and name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"{near[0]}?" if near else one_of(known)
-        gates.mistake_at(gates.at(metric), "no figure of this problem", hint)
-    elif group and group.partition("=")[0] not in columns:
-        like = facet_metric(name, "sex", "Female")
-        gates.mistake_at(gates.at(metric), "a group of no facet", f"a name like {like}")
-
-
-def _gates(gates: Reader, problem: str, facets: tuple[Facet, ...]) -> tuple[Gate, ...]:
-    read = []
-    for metric in gates:
-        _check_metric(gates, metric, problem, facets)
-        entry = gates.section(metric)
-        bounds = [
-            Gate(metric, operator, entry.number(operator, 0.0))
-            for operator in OPERATORS
-            if entry.has(operator)
-        ]
-        if not bounds and isinstance(gates.raw(metric), dict):
-            gates.mistake(metric, "min or max, like {min: 0.9}")
-        if len(bounds) == len(OPERATORS):
-            _check_bounds(entry, bounds[0].bound, bounds[1].bound)
-        for later in ("champion", "margin", "significance"):
-            entry.not_built(later, "the comparison with the champion")
-        entry.done()
-        read += bounds
-    return tuple(read)
-
-
 def _release(release: Reader) -> Release:
     approval = release.text("approval", "person", choices=("person", "policy"))
     read = Release(
@@ -407,6 +367,19 @@ def _providers(providers: Reader) -> None:
     for kind in ("monitor", "review"):
         providers.not_built(kind, "monitors and reviews", ("perennial",))
     providers.done()
+
+
+def _check_image(root: Reader, settings: Settings) -> None:
+    """A tag can be moved to other code, which a policy that wants a person for code cannot see."""
+    release = settings.release
+    unattended = release.approval == "policy" and not release.approve_code_changes
+    if settings.train.image and unattended and "@sha256:" not in settings.train.image:
+        root.mistake_at(
+            "train.image",
+            shown(settings.train.image),
+            "the image by its digest (@sha256:...), as release.approval is policy and changes of "
+            "code need a person",
+        )
 
 
 def _check_label(root: Reader, settings: Settings) -> None:
