@@ -9,13 +9,16 @@ from perennial.aws import registry
 from perennial.describe_model import known_model, parsed_settings, read_settings
 from perennial.describe_run import known_run
 from perennial.domain.ledger.rows import ModelRow, RunRow, SettingsRow
-from perennial.domain.settings import Release
+from perennial.domain.settings import Release, Settings
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
-# Whoever may ask for a run must not thereby choose what the policy approves.
-JUDGED_BY = ("gates.", "data.")
+# Whoever may ask for a run must not thereby choose what the policy approves: neither by what a
+# candidate is judged (a larger machine also answers faster) nor which code trains it.
+JUDGED_BY = ("gates.", "data.", "bias.", "jobs.evaluate")
+TRAINED_BY = ("train.algorithm", "train.image")
+TRAINER = "what trained it was"
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,25 @@ def _unfit(arn: str, run: RunRow, status: str) -> str:
 
 def _by_policy(run: RunRow, settings: SettingsRow, champions: SettingsRow | None) -> str:
     """Why the model's policy leaves the version for a person; empty: it does not."""
-    policy: Release = parsed_settings(settings.settings, run.model).release
+    own = parsed_settings(settings.settings, run.model)
+    policy: Release = own.release
     if policy.approval != "policy":
         return "release.approval is person"
-    loosened = [key for key in sorted(run.overrides) if key.startswith(JUDGED_BY)]
-    if loosened:
-        return f"the settings it was judged by were given for this run only ({loosened[0]})"
-    if policy.approve_code_changes:
-        return ""
+    return _by_overrides(run) or (
+        "" if policy.approve_code_changes else _by_code(own, settings, champions)
+    )
+
+
+def _by_overrides(run: RunRow) -> str:
+    for keys, what in ((JUDGED_BY, "the settings it was judged by were"), (TRAINED_BY, TRAINER)):
+        given = [key for key in sorted(run.overrides) if key.startswith(keys)]
+        if given:
+            return f"{what} given for this run only ({given[0]})"
+    return ""
+
+
+def _by_code(own: Settings, settings: SettingsRow, champions: SettingsRow | None) -> str:
+    """Why its code is new to the policy; empty: the champion was made by the same."""
     rule = "release.approve_code_changes is false"
     if champions is None:
         return f"there is no champion yet, so nobody has approved its code, and {rule}"
@@ -90,7 +104,14 @@ def _by_policy(run: RunRow, settings: SettingsRow, champions: SettingsRow | None
             f"its code (settings {settings.version}) is not the champion's "
             f"(settings {champions.version}), and {rule}"
         )
+    theirs = parsed_settings(champions.settings, champions.model)
+    if _trainer(own) != _trainer(theirs):
+        return f"it was trained by {_trainer(own)}, the champion by {_trainer(theirs)}, and {rule}"
     return ""
+
+
+def _trainer(settings: Settings) -> str:
+    return settings.train.image or settings.train.algorithm or "the project's model.py"
 
 
 def _champion_settings(ports: Ports, model: ModelRow) -> SettingsRow | None:

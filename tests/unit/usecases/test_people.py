@@ -330,7 +330,15 @@ def test_the_policy_approves_the_champions_code_and_refuses_other_code(world: Wo
 
 @pytest.mark.parametrize(
     ("overrides", "approved"),
-    [({"gates.auc.min": "0.1"}, False), ({"train.hyperparameters.rounds": "9"}, True)],
+    [
+        ({"gates.auc.min": "0.1"}, False),
+        ({"gates.champion": "off"}, False),
+        ({"bias.methods": "all"}, False),
+        ({"jobs.evaluate.instance": "ml.m5.24xlarge"}, False),
+        ({"train.algorithm": "linear-learner", "train.hyperparameters": "{}"}, False),
+        ({"train.hyperparameters.rounds": "9"}, True),
+        ({"jobs.explain.instance": "ml.m5.xlarge", "reuse": "0s"}, True),
+    ],
 )
 def test_the_policy_approves_nothing_by_gates_of_one_run(
     world: World, overrides: dict[str, str], approved: bool
@@ -345,7 +353,23 @@ def test_the_policy_approves_nothing_by_gates_of_one_run(
     found = approve_candidate(world.ports, MODEL, 2, arn)
     assert found.approved is approved
     if not approved:
-        assert "given for this run only (gates.auc.min)" in found.words
+        first = min(overrides)
+        assert f"given for this run only ({first})" in found.words
+
+
+def test_the_policy_takes_another_algorithm_for_new_code(world: World) -> None:
+    """What trains is named in the settings; the code archive stays the same."""
+    number = started(world, release=POLICY)
+    first = registered(world, number)
+    end_run(world.ports, world.win(number))
+    approve_version(world.ports, MODEL, 1, "looked at the code", "ann")
+    assert record_champion(world.ports, GROUP, first, 1).decision == "recorded"
+    world.push(release=POLICY, train={"algorithm": "xgboost"})
+    request_retrain(world.ports, MODEL, "try it", {}, "t", "ann")
+    world.wake()
+    found = approve_candidate(world.ports, MODEL, 2, registered(world, 2))
+    assert not found.approved
+    assert "it was trained by xgboost, the champion by the project's model.py" in found.words
 
 
 def test_only_the_claims_holder_records(world: World) -> None:
