@@ -9,7 +9,7 @@ from perennial.aws import registry
 from perennial.describe_model import known_model, parsed_settings, read_settings
 from perennial.describe_run import known_run
 from perennial.domain.ledger.rows import ModelRow, RunRow, SettingsRow
-from perennial.domain.settings import Release, Settings
+from perennial.domain.settings import Release
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -77,12 +77,11 @@ def _unfit(arn: str, run: RunRow, status: str) -> str:
 
 def _by_policy(run: RunRow, settings: SettingsRow, champions: SettingsRow | None) -> str:
     """Why the model's policy leaves the version for a person; empty: it does not."""
-    own = parsed_settings(settings.settings, run.model)
-    policy: Release = own.release
+    policy: Release = parsed_settings(settings.settings, run.model).release
     if policy.approval != "policy":
         return "release.approval is person"
     return _by_overrides(run) or (
-        "" if policy.approve_code_changes else _by_code(own, settings, champions)
+        "" if policy.approve_code_changes else _by_code(settings, champions)
     )
 
 
@@ -94,8 +93,11 @@ def _by_overrides(run: RunRow) -> str:
     return ""
 
 
-def _by_code(own: Settings, settings: SettingsRow, champions: SettingsRow | None) -> str:
-    """Why its code is new to the policy; empty: the champion was made by the same."""
+def _by_code(settings: SettingsRow, champions: SettingsRow | None) -> str:
+    """Why its code is new to the policy; empty: the champion was made by the same.
+
+    The archive holds model.yaml too, so another algorithm or image is other code.
+    """
     rule = "release.approve_code_changes is false"
     if champions is None:
         return f"there is no champion yet, so nobody has approved its code, and {rule}"
@@ -104,14 +106,7 @@ def _by_code(own: Settings, settings: SettingsRow, champions: SettingsRow | None
             f"its code (settings {settings.version}) is not the champion's "
             f"(settings {champions.version}), and {rule}"
         )
-    theirs = parsed_settings(champions.settings, champions.model)
-    if _trainer(own) != _trainer(theirs):
-        return f"it was trained by {_trainer(own)}, the champion by {_trainer(theirs)}, and {rule}"
     return ""
-
-
-def _trainer(settings: Settings) -> str:
-    return settings.train.image or settings.train.algorithm or "the project's model.py"
 
 
 def _champion_settings(ports: Ports, model: ModelRow) -> SettingsRow | None:

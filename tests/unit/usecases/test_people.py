@@ -357,21 +357,6 @@ def test_the_policy_approves_nothing_by_gates_of_one_run(
         assert f"given for this run only ({first})" in found.words
 
 
-def test_the_policy_takes_another_algorithm_for_new_code(world: World) -> None:
-    """What trains is named in the settings; the code archive stays the same."""
-    number = started(world, release=POLICY)
-    first = registered(world, number)
-    end_run(world.ports, world.win(number))
-    approve_version(world.ports, MODEL, 1, "looked at the code", "ann")
-    assert record_champion(world.ports, GROUP, first, 1).decision == "recorded"
-    world.push(release=POLICY, train={"algorithm": "xgboost"})
-    request_retrain(world.ports, MODEL, "try it", {}, "t", "ann")
-    world.wake()
-    found = approve_candidate(world.ports, MODEL, 2, registered(world, 2))
-    assert not found.approved
-    assert "it was trained by xgboost, the champion by the project's model.py" in found.words
-
-
 def test_only_the_claims_holder_records(world: World) -> None:
     """An execution restarted by hand can neither record a verdict nor a version."""
     number = started(world)
