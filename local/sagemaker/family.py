@@ -1,30 +1,52 @@
-"""What the two kinds of jobs share in the API: create once, describe, list, stop, delete."""
+"""What all kinds of jobs share in the API: create once, describe, list, stop, delete."""
 
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from botocore.model import ServiceModel
 
 from local.cloud import Cloud
 from local.sagemaker.errors import SageMakerError, in_use, invalid
-from local.sagemaker.job import Job
 from local.sagemaker.records import Listing, Record, listed, members, project
 from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
 
-J = TypeVar("J", bound=Job)
 Operation = Callable[[dict[str, Any]], dict[str, Any] | None]
 TERMINAL = ("Completed", "Failed", "Stopped")
 
 
+class Living(Protocol):
+    """A job as its family sees it."""
+
+    record: Record
+    lock: threading.RLock
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+
+    def snapshot(self) -> Record:
+        """What Describe shows now."""
+
+    def stop(self) -> None:
+        """Ask for the end."""
+
+    def stopping(self) -> None:
+        """Say, once, that the end was asked for."""
+
+
+J = TypeVar("J", bound=Living)
+
+
 class JobFamily(ABC, Generic[J]):
-    """The operations of `kind` (`Training` or `Processing`) jobs."""
+    """The operations of `kind` (`Training`, `Processing` or `HyperParameterTuning`) jobs."""
 
     kind: str
+    path: str  # in ARNs
+    words: str  # in AWS's messages
     missing: str  # AWS's words for an unknown name; {name} is filled in
-    taken: str  # AWS's words for a name that exists; {arn} is filled in
+    taken: str  # AWS's words for a name that exists; {arn} and {name} are filled in
 
     def __init__(self, cloud: Cloud, model: ServiceModel, tags: Tags, runtime: JobRuntime) -> None:
         self.cloud = cloud
@@ -49,9 +71,8 @@ class JobFamily(ABC, Generic[J]):
         }
 
     def arn(self, name: str) -> str:
-        """The ARN of a job: SageMaker lower-cases nothing but the type."""
-        place = f"{self.cloud.region}:{self.cloud.account}"
-        return f"arn:aws:sagemaker:{place}:{self.kind.lower()}-job/{name}"
+        """The ARN of a job."""
+        return f"arn:aws:sagemaker:{self.cloud.region}:{self.cloud.account}:{self.path}/{name}"
 
     @abstractmethod
     def accept(self, parameters: Record, arn: str) -> Record:
@@ -63,6 +84,11 @@ class JobFamily(ABC, Generic[J]):
 
     def create(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Create…Job: the name is taken for good, then the job starts."""
+        self.admit(parameters).start()
+        return {f"{self.kind}JobArn": self.arn(parameters[self._name])}
+
+    def admit(self, parameters: dict[str, Any]) -> J:
+        """The new job, on the books and not yet begun."""
         name = parameters[self._name]
         arn = self.arn(name)
         self._refuse_taken(name, arn)
@@ -71,12 +97,11 @@ class JobFamily(ABC, Generic[J]):
             self._refuse_taken(name, arn)
             self.tags.adopt(arn, parameters.get("Tags", ()))
             job = self._jobs[name] = self.build(name, record)
-        job.start()
-        return {f"{self.kind}JobArn": arn}
+        return job
 
     def _refuse_taken(self, name: str, arn: str) -> None:
         if name in self._jobs:
-            raise in_use(self.taken.format(arn=arn))
+            raise in_use(self.taken.format(arn=arn, name=name))
 
     def find(self, name: str) -> J:
         """The job of that name."""
@@ -105,8 +130,7 @@ class JobFamily(ABC, Generic[J]):
             status = job.record[self._status]
             if status in TERMINAL:
                 raise invalid(
-                    f"The request was rejected because the {self.kind.lower()} job is in "
-                    f"status {status}."
+                    f"The request was rejected because the {self.words} is in status {status}."
                 )
             job.stop()
             job.stopping()
@@ -119,7 +143,7 @@ class JobFamily(ABC, Generic[J]):
             text = self.missing.format(name=name)
             raise SageMakerError("ResourceNotFound", text)
         if status not in TERMINAL:
-            raise in_use(f"The {self.kind.lower()} job {name} is in status {status}.")
+            raise in_use(f"The {self.words} {name} is in status {status}.")
         with self._lock:
             del self._jobs[name]
         self.tags.drop(self.arn(name))

@@ -186,6 +186,8 @@ class ProcessingJobs(JobFamily[ProcessingJob]):
     """CreateProcessingJob and its siblings."""
 
     kind = "Processing"
+    path = "processing-job"
+    words = "processing job"
     missing = "Could not find requested job with name: {name}"
     taken = (
         "Job name must be unique within an AWS account and region, and a job with this name "

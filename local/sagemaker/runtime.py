@@ -24,7 +24,7 @@ _runtimes: "weakref.WeakKeyDictionary[Cloud, JobRuntime]" = weakref.WeakKeyDicti
 
 
 def watch_job(cloud: Cloud, key: str, told: threading.Event) -> None:
-    """Set `told` at the end of the job `training-job/<name>` or `processing-job/<name>`."""
+    """Set `told` at the end of a job, by the end of its ARN: `training-job/<name>` and so on."""
     _runtimes[cloud].watch(key, told)
 
 
@@ -37,6 +37,7 @@ class JobRuntime:
         self.images = Images(cloud.repository)
         self._root = cloud.state_dir / "jobs"
         self._running: set[str] = set()
+        self._steering: set[str] = set()
         self._watchers: dict[str, list[threading.Event]] = {}
         self._lock = threading.Lock()
         self._probe = threading.Lock()
@@ -94,15 +95,16 @@ class JobRuntime:
         """Where a job's whole output is kept."""
         return self._root / "logs" / f"{kind}-{name}.log"
 
-    def enter(self, name: str) -> None:
-        """A job begins."""
+    def enter(self, name: str, *, computes: bool = True) -> None:
+        """A job begins; one that does not compute only steers others."""
         with self._lock:
-            self._running.add(name)
+            (self._running if computes else self._steering).add(name)
 
     def leave(self, name: str) -> None:
         """A job is over."""
         with self._lock:
             self._running.discard(name)
+            self._steering.discard(name)
             watchers = self._watchers.pop(name, [])
         for told in watchers:
             told.set()
@@ -110,7 +112,7 @@ class JobRuntime:
     def watch(self, name: str, told: threading.Event) -> None:
         """Set `told` when the job of that name has reached its end, or at once if it has."""
         with self._lock:
-            if name in self._running:
+            if name in self._running or name in self._steering:
                 self._watchers.setdefault(name, []).append(told)
             else:
                 told.set()
@@ -118,11 +120,13 @@ class JobRuntime:
     def running(self) -> int:
         """How many jobs are under way."""
         with self._lock:
-            return len(self._running)
+            return len(self._running) + len(self._steering)
 
     def cpus(self) -> int:
         """The cores for one job: two that both use all of them are ten times slower."""
-        return max(1, len(os.sched_getaffinity(0)) // max(1, self.running()))
+        with self._lock:
+            computing = len(self._running)
+        return max(1, len(os.sched_getaffinity(0)) // max(1, computing))
 
     def threads(self) -> dict[str, str]:
         """What keeps a job's threads to its share of the machine.

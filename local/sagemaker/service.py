@@ -8,6 +8,7 @@ from local.sagemaker.processing import ProcessingJobs
 from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
+from local.sagemaker.tuning import TuningJobs
 
 
 class SageMaker(JsonService):
@@ -22,7 +23,8 @@ class SageMaker(JsonService):
         packages = Packages(cloud, self.model, tags, groups)
         training = TrainingJobs(cloud, self.model, tags, self._runtime)
         processing = ProcessingJobs(cloud, self.model, tags, self._runtime)
-        for part in (tags, groups, packages, training, processing):
+        tuning = TuningJobs(cloud, self.model, tags, self._runtime, training)
+        for part in (tags, groups, packages, training, processing, tuning):
             self.operations.update(part.operations())
 
     def register(self) -> None:

@@ -371,6 +371,8 @@ class TrainingJobs(JobFamily[TrainingJob]):
     """CreateTrainingJob and its siblings."""
 
     kind = "Training"
+    path = "training-job"
+    words = "training job"
     missing = "Requested resource not found."
     taken = (
         "Training job names must be unique within an AWS account and region, and a training job "

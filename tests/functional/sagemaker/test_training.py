@@ -277,14 +277,8 @@ def test_names_are_unique_and_requests_validated(jobs: Any) -> None:
         jobs.train("print(1)", RoleArn="arn:aws:iam::123456789012:role/nobody")
     with pytest.raises(ClientError, match="Requested resource not found"):
         jobs.describe("train-missing")
-    with pytest.raises(ClientError, match="does not support CreateHyperParameterTuningJob yet"):
-        jobs.sagemaker.create_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName="t",
-            HyperParameterTuningJobConfig={
-                "Strategy": "Random",
-                "ResourceLimits": {"MaxParallelTrainingJobs": 1},
-            },
-        )
+    with pytest.raises(ClientError, match="does not support ListLabelingJobs yet"):
+        jobs.sagemaker.list_labeling_jobs()
     with pytest.raises(ClientError, match="does not support Debugger"):
         jobs.train("print(1)", DebugHookConfig={"S3OutputPath": jobs.uri("debug")})
 
