@@ -41,7 +41,7 @@ SDK_ERROR_NAMES = {
     "sts": "Sts",
 }
 TOKEN, SYNC, SYNC2 = "waitForTaskToken", "sync", "sync:2"
-_JOBS = ("createTrainingJob", "createProcessingJob")
+_JOBS = ("createTrainingJob", "createProcessingJob", "createHyperParameterTuningJob")
 _SAGEMAKER = (*_JOBS, "createModel", "createEndpointConfig", "createEndpoint", "updateEndpoint")
 OPTIMISED: dict[str, dict[str, tuple[str, ...]]] = {
     "lambda": {"invoke": (TOKEN,)},

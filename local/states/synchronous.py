@@ -4,6 +4,7 @@ import logging
 import threading
 from typing import Any
 
+from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.states.errors import CancelledError, StateError
@@ -14,7 +15,12 @@ from local.states.values import epoch_ms, to_json
 log = logging.getLogger(__name__)
 PAUSE = 0.2  # real seconds before a failed look is repeated
 POLL = 5.0  # real seconds between two looks, should a notice be lost
-KINDS = {"createTrainingJob": "Training", "createProcessingJob": "Processing"}
+# The kind of a job, and the first part of what its ARN ends with.
+KINDS = {
+    "createTrainingJob": ("Training", "training-job"),
+    "createProcessingJob": ("Processing", "processing-job"),
+    "createHyperParameterTuningJob": ("HyperParameterTuning", "hyper-parameter-tuning-job"),
+}
 ENDED = ("Completed", "Failed", "Stopped")
 
 
@@ -26,15 +32,15 @@ def follow(call: Call, submitted: Any) -> Any:
 
 
 def _follow_job(call: Call) -> Any:
-    kind = KINDS[call.resource.action]
+    kind, path = KINDS[call.resource.action]
     name = call.parameters[f"{kind}JobName"]
     execution = call.frame.execution
     client = execution.client("sagemaker")
-    describe = getattr(client, f"describe_{kind.lower()}_job")
+    describe = getattr(client, xform_name(f"Describe{kind}Job"))
     try:
         while True:
             told = threading.Event()
-            execution.watch_job(f"{kind.lower()}-job/{name}", told)
+            execution.watch_job(f"{path}/{name}", told)
             left = call.left()
             call.frame.life.wait(told, POLL if left is None else min(POLL, left))
             call.check_time()
@@ -60,7 +66,7 @@ def _described(describe: Any, request: dict[str, str]) -> dict[str, Any]:
         found: dict[str, Any] = describe(**request)
     except (ClientError, BotoCoreError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-        if code == "ValidationException":  # somebody has deleted the job
+        if code in ("ValidationException", "ResourceNotFound"):  # somebody has deleted the job
             raise StateError("SageMaker.AmazonSageMakerException", str(error)) from error
         log.info("describe %s: %s", request, error)
         return {}
@@ -70,7 +76,7 @@ def _described(describe: Any, request: dict[str, str]) -> dict[str, Any]:
 def _stop_job(client: Any, kind: str, name: str) -> None:
     """An execution that ends takes its jobs with it, as far as that is possible."""
     try:
-        getattr(client, f"stop_{kind.lower()}_job")(**{f"{kind}JobName": name})
+        getattr(client, xform_name(f"Stop{kind}Job"))(**{f"{kind}JobName": name})
     except (ClientError, BotoCoreError) as error:
         log.info("stop %s job %s: %s", kind, name, error)
 
