@@ -156,13 +156,16 @@ def test_a_policy_wants_an_image_by_digest() -> None:
     assert parse_settings(document, project="game").train.image.endswith(DIGEST)
 
 
-def test_bias_gates_need_a_problem_with_outcomes() -> None:
-    """A regression has no favourable outcome, so a bound on its rates could never pass."""
+def test_bias_is_bounded_for_every_problem() -> None:
+    """A regression's favourable outcome is a value above the median, so its rates exist too."""
     document = changed("problem", "regression")
     document["label"] = "share"
+    document["gates"] = {"DPPL:team=red": {"max": 0.1}}
+    document["train"] = {}
     del document["positive"]
-    with pytest.raises(SettingsInvalid, match="it has no outcomes"):
-        parse_settings(document, project="game")
+    settings = parse_settings(document, project="game")
+    assert settings.gates == (Gate("DPPL:team=red", "max", 0.1),)
+    assert settings.comparison == Comparison("rmse")
 
 
 @pytest.mark.parametrize(
