@@ -40,6 +40,7 @@ from perennial.domain.ledger.store import (
     read_signals,
 )
 from perennial.domain.manifest import build, is_selected
+from perennial.domain.settings import Window
 from perennial.domain.signals import (
     DATA,
     ObjectVersion,
@@ -49,6 +50,7 @@ from perennial.domain.signals import (
     manual_signal,
     parse_signal,
 )
+from perennial.domain.window import span_of
 
 from bench.ledger_world import (
     MACHINE,
@@ -61,6 +63,8 @@ from bench.ledger_world import (
 )
 
 MOST_STEPS = 200
+#: The data window of every second settings version.
+WINDOW_MS = 2 * 3600 * 1000
 
 
 _SOURCE = Path(__file__).read_text(encoding="utf-8")
@@ -214,25 +218,37 @@ def write_manifest(world: World, step: opening.WriteManifest) -> Steps:
     run = step.run
     current = world.current()
     yield "after listing"
+    done = read_signals(world.store, MODEL, DONE_SK)
     left_out = {
         row.id
-        for row in read_signals(world.store, MODEL, DONE_SK)
-        if row.state in ("quarantined", "excluded")
+        for row in done
+        if row.state == "quarantined" or (row.state == "excluded" and not opening.is_outside(row))
     }
     made = (MODEL, run.number)
-    manifest = build(made, current, select=SELECT, left_out=left_out, created_ms=world.now_ms)
-    gone = opening.retire(run, step.claimed, current, manifest.ids, world.now_ms)
-    for transaction in gone:
+    span = span_of(window_of(run), run.opened_ms, step.claimed)
+    manifest = build(
+        made, current, select=SELECT, left_out=left_out, created_ms=world.now_ms, span=span
+    )
+    dataset = opening.Dataset(tuple(current), manifest.ids, manifest.outside, span.words)
+    moved = opening.retire(run, step.claimed, dataset, world.now_ms)
+    moved += opening.bring_back(run, done, manifest.ids, world.now_ms)
+    for transaction in moved:
         yield from world.commit("retire", transaction)
-    if gone:
+    if moved:
         return
     uri = f"s3://artifacts/{naming.manifest_key(MODEL, run.number, manifest.digest)}"
     world.manifests[uri] = manifest
     yield "after writing the manifest"
     reference = ManifestRef(uri, manifest.digest, len(manifest.objects), manifest.bytes)
     name = naming.execution_name(STACK, MODEL, run.number)
-    facts = opening.Claim(reference, uri, naming.execution_arn(MACHINE, name))
+    nothing = "no data in the data window" if manifest.outside else ""
+    facts = opening.Claim(reference, uri, naming.execution_arn(MACHINE, name), nothing)
     yield from world.commit("claim", opening.claim(run, step.claimed, facts, world.now_ms))
+
+
+def window_of(run: RunRow) -> Window:
+    """The data window of a run's settings: every other push narrows it, the next widens it."""
+    return Window("days", seconds=WINDOW_MS // 1000) if run.settings % 2 == 0 else Window()
 
 
 def start(world: World, run: RunRow) -> Steps:

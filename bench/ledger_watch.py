@@ -118,6 +118,10 @@ class Watch:
             run = self.run(row.run)
             must(row.id in self._manifest(run), "what no run read is quarantined")
             must(row.reason and row.first_bad, "a quarantine without reason or first bad lines")
+        elif row.state == "excluded" and was.state == "claimed":
+            must(row.reason.startswith("outside the data window"), "a run excludes what it reads")
+            must(self._is_current(row), f"{row.parts} is outside the window, but not current")
+            must(not self._in_window(row), f"{row.parts} is excluded, but in the data window")
         elif row.state in ("superseded", "withdrawn"):
             must(not self._is_current(row), f"{row.parts} is {row.state}, but current")
             must(was.state != "consumed", "a consumed signal becomes another")
@@ -136,6 +140,13 @@ class Watch:
         if row.state == "excluded" or not row.is_open:
             must(row.state in ("excluded", "superseded", "withdrawn"), f"born {row.state}")
             self.admitted[row.id] += 1
+            return
+        if row.state == "claimed":
+            must(was is not None and was.state == "excluded", "a signal is born in a run")
+            must(self._in_window(row), f"{row.parts} comes back, but is outside the data window")
+            must(self.run(row.run).state == "opening", "a run takes in more than it claimed")
+            self.admitted[row.id] += 1
+            self.included[row.id] += 1
             return
         must(row.state == "pending", f"a signal is born {row.state}")
         if was is not None and was.state in ("excluded", "quarantined"):
@@ -327,6 +338,15 @@ class Watch:
         history = self.world.objects.get(row.parts[1], [])
         return any(s.bad for s in history if s.version.version_id == row.parts[2])
 
+    def _in_window(self, row: SignalRow) -> bool:
+        """Whether the settings of a signal's run take data of its age: see `window_of`."""
+        run = self.run(row.run)
+        history = self.world.objects.get(row.parts[1], [])
+        landed = [
+            s.version.last_modified_ms for s in history if s.version.version_id == row.parts[2]
+        ]
+        return run.settings % 2 == 1 or landed[0] >= run.opened_ms - 2 * 3600 * 1000
+
     def _is_current(self, row: SignalRow) -> bool:
         history = self.world.objects.get(row.parts[1], [])
         return bool(history) and history[-1].version.version_id == row.parts[2]
@@ -352,5 +372,7 @@ class Watch:
                 continue
             lost = f"{version.key} {version.version_id} is lost"
             row = of_kind(SignalRow, rows.get(version.id), lost)
+            if row.state == "excluded":
+                must(row.reason, f"{version.key} is excluded without a reason")
             if row.state == "pending" and at_rest:
                 must(is_current, f"{version.key} {version.version_id} waits, but is gone")

@@ -167,6 +167,26 @@ def test_a_settled_or_unknown_object_is_excluded():
     assert changes[1:] == (Check(open_key("census", new.id), None),)
 
 
+OUTSIDE = data(state="excluded", reason="outside the data window (the last 30d)")
+
+
+def test_an_object_outside_the_window_is_excluded():
+    """A person's word replaces the window's: a wider one does not bring the object back."""
+    known = Known(done=OUTSIDE)
+    (row,) = written(commands.exclude(data().signal, known, "ann", "wrong year", NOW))
+    assert (row.state, row.reason) == ("excluded", "excluded by ann: wrong year")
+
+
+def test_an_object_outside_the_window_cannot_be_included():
+    """Its run would leave it out again; the words name the setting that helps."""
+    with pytest.raises(NotAllowed) as caught:
+        commands.include(data().signal, Known(done=OUTSIDE), NOW)
+    assert str(caught.value) == (
+        "incoming/census/a.csv lies outside the data window (the last 30d); a wider data.window "
+        "in model.yaml takes it in"
+    )
+
+
 def test_an_object_in_a_run_cannot_be_excluded():
     """The run is named, and what to do."""
     with pytest.raises(NotAllowed) as error:

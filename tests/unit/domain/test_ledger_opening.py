@@ -201,7 +201,8 @@ def test_retiring_what_is_gone():
     other = schedule()
     current = [version("kept.csv"), version("over.csv", 2), version("left.txt")]
     claimed = (kept, overwritten, gone, left_out, other)
-    (part,) = opening.retire(run(), claimed, current, {kept.id}, NOW)
+    dataset = opening.Dataset(tuple(current), {kept.id})
+    (part,) = opening.retire(run(), claimed, dataset, NOW)
     assert checks(part) == [Check(run().key, 5)]
     fates = {row.parts[1]: (row.state, row.reason, row.settled_ms) for row in written(part)}
     assert fates == {
@@ -213,9 +214,48 @@ def test_retiring_what_is_gone():
     assert all(row.rev == 2 for row in written(part))
 
 
-def facts(objects=1):
+def test_retiring_what_the_window_leaves_out():
+    """It is excluded with the window's words; what another setting leaves out names that one."""
+    old, other = data("old.csv"), data("other.csv")
+    current = (version("old.csv"), version("other.csv"))
+    dataset = opening.Dataset(current, (), {old.id}, "the last 30d", "data.sources")
+    (part,) = opening.retire(run(), (old, other), dataset, NOW)
+    assert [(row.state, row.reason, row.run, row.settled_ms) for row in written(part)] == [
+        ("excluded", "outside the data window (the last 30d)", None, NOW),
+        ("withdrawn", "left out by settings 3 (data.sources)", None, NOW),
+    ]
+    outside, withdrawn = written(part)
+    assert opening.is_outside(outside)
+    assert not opening.is_outside(withdrawn)
+    assert not opening.is_outside(data(state="excluded", reason="excluded by ann: wrong year"))
+    assert not opening.is_outside(data(state="held", reason="outside the data window (x)"))
+
+
+def outside(name, **fields):
+    """A data signal that an earlier run's window left out."""
+    reason = "outside the data window (the last 30d)"
+    return data(name, state="excluded", reason=reason, run=3, settled_ms=5, **fields)
+
+
+def test_a_wider_window_brings_objects_back():
+    """What the manifest lists is claimed, under the run row; what a person excluded stays out."""
+    back, still = outside("back.csv"), outside("still.csv")
+    person = data("person.csv", state="excluded", reason="excluded by ann: wrong year")
+    listed = {back.id, person.id}
+    (part,) = opening.bring_back(run(), (back, still, person), listed, NOW)
+    assert checks(part) == [Check(run().key, 5)]
+    (row,) = written(part)
+    assert (row.id, row.state, row.reason, row.run) == (back.id, "claimed", "", 7)
+    assert (row.admitted_ms, row.settled_ms, row.rev) == (NOW, None, 2)
+    assert deleted(part) == [f"done#{back.id}"]
+    assert opening.bring_back(run(), (still,), listed, NOW) == ()
+    assert opening.bring_back(run(overrides=OVERRIDES), (back,), listed, NOW) == ()
+
+
+def facts(objects=1, nothing=""):
     """A manifest and what goes with it."""
-    return opening.Claim(ManifestRef("s3://m", "d", objects, 10), '{"run":7}', EXECUTION)
+    reference = ManifestRef("s3://m", "d", objects, 10)
+    return opening.Claim(reference, '{"run":7}', EXECUTION, nothing)
 
 
 def test_claiming_fixes_the_work():
@@ -247,6 +287,13 @@ def test_no_object_at_all_ends_the_run():
         empty=True,
         at_ms=NOW,
     )
+
+
+def test_no_object_in_the_window_ends_the_run_too():
+    """Not for want of data: the signals wait on hold for newer data or other settings."""
+    (row,) = written(opening.claim(run(), (), facts(0, "no data in the data window"), NOW))
+    assert row.ending == Ending("refused", "no data in the data window", ran=False, at_ms=NOW)
+    assert facts() == opening.Claim(ManifestRef("s3://m", "d", 1, 10), '{"run":7}', EXECUTION)
 
 
 def test_the_first_claim_wins():

@@ -13,8 +13,9 @@ from perennial.domain.run_input import Network, Place
 from perennial.domain.schema import Column
 from perennial.domain.settings import DataSettings, JobSettings, Settings
 from perennial.domain.signals import ObjectVersion
+from perennial.domain.window import Span
 
-from tests.unit.domain.ledger_builders import claimed_run, settings_row, version
+from tests.unit.domain.ledger_builders import NOW, claimed_run, settings_row, version
 
 SETTINGS = Settings(
     project="census",
@@ -30,11 +31,16 @@ SETTINGS = Settings(
 )
 
 
-def made(*objects, select=("*",), left_out=()):
+def made(*objects, select=("*",), left_out=(), **given):
     """The manifest of run 7 over these objects."""
     return manifest.build(
-        ("census", 7), objects, select=select, left_out=set(left_out), created_ms=5
+        ("census", 7), objects, select=select, left_out=set(left_out), created_ms=5, **given
     )
+
+
+def stored(key, at_ms=NOW):
+    """A version of an object of the artifact bucket."""
+    return ObjectVersion("artifacts", key, "v1", "e", 10, at_ms)
 
 
 def test_a_manifest_lists_versions_by_key():
@@ -60,11 +66,15 @@ def test_a_manifest_lists_versions_by_key():
                 "etag": "e",
                 "size": each.size,
                 "last_modified_ms": each.last_modified_ms,
+                "source": "landed",
             }
             for each in (two, one)
         ],
+        "sources": {"landed": 2},
         "totals": {"objects": 2, "bytes": 10},
+        "window": {"kind": "all", "words": "all data", "from_ms": 0},
     }
+    assert found.outside == frozenset()
     assert b": " not in found.body
     assert found.body.startswith(b'{"created_ms":5,"model":"census","objects":[{"bucket":')
     assert "ü".encode() in found.body
@@ -76,6 +86,57 @@ def test_what_a_manifest_leaves_out():
     mark = version("folder.csv/", size=0)
     found = made(good, bad, text, mark, select=("*.csv", "*/"), left_out=[bad.id])
     assert found.objects == (good,)
+
+
+def test_a_window_leaves_older_objects_out():
+    """They are told, for their signals must be settled; what is not selected is not."""
+    old = replace(version("old.csv"), last_modified_ms=NOW - 1)
+    unwanted = replace(version("old.txt"), last_modified_ms=NOW - 1)
+    span = Span("days", "the last 1h", NOW)
+    found = made(old, version("new.csv"), unwanted, select=("*.csv",), span=span)
+    assert [each.key for each in found.objects] == ["incoming/census/new.csv"]
+    assert found.outside == {old.id}
+    window = json.loads(found.body)["window"]
+    assert window == {"kind": "days", "words": "the last 1h", "from_ms": NOW}
+    assert made(old, left_out=[old.id], span=span).outside == frozenset()
+
+
+def test_a_manifest_lists_the_sources_of_its_objects():
+    """Labels by their age; captured requests of any age, for a label may come late."""
+    objects = [
+        ("labelled-traffic", stored("labels/census/new.jsonl")),
+        ("labelled-traffic", stored("labels/census/old.jsonl", NOW - 1)),
+        ("labelled-traffic", stored("capture/census/old.jsonl", NOW - 1)),
+        ("labelled-traffic", stored("capture/census/bad.jsonl")),
+        ("reviews", stored("reviews/census/old.jsonl", NOW - 1)),
+        ("reviews", stored("reviews/census/1.jsonl")),
+        ("reviews", replace(stored("reviews/census/"), size=0)),
+    ]
+    bad = objects[3][1].id
+    span = Span("days", "w", NOW)
+    found = made(version(), others=objects, left_out=[bad], span=span)
+    document = json.loads(found.body)
+    assert [(each["key"], each["source"]) for each in document["objects"]] == [
+        ("capture/census/old.jsonl", "labelled-traffic"),
+        ("incoming/census/a.csv", "landed"),
+        ("labels/census/new.jsonl", "labelled-traffic"),
+        ("reviews/census/1.jsonl", "reviews"),
+    ]
+    assert document["sources"] == {"labelled-traffic": 2, "landed": 1, "reviews": 1}
+    assert found.outside == frozenset()
+    assert manifest.read(found.body) == found
+
+
+def test_captured_requests_without_any_label_are_not_listed():
+    """They cannot teach anything; reviews beside them can."""
+    objects = [
+        ("labelled-traffic", stored("capture/census/a.jsonl")),
+        ("reviews", stored("reviews/census/1.jsonl")),
+    ]
+    found = made(others=objects)
+    assert [each.key for each in found.objects] == ["reviews/census/1.jsonl"]
+    assert manifest.is_capture(objects[0][1])
+    assert not manifest.is_capture(objects[1][1])
 
 
 def test_a_manifest_reads_back():

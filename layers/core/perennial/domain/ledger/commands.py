@@ -8,6 +8,7 @@ from typing import Any
 from perennial.domain.errors import NotAllowed
 from perennial.domain.ledger.admit import Known
 from perennial.domain.ledger.limits import TOMBSTONE_MS
+from perennial.domain.ledger.opening import is_outside
 from perennial.domain.ledger.rows import (
     ModelRow,
     Paused,
@@ -119,7 +120,8 @@ def exclude(signal: Signal, known: Known, by: str, because: str, now_ms: int) ->
     if known.done is None:
         new = _row(signal, now_ms)
         return (create(replace(new, **fate)), absent(open_key(signal.model, signal.id)))
-    return () if known.done.state == "excluded" else (change(known.done, **fate),)
+    is_excluded = known.done.state == "excluded" and not is_outside(known.done)
+    return () if is_excluded else (change(known.done, **fate),)
 
 
 def include(signal: Signal, known: Known, now_ms: int) -> Transaction:
@@ -127,6 +129,10 @@ def include(signal: Signal, known: Known, now_ms: int) -> Transaction:
     done = known.done
     if done is None or done.state not in ("excluded", "quarantined"):
         raise NotAllowed(f"{signal.parts[1]} is neither excluded nor quarantined")
+    if is_outside(done):
+        raise NotAllowed(
+            f"{signal.parts[1]} lies {done.reason}; a wider data.window in model.yaml takes it in"
+        )
     return move(
         done,
         state="pending",

@@ -2,7 +2,7 @@
 
 1. open the run row, if the model is free (:class:`OpenRun`);
 2. tag its signals, fenced by the run row still being as it was read (:class:`TagSignals`);
-3. write the manifest, retire tagged objects that are gone, claim (:class:`WriteManifest`);
+3. write the manifest, retire tagged objects that are not in it, claim (:class:`WriteManifest`);
 4. start the execution under the run's own name (:class:`StartExecution`), and note it.
 
 A caller loops: read the book, ask :func:`next_step`, carry it out, again. On ``Conflict`` it
@@ -31,6 +31,9 @@ from perennial.domain.ledger.store import (
 )
 from perennial.domain.ledger.words import because
 from perennial.domain.signals import CODE, DATA, DRIFT, REVIEW, ObjectVersion
+
+#: How the reason of an object version begins that only the data window leaves out.
+OUTSIDE = "outside the data window"
 
 
 @dataclass(frozen=True)
@@ -163,31 +166,68 @@ def tag(run: RunRow, signals: Iterable[SignalRow]) -> tuple[Transaction, ...]:
     return in_chunks(changes, guard=unchanged(run))
 
 
-def retire(
-    run: RunRow,
-    claimed: Iterable[SignalRow],
-    current: Iterable[ObjectVersion],
-    listed: Collection[str],
-    now_ms: int,
-) -> tuple[Transaction, ...]:
-    """Settle claimed data that is not in the manifest as superseded or withdrawn.
+@dataclass(frozen=True)
+class Dataset:
+    """What a run's manifest makes of the landed objects.
 
     ``current``: every current object version under the model's prefix. ``listed``: the ids of
-    those that the manifest lists.
+    those that the manifest lists. ``outside``: the ids of those that only the data window leaves
+    out, and ``window`` that window in words. ``left_by``: the setting that leaves out the others.
     """
-    versions = {(each.bucket, each.key): each.id for each in current}
+
+    current: tuple[ObjectVersion, ...]
+    listed: Collection[str]
+    outside: Collection[str] = ()
+    window: str = ""
+    left_by: str = "data.select"
+
+
+def retire(
+    run: RunRow, claimed: Iterable[SignalRow], dataset: Dataset, now_ms: int
+) -> tuple[Transaction, ...]:
+    """Settle claimed data that is not in the manifest: superseded, withdrawn, or excluded.
+
+    What lies outside the data window calls for no further run of these settings, and is not lost:
+    :func:`bring_back` finds it when the window is wider.
+    """
+    versions = {(each.bucket, each.key): each.id for each in dataset.current}
     moves: list[Transaction] = []
     for signal in claimed:
-        if signal.kind != DATA or signal.id in listed:
+        if signal.kind != DATA or signal.id in dataset.listed:
             continue
         present = versions.get((signal.parts[0], signal.parts[1]))
-        if present == signal.id:
-            words = f"left out by settings {run.settings} (data.select)"
+        if signal.id in dataset.outside:
+            fate = {"state": "excluded", "reason": f"{OUTSIDE} ({dataset.window})"}
+        elif present == signal.id:
+            words = f"left out by settings {run.settings} ({dataset.left_by})"
             fate = {"state": "withdrawn", "reason": words}
         else:
             fate = fate_of_old(is_overwritten=present is not None)
         moves.append(move(signal, **fate, settled_ms=now_ms))
     return in_chunks(moves, guard=unchanged(run))
+
+
+def bring_back(
+    run: RunRow, done: Iterable[SignalRow], listed: Collection[str], now_ms: int
+) -> tuple[Transaction, ...]:
+    """Claim what an earlier run's window left out and this run's manifest lists.
+
+    So its fate is this run's, as if it had just landed. The sweeper cannot bring it back: it
+    knows the version. A run with overrides settles nobody's data but its own signal.
+    """
+    if run.overrides:
+        return ()
+    back = [row for row in done if is_outside(row) and row.id in listed]
+    moves = [
+        move(row, state="claimed", reason="", run=run.number, admitted_ms=now_ms, settled_ms=None)
+        for row in back
+    ]
+    return in_chunks(moves, guard=unchanged(run))
+
+
+def is_outside(row: SignalRow) -> bool:
+    """Whether a data window excluded an object version, not a person."""
+    return row.state == "excluded" and row.reason.startswith(OUTSIDE)
 
 
 def fate_of_old(*, is_overwritten: bool) -> dict[str, str]:
@@ -199,18 +239,26 @@ def fate_of_old(*, is_overwritten: bool) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Claim:
-    """What fixes a run's work: its manifest, its input (JSON) and its execution's ARN."""
+    """What fixes a run's work: its manifest, its input (JSON) and its execution's ARN.
+
+    ``nothing``: why the manifest is empty although data have landed; empty: none have.
+    """
 
     manifest: ManifestRef
     input: str
     execution: str
+    nothing: str = ""
 
 
 def claim(run: RunRow, claimed: Sequence[SignalRow], facts: Claim, now_ms: int) -> Transaction:
-    """Fix what the run works on; the first writer wins. Without any object the run ends."""
+    """Fix what the run works on; the first writer wins. Without any object the run ends.
+
+    A model without data waits for some; one whose data lie outside the window also for settings.
+    """
     if not facts.manifest.objects:
-        words = f"no data yet: nothing of {run.model} is left to read"
-        return record_ending(run, Ending("refused", words, ran=False, empty=True), now_ms)
+        words = facts.nothing or f"no data yet: nothing of {run.model} is left to read"
+        ending = Ending("refused", words, ran=False, empty=not facts.nothing)
+        return record_ending(run, ending, now_ms)
     return (
         change(
             run,
