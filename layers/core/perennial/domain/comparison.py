@@ -10,12 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from perennial.domain.gates import Gate, GateResult, figure
+from perennial.domain.gates import Gate, GateResult, figure, goal
 
 CHAMPION = "champion"
-LOWER_IS_BETTER = frozenset(
-    {"false_positive_rate", "false_negative_rate", "log_loss", "brier", "mae", "mse", "rmse"}
-)
 
 
 class ComparisonSettings(Protocol):
@@ -32,7 +29,7 @@ class ComparisonSettings(Protocol):
 
 def direction(metric: str) -> int:
     """1 when a larger figure is better, -1 when a smaller one is."""
-    return -1 if metric in LOWER_IS_BETTER else 1
+    return 1 if goal(metric) == "maximize" else -1
 
 
 def judge_champion(document: Mapping[str, Any] | None, settings: ComparisonSettings) -> GateResult:
