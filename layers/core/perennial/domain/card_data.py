@@ -7,6 +7,7 @@ from perennial.domain.card_quality import interval
 from perennial.domain.page import (
     NOTHING,
     View,
+    days,
     dollars,
     listed,
     moment,
@@ -149,7 +150,7 @@ def data(view: View) -> str:
 
 def _window(window: View) -> str:
     if window["seconds"].value:
-        return f", {window['seconds'].number()} seconds"
+        return f", {window['seconds'].number(days)}"
     return f", {window['rows'].number()} rows" if window["rows"].value else ""
 
 

@@ -101,7 +101,11 @@ def _windows(comparison: View) -> str:
     )
     label = f"difference in {comparison['metric'].value} (right: candidate better)"
     drawn = pictures.spans(caption, spans, label, marks=(-margin,))
-    return figure("Candidate less champion, with intervals", drawn, table(head, rows), is_open=True)
+    numbers = table(head, rows)
+    return (
+        f"<figure><figcaption>Candidate less champion, with intervals</figcaption>{drawn}"
+        f"{numbers}</figure>"
+    )
 
 
 def _window_name(place: int, count: int) -> str:
@@ -190,7 +194,7 @@ def _calibration(found: View) -> str:
         for each in found.entries()
     ]
     head = ("scores", "rows", "mean score", "share of positives")
-    return figure("Calibration", drawn, table(head, rows), is_open=len(rows) <= 10)
+    return figure("Calibration", drawn, table(head, rows))
 
 
 def _residuals(found: View) -> str:
@@ -303,5 +307,5 @@ def attributions(view: View) -> str:
             f"{found['max_additivity_error'].number()}.</p>"
         )
     numbers = table(("feature", "mean absolute attribution"), rows)
-    shown_figure = figure("Feature attributions", drawn, numbers, is_open=True)
-    return section("What moves the predictions", how, f'<div class="grid">{shown_figure}</div>')
+    shown_figure = figure("Feature attributions", drawn, numbers, beside=True)
+    return section("What moves the predictions", how, shown_figure)

@@ -31,6 +31,8 @@ td.word,.word{font-weight:600}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:18px;
 align-items:start}
 figure{margin:0;padding:12px;border:1px solid var(--edge);border-radius:8px;min-width:0}
+@media (min-width:820px){.beside{display:grid;grid-template-columns:1.1fr 1fr;column-gap:24px;
+align-items:start}.beside figcaption{grid-column:1/-1}}
 figcaption{font-weight:600;margin-bottom:4px}
 svg{display:block;width:100%;max-width:560px;height:auto;margin:0 auto}
 svg text{fill:var(--ink);font-size:12.5px}
@@ -50,13 +52,14 @@ svg .mark{stroke:var(--fail);stroke-width:1.4;stroke-dasharray:4 3}
 table{border-collapse:collapse;width:100%;font-size:.93rem;margin:8px 0}
 caption{text-align:left;color:var(--soft);padding:2px 0}
 th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--edge);
-vertical-align:top;overflow-wrap:anywhere}
+vertical-align:top;overflow-wrap:break-word}
+td:last-child,td code{overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:600}
 tbody th{font-weight:400}
 data{font-variant-numeric:tabular-nums;white-space:nowrap}
 details{margin-top:6px}
 summary{cursor:pointer;color:var(--soft)}
-code{font:.88em/1.4 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
+code{font:.88em/1.4 ui-monospace,"DejaVu Sans Mono",monospace}
 ul{margin:6px 0;padding-left:22px}
 li{overflow-wrap:anywhere}
 @media print{body{font-size:11px}main{max-width:none;padding:0}h2{break-after:avoid}

@@ -49,6 +49,11 @@ def moment(value: float) -> str:
         return shown(value)
 
 
+def days(value: float) -> str:
+    """A number of seconds in days, or in hours below two days."""
+    return f"{value / 86400:.4g} days" if value >= 172_800 else f"{value / 3600:.4g} hours"
+
+
 def plain(value: Any) -> str:
     """Text in one line that says what it says in HTML, without what is not for reading."""
     text = printable(str(value))
@@ -132,11 +137,11 @@ def section(title: str, *parts: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{body}</section>" if body else ""
 
 
-def figure(title: str, picture: str, numbers: str, *, is_open: bool = False) -> str:
-    """A picture with its table of numbers."""
-    opened = " open" if is_open else ""
+def figure(title: str, picture: str, numbers: str, *, beside: bool = False) -> str:
+    """A picture with its table of numbers, folded below it or open beside it."""
+    opened, where = (" open", ' class="beside"') if beside else ("", "")
     return (
-        f"<figure><figcaption>{escape(title)}</figcaption>{picture}"
+        f"<figure{where}><figcaption>{escape(title)}</figcaption>{picture}"
         f"<details{opened}><summary>Numbers</summary>{numbers}</details></figure>"
     )
 

@@ -11,14 +11,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from unicodedata import east_asian_width
 
 from perennial.domain.text import printable
 
 WIDTH, HEIGHT = 480, 320
 LEFT, RIGHT, TOP, BOTTOM = 60, 16, 34, 46
 ROW = 24
+ROWS_TOP = 10
+# Without a legend, nothing stands in the upper margin: so much of it is cut off.
+NO_LEGEND = 20
 LABEL_WIDTH = 172
-LONGEST_LABEL = 26
+LONGEST_LABEL = 22  # of Latin letters; a wide one counts twice
 STYLES = ("a", "b", "c", "d")
 
 
@@ -124,7 +128,7 @@ def lines(
                 parts.append(f'<polyline class="line {style}" points="{path}"/>')
     if len(series) > 1:
         parts.append(_legend([each.name for each in series[: len(STYLES)]]))
-    return _svg(caption, HEIGHT, parts)
+    return _svg(caption, HEIGHT, parts, cut=0 if len(series) > 1 else NO_LEGEND)
 
 
 def dots(caption: Caption, points: Sequence[tuple[float, float]], across: Axis, up: Axis) -> str:
@@ -150,7 +154,7 @@ def columns(
         width = max(0.5, round(end - x - 1, 1))
         tall = round(floor - y, 1)
         parts.append(f'<rect class="bar" x="{x}" y="{y}" width="{width}" height="{tall}"/>')
-    return _svg(caption, HEIGHT, parts)
+    return _svg(caption, HEIGHT, parts, cut=NO_LEGEND)
 
 
 def bars(caption: Caption, entries: Sequence[tuple[str, float]], label: str) -> str:
@@ -159,7 +163,7 @@ def bars(caption: Caption, entries: Sequence[tuple[str, float]], label: str) -> 
     parts = [_rows_grid(axis, len(entries))]
     zero = _along(axis, 0.0)
     for i, (name, value) in enumerate(entries):
-        middle = TOP + ROW * (i + 0.5)
+        middle = ROWS_TOP + ROW * (i + 0.5)
         x, end = sorted((zero, _along(axis, value)))
         width = max(0.5, round(end - x, 1))
         parts.append(_name(name, middle))
@@ -177,7 +181,7 @@ def spans(
     parts = [_rows_grid(axis, len(entries)), _upright("zero", _along(axis, 0.0), len(entries))]
     parts += [_upright("mark", _along(axis, each), len(entries)) for each in marks if each]
     for i, entry in enumerate(entries):
-        middle = TOP + ROW * (i + 0.5)
+        middle = ROWS_TOP + ROW * (i + 0.5)
         parts.append(_name(entry.name, middle))
         if entry.low is not None and entry.high is not None:
             low, high = _along(axis, entry.low), _along(axis, entry.high)
@@ -190,10 +194,11 @@ def spans(
     return _svg(caption, _rows_height(len(entries)), parts)
 
 
-def _svg(caption: Caption, height: float, parts: Sequence[str]) -> str:
+def _svg(caption: Caption, height: float, parts: Sequence[str], *, cut: float = 0) -> str:
     title, description = f"{caption.key}-title", f"{caption.key}-description"
     return (
-        f'<svg role="img" viewBox="0 0 {WIDTH} {height:g}" aria-labelledby="{title} {description}">'
+        f'<svg role="img" viewBox="0 {cut:g} {WIDTH} {height - cut:g}" '
+        f'aria-labelledby="{title} {description}">'
         f'<title id="{title}">{_text(caption.title)}</title>'
         f'<desc id="{description}">{_text(caption.description)}</desc>'
         f"{''.join(parts)}</svg>"
@@ -264,8 +269,14 @@ def _legend(names: Sequence[str]) -> str:
 
 
 def _cut(name: str) -> str:
+    """A name that fits beside a picture; names of wide letters (Han, Hangul) are half as long."""
     plain = printable(name)
-    return plain if len(plain) <= LONGEST_LABEL else plain[: LONGEST_LABEL - 1] + "…"
+    room = LONGEST_LABEL
+    for place, letter in enumerate(plain):
+        room -= 2 if east_asian_width(letter) in "WF" else 1
+        if room < 0:
+            return plain[: max(place - 1, 1)] + "…"
+    return plain
 
 
 def _along(axis: Axis, value: float) -> float:
@@ -273,15 +284,15 @@ def _along(axis: Axis, value: float) -> float:
 
 
 def _rows_height(count: int) -> float:
-    return TOP + ROW * count + BOTTOM
+    return ROWS_TOP + ROW * count + BOTTOM
 
 
 def _rows_grid(axis: Axis, count: int) -> str:
-    floor = TOP + ROW * count
+    floor = ROWS_TOP + ROW * count
     parts = []
     for value in ticks(axis):
         x = _along(axis, value)
-        parts.append(f'<line class="grid" x1="{x}" y1="{TOP}" x2="{x}" y2="{floor}"/>')
+        parts.append(f'<line class="grid" x1="{x}" y1="{ROWS_TOP}" x2="{x}" y2="{floor}"/>')
         parts.append(
             f'<text class="tick" x="{x}" y="{floor + 16}" text-anchor="middle">'
             f"{tick_text(value)}</text>"
@@ -295,7 +306,8 @@ def _rows_grid(axis: Axis, count: int) -> str:
 
 
 def _upright(style: str, x: float, count: int) -> str:
-    return f'<line class="{style}" x1="{x}" y1="{TOP - 4}" x2="{x}" y2="{TOP + ROW * count}"/>'
+    floor = ROWS_TOP + ROW * count
+    return f'<line class="{style}" x1="{x}" y1="{ROWS_TOP - 4}" x2="{x}" y2="{floor}"/>'
 
 
 def _name(name: str, middle: float) -> str:
