@@ -114,11 +114,14 @@ class TextSummary:
 
     Up to `most` distinct values every figure is exact. Beyond, rare values are dropped as in
     Misra and Gries's summary (a kept count is too small by at most `lost`), and the number of
-    distinct values is estimated from the smallest hashes (to about 2 %).
+    distinct values is estimated from the smallest hashes (to about 2 %). Values of fewer than
+    `listed_from` rows are not written out: a text of one row may be somebody's own words, and
+    moves no distance between distributions.
     """
 
-    def __init__(self, most: int = MOST_VALUES) -> None:
+    def __init__(self, most: int = MOST_VALUES, listed_from: int = 1) -> None:
         self.most = most
+        self.listed_from = listed_from
         self.present = 0
         self.missing = 0
         self.lost = 0
@@ -172,6 +175,7 @@ class TextSummary:
                         "buckets": [
                             {"value": value, "count": count}
                             for value, count in order[:LISTED_VALUES]
+                            if count >= self.listed_from
                         ]
                     }
                 },
