@@ -135,6 +135,28 @@ def _check_objective(config: Mapping[str, Any], definition: Record) -> None:
     definition["StaticHyperParameters"][OBJECTIVE] = objective["MetricName"]
 
 
+def is_enough(
+    config: Mapping[str, Any], *, seconds: float, best: float | None, since_best: int
+) -> bool:
+    """Whether a search ends before its last training job.
+
+    `seconds` since its creation; `best`: the best objective so far; `since_best`: how many
+    training jobs have not beaten it.
+    """
+    most = config["ResourceLimits"].get("MaxRuntimeInSeconds")
+    if most is not None and seconds >= most:
+        return True
+    criteria = config.get("TuningJobCompletionCriteria", {})
+    idle = criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving")
+    if idle is not None and since_best >= idle:
+        return True
+    target = criteria.get("TargetObjectiveMetricValue")
+    if target is None or best is None:
+        return False
+    maximize = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+    return bool(best >= target if maximize else best <= target)
+
+
 def training_request(record: Mapping[str, Any], name: str, chosen: Mapping[str, str]) -> Record:
     """The CreateTrainingJob request of one training job of a tuning job."""
     definition = copy.deepcopy(record["TrainingJobDefinition"])

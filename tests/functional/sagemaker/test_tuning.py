@@ -209,6 +209,47 @@ def test_criteria_end_a_search_before_its_last_training_job(tuning: Any) -> None
     assert details["NumberOfTrainingJobsObjectiveNotImproving"] >= 3
 
 
+def test_spot_training_jobs_of_a_search_resume_from_their_own_checkpoints(tuning: Any) -> None:
+    """Each has a place of its own below the one asked for; an interruption costs no one."""
+    script = """
+        import pathlib, sys, time
+        place = pathlib.Path("/opt/ml/checkpoints/mine.txt")
+        mine = sys.argv[sys.argv.index("--pace") + 1]
+        if place.is_file():
+            assert place.read_text() == mine
+            print(f"loss={mine};")
+        else:
+            place.write_text(mine)
+            time.sleep(30)
+    """
+    place = tuning.jobs.uri("spot-search")
+    name = tuning.jobs.name("spot")
+    tuning.jobs.cloud.faults(
+        interrupt={"job": f"{name}-*", "checkpoint": True, "times": 2, "capacity_after_seconds": 0}
+    )
+    try:
+        tuning.start(
+            script,
+            name=name,
+            definition={
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 20, "MaxWaitTimeInSeconds": 40},
+                "CheckpointConfig": {"S3Uri": place},
+            },
+            ResourceLimits={"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 2},
+        )
+        found = tuning.wait(name)
+    finally:
+        tuning.jobs.cloud.faults()
+    assert found["HyperParameterTuningJobStatus"] == "Completed", found
+    for trial in tuning.trials(name):
+        described = tuning.jobs.describe(trial["TrainingJobName"])
+        own = f"{place}/{trial['TrainingJobName']}"
+        assert described["CheckpointConfig"]["S3Uri"] == own
+        passed = [entry["Status"] for entry in described["SecondaryStatusTransitions"]]
+        assert passed.count("Interrupted") == 1
+
+
 def warm(parent: Any, kind: str) -> dict[str, Any]:
     """A warm start from one parent."""
     name = parent["HyperParameterTuningJobName"]
