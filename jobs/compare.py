@@ -44,13 +44,13 @@ class Predictions:
     def read(cls, folder: Path) -> Predictions:
         """Read the file below a folder; raises `SettingsError` when it is missing or foreign."""
         path = folder / "predictions.parquet"
-        table = _read_table(path)
+        table = read_table(path)
         names = [name for name in table.column_names if name.startswith("score_")]
         columns = [f"score_{code}" for code in range(len(names))] or ["score"]
         if not {ROW, "label", *columns} <= set(table.column_names):
             raise SettingsError(f"{path} holds no predictions: {', '.join(table.column_names)}")
         scores = np.stack([table.column(name).to_numpy() for name in columns], axis=1)
-        rows = _identities(table)
+        rows = identities(table)
         order = np.argsort(rows, kind="stable")
         return cls(
             rows[order],
@@ -119,10 +119,10 @@ def check_rows(mine: Array, theirs: Array) -> None:
 
 def read_landed(path: Path, rows: Array) -> Array | None:
     """When each predicted row landed (ms), or None when the holdout does not say so."""
-    table = _read_table(path, (ROW, LANDED))
+    table = read_table(path, (ROW, LANDED))
     if LANDED not in table.column_names:
         return None
-    known = _identities(table)
+    known = identities(table)
     order = np.argsort(known, kind="stable")
     if not np.array_equal(known[order], rows):
         raise SettingsError("the predictions are not those of the holdout's rows")
@@ -187,11 +187,12 @@ def _problem(folder: Path) -> str:
         raise SettingsError(f"{folder / 'evaluation.json'} is no evaluation") from None
 
 
-def _identities(table: pa.Table) -> Array:
+def identities(table: pa.Table) -> Array:
+    """The identities of a table's rows, as bytes that sort fast."""
     return np.array(table.column(ROW).to_pylist(), dtype="S32")
 
 
-def _read_table(path: Path, columns: tuple[str, ...] = ()) -> pa.Table:
+def read_table(path: Path, columns: tuple[str, ...] = ()) -> pa.Table:
     """A Parquet file, or those of the named columns that it has."""
     try:
         with pq.ParquetFile(path) as file:
