@@ -148,3 +148,37 @@ def test_a_wrong_interruption_is_refused(jobs: Any) -> None:
         jobs.cloud.faults(interrupt={"after_seconds": -1})
     with pytest.raises(AssertionError, match="whom"):
         jobs.cloud.faults(interrupt={"whom": "x"})
+
+
+def test_the_script_hears_of_it_and_run_time_adds_up(jobs: Any) -> None:
+    """SIGTERM comes first; what is saved then is there again; MaxRuntime counts all machines."""
+    script = """
+        import pathlib, signal, time
+        place = pathlib.Path("/opt/ml/checkpoints/last.txt")
+        if place.is_file():
+            print("found", place.read_text(), flush=True)
+        def save(*_):
+            place.write_text("saved late")
+            raise SystemExit(0)
+        signal.signal(signal.SIGTERM, save)
+        print("ready", flush=True)
+        time.sleep(30)
+    """
+    name = jobs.name("train-late")
+    jobs.cloud.faults(
+        interrupt={"job": name, "after_seconds": 1, "times": 1, "capacity_after_seconds": 0}
+    )
+    try:
+        jobs.train(
+            script,
+            TrainingJobName=name,
+            CheckpointConfig={"S3Uri": jobs.uri(f"checkpoints/{name}")},
+            EnableManagedSpotTraining=True,
+            StoppingCondition={"MaxRuntimeInSeconds": 2, "MaxWaitTimeInSeconds": 60},
+        )
+        found = jobs.wait(name)
+    finally:
+        jobs.cloud.faults()
+    assert (found["Status"], found["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert "Interrupted" in secondary(found)
+    assert [line for line in jobs.logs(name) if line] == ["ready", "found saved late", "ready"]
