@@ -155,6 +155,8 @@ def parse_plan(document: dict[str, Any]) -> Plan:
         if kill.when not in ("before", "after"):
             raise FaultsInvalidError(f"kill.when is {kill.when!r}; it is before or after")
     for found in plan.interrupt:
+        if not isinstance(found.job, str) or not isinstance(found.checkpoint, bool):
+            raise FaultsInvalidError(f"interrupt.job is a text and .checkpoint a bool: {found}")
         if min(found.after_seconds, found.capacity_after_seconds, found.times) < 0:
             raise FaultsInvalidError(f"interrupt has a negative figure: {found}")
     return plan

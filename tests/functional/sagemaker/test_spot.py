@@ -148,6 +148,8 @@ def test_a_wrong_interruption_is_refused(jobs: Any) -> None:
         jobs.cloud.faults(interrupt={"after_seconds": -1})
     with pytest.raises(AssertionError, match="whom"):
         jobs.cloud.faults(interrupt={"whom": "x"})
+    with pytest.raises(AssertionError, match="is a text"):
+        jobs.cloud.faults(interrupt={"job": 7})
 
 
 def test_the_script_hears_of_it_and_run_time_adds_up(jobs: Any) -> None:
