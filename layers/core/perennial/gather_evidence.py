@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from perennial.aws import objects
 from perennial.aws.job_use import JobUse, job_use
@@ -14,16 +14,19 @@ from perennial.domain.findings import sentence, short
 from perennial.domain.prices import LISTED, OVERRIDE_KEY, BadPrices, Prices, read_prices
 from perennial.domain.verdict import Evidence
 
+Read = TypeVar("Read")
+
 
 @dataclass
 class Evidences:
-    """The documents that were read: `given` by what they are, for the verdict's digests.
+    """The documents that were read, by what they are: digests for the verdict, and their bytes.
 
     A document that is asked for and not there, or that holds no JSON object, is None, and
     `notes` say so: what it would have shown is then unknown, and its gates fail.
     """
 
     given: dict[str, Evidence] = field(default_factory=dict)
+    bodies: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def read(self, what: str, uri: str) -> Mapping[str, Any] | None:
@@ -36,6 +39,7 @@ class Evidences:
             self.notes.append(f"{what} is not there: {sentence(uri)}")
             return None
         self.given[what] = Evidence(uri, objects.digest(body))
+        self.bodies[what] = body
         try:
             document = json.loads(body)
         except ValueError:
@@ -44,6 +48,19 @@ class Evidences:
             self.notes.append(f"{what} holds no JSON object: {sentence(uri)}")
             return None
         return document
+
+    def parsed(
+        self, what: str, uri: str, parse: Callable[[Mapping[str, Any]], Read]
+    ) -> Read | None:
+        """One document as `parse` reads it; None with a note when it cannot."""
+        document = self.read(what, uri)
+        if document is None:
+            return None
+        try:
+            return parse(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.notes.append(f"{what} cannot be read: {type(error).__name__}: {sentence(error)}")
+            return None
 
 
 def own_prices(bucket: str) -> Prices:

@@ -30,8 +30,11 @@ from perennial.record_verdict import record_verdict
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
-MOST_COMPARED_FIGURES = 40
-WINDOWS = 5
+# Laid beside the verdict, whose folder is always there: a job that takes the verdict as its input
+# has them if there are any, where their own folders may be missing.
+COPIED = {"bias": "bias/analysis.json", "explanations": "explanations/analysis.json"}
+BASELINES = ("data_quality", "model_quality", "bias", "attribution")
+CONSTRAINTS = ("constraints", "original")
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,14 @@ class Judgement:
 def judge_candidate(ports: Ports, candidate: Candidate) -> Judgement:
     """Judge, write verdict.json, card.md and card.html, and note the verdict on the run's row.
 
+    Beside them go copies of the bias and explanation reports, as far as there are any.
+
     Raises `NotClaimed` when the run is over already, `Rejected` when the code is not what was
     pushed or the evaluation is no evaluation.
     """
     _check_running(ports, candidate)
-    found = _decide(candidate, ports.clock())
+    evidences = Evidences()
+    found = _decide(candidate, evidences, ports.clock())
     document = _written_before(candidate, found) or found.to_json()
     body = objects.compact_json(document)
     bucket, prefix = objects.split_uri(f"{candidate.base}/verdict/")
@@ -92,14 +98,34 @@ def judge_candidate(ports: Ports, candidate: Candidate) -> Judgement:
         ("card.html", card_html(stored), "text/html; charset=utf-8"),
     ):
         objects.put_bytes(bucket, prefix + name, text.encode(), content_type=kind)
+    for what, name in COPIED.items():
+        if what in evidences.bodies:
+            objects.put_bytes(
+                bucket, prefix + name, evidences.bodies[what], content_type="application/json"
+            )
+    _lay_edits(candidate, bucket, prefix)
     judgement = Judgement(found.passed, uri, objects.digest(body), found.words)
     _record(ports, candidate, judgement, found)
     return judgement
 
 
-def _decide(candidate: Candidate, now_ms: int) -> Verdict:
+def _lay_edits(candidate: Candidate, bucket: str, prefix: str) -> None:
+    """Copy the champion's constraints beside the verdict: what a person edited there lives on.
+
+    Each as it is now and as it was written, for the baseline job to tell the edits.
+    """
+    if not candidate.champion:
+        return
+    runs, _, _ = candidate.base.rpartition("/")
+    before = f"{runs}/{candidate.champion['run']}/baselines"
+    for path in (f"{kind}/{name}.json" for kind in BASELINES for name in CONSTRAINTS):
+        if objects.exists(f"{before}/{path}"):
+            body = objects.get_bytes(f"{before}/{path}")
+            objects.put_bytes(bucket, f"{prefix}edits/{path}", body)
+
+
+def _decide(candidate: Candidate, evidences: Evidences, now_ms: int) -> Verdict:
     """The verdict on the evidence; the digests are of the bytes that were read."""
-    evidences = Evidences()
     settings_document = objects.get_json(candidate.settings_uri)
     settings = Settings.from_json(settings_document, project=candidate.model)
     evaluation = objects.get_bytes(candidate.evaluation)
@@ -142,33 +168,33 @@ class _Gathered:
         self.candidate, self.evidences = candidate, evidences
         self.settings = settings
         self.failures = {step: str(why) for step, why in (candidate.failures or {}).items() if why}
-        read = evidences.read
+        read, parsed = evidences.read, evidences.parsed
         champion = candidate.champion or {}
-        self.comparison = read("comparison", candidate.comparison)
+        self.comparison = parsed("comparison", candidate.comparison, findings.read_comparison)
         self.schema = read("schema", candidate.schema)
         self.champion_schema = read("champion's schema", str(champion.get("schema") or ""))
-        bias = read("bias", candidate.bias)
-        self.bias = None if bias is None else findings.read_bias(bias)
-        explanations = read("explanations", candidate.explanations)
-        self.explanations = (
-            None if explanations is None else findings.read_explanations(explanations)
+        self.bias = parsed("bias", candidate.bias, findings.read_bias)
+        self.explanations = parsed(
+            "explanations", candidate.explanations, findings.read_explanations
         )
-        report = read("report", candidate.report)
         prefix = landing_prefix(candidate.model)
-        self.report = None if report is None else findings.read_report(report, prefix)
-        self.before = self._of_champion("verdict", "verdict/verdict.json")
-        self.settings_before = self._of_champion("settings", "settings.json")
+        self.report = parsed(
+            "report", candidate.report, lambda found: findings.read_report(found, prefix)
+        )
+        self.before = parsed(
+            "champion's verdict", self._of_champion("verdict/verdict.json"), changes.read_before
+        )
+        self.settings_before = read("champion's settings", self._of_champion("settings.json"))
         bucket, _ = objects.split_uri(f"{candidate.base}/")
         self.costs = run_cost(candidate.jobs or (), own_prices(bucket)) if candidate.jobs else None
         self.incompatible = self._incompatible()
 
-    def _of_champion(self, what: str, path: str) -> Mapping[str, Any] | None:
-        """A document of the run that trained the champion, whose base lies beside this run's."""
+    def _of_champion(self, path: str) -> str:
+        """A file of the run that trained the champion, whose base lies beside this run's."""
         if not self.candidate.champion:
-            return None
+            return ""
         base, _, _ = self.candidate.base.rpartition("/")
-        uri = f"{base}/{self.candidate.champion['run']}/{path}"
-        return self.evidences.read(f"champion's {what}", uri)
+        return f"{base}/{self.candidate.champion['run']}/{path}"
 
     def _incompatible(self) -> list[str] | None:
         if self.schema is None or self.champion_schema is None:
@@ -203,10 +229,7 @@ class _Gathered:
         if not champion:
             return None
         compared = (self.comparison or {}).get("metrics") or {}
-        figures = {
-            findings.short(name): findings.number(entry.get("champion"))
-            for name, entry in list(compared.items())[:MOST_COMPARED_FIGURES]
-        }
+        figures = {name: entry["champion"] for name, entry in compared.items()}
         return {
             "version": champion["version"],
             "run": champion["run"],
@@ -219,7 +242,7 @@ class _Gathered:
         """The sections of the verdict that the documents fill."""
         bias, report = self.bias, self.report
         found: dict[str, Any] = {
-            "comparison": _compared(self.comparison),
+            "comparison": self.comparison,
             "bias": {} if bias is None else dict(bias.shown),
             "bias_intervals": {} if bias is None else dict(bias.intervals),
             "explanations": self.explanations,
@@ -243,12 +266,11 @@ class _Gathered:
     ) -> list[str]:
         told: list[str] = []
         if self.before is not None:
-            code_before = str((self.before.get("candidate") or {}).get("code_digest", ""))
-            told += changes.code_changes(code_before, code_digest)
+            told += changes.code_changes(self.before.code_digest, code_digest)
         if self.settings_before is not None:
             told += changes.settings_changes(self.settings_before, settings_document)
         if self.before is not None:
-            told += changes.data_changes(self.before, found)
+            told += changes.data_changes(self.before, found["data"], found["producers"])
         if self.schema is not None and self.champion_schema is not None:
             told += changes.prepared_changes(self.champion_schema, self.schema)
         told += [str(each) for each in (self.comparison or {}).get("changes") or ()]
@@ -271,22 +293,6 @@ class _Gathered:
         notes += () if self.report is None else self.report.notes
         notes += () if self.bias is None else self.bias.notes
         return [*notes, *self.evidences.notes]
-
-
-def _compared(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """comparison.json as the verdict keeps it: no more than forty figures and five windows."""
-    if document is None:
-        return None
-    kept = dict(document)
-    kept["windows"] = list(document.get("windows") or ())[:WINDOWS]
-    figures = {
-        findings.short(name): entry
-        for name, entry in list((document.get("metrics") or {}).items())[:MOST_COMPARED_FIGURES]
-    }
-    kept["metrics"] = figures
-    for name in ("incompatible", "changes"):
-        kept[name] = changes.told([str(each) for each in document.get(name) or ()])
-    return kept
 
 
 def _settings_facts(settings: Settings, costs: Costs | None) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from perennial.domain.findings import sentence
+from perennial.domain.findings import Number, numbers, sentence
 
 MOST_TOLD = 60
 LONGEST_VALUE = 80
@@ -25,7 +26,7 @@ def settings_changes(champion: Mapping[str, Any], candidate: Mapping[str, Any]) 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a document with its path; entries of a list that have names, by name."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):
         for key, each in value.items():
             yield from _leaves(each, f"{path}.{key}" if path else str(key))
     elif _is_named(value):
@@ -49,11 +50,31 @@ def _shown(values: Mapping[str, Any], path: str, *, cut: bool = True) -> str:
         text = "true" if value else "false"
     elif isinstance(value, Sequence) and not isinstance(value, str):
         text = ", ".join(str(each) for each in value) or "none"
-    elif isinstance(value, Mapping):
-        text = "none"
     else:
         text = str(value) or '""'
     return text if not cut or len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the champion's own verdict says of its code and data."""
+
+    code_digest: str
+    data: Mapping[str, Mapping[str, Number | None]]
+    producers: tuple[str, ...]
+
+
+def read_before(document: Mapping[str, Any]) -> Before:
+    """Read the champion's verdict.json, of any version; raises KeyError when it is none."""
+    data = document.get("data") or {}
+    return Before(
+        str(document["candidate"]["code_digest"]),
+        {
+            "rows": numbers(data.get("rows"), ("training", "holdout")),
+            "objects": numbers(data.get("objects"), ("good",)),
+        },
+        tuple(str(name) for name in document.get("producers") or ()),
+    )
 
 
 def code_changes(champion_sha: str, candidate_sha: str) -> list[str]:
@@ -63,23 +84,23 @@ def code_changes(champion_sha: str, candidate_sha: str) -> list[str]:
     return [f"code: {champion_sha[:12]} → {candidate_sha[:12]}"]
 
 
-def data_changes(champion: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[str]:
-    """How the data differ: `rows` and `objects` as a verdict's `data`, and its `producers`."""
+def data_changes(
+    before: Before, data: Mapping[str, Any] | None, producers: Iterable[str]
+) -> list[str]:
+    """How the data differ from a verdict's `data` and `producers`; what is unknown is not told."""
     found = []
     for section, key, words in (
         ("rows", "training", "training rows"),
         ("rows", "holdout", "holdout rows"),
         ("objects", "good", "objects"),
     ):
-        old = ((champion.get("data") or {}).get(section) or {}).get(key)
-        new = ((candidate.get("data") or {}).get(section) or {}).get(key)
+        old, new = before.data[section][key], ((data or {}).get(section) or {}).get(key)
         if old is not None and new is not None and old != new:
             found.append(f"{words}: {old:,} → {new:,}")
-    old_names = dict(champion.get("producers") or {})
-    new_names = dict(candidate.get("producers") or {})
-    if old_names:
-        found += [f"producer {name} is new" for name in new_names if name not in old_names]
-        found += [f"producer {name} is gone" for name in old_names if name not in new_names]
+    if before.producers:
+        names = list(producers)
+        found += [f"producer {name} is new" for name in names if name not in before.producers]
+        found += [f"producer {name} is gone" for name in before.producers if name not in names]
     return found
 
 

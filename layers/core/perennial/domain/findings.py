@@ -23,6 +23,12 @@ MOST_FEATURES = 50
 MOST_PRODUCERS = 50
 MOST_POINTS = 101
 MOST_CLASSES = 20
+MOST_WINDOWS = 5
+MOST_COMPARED = 40
+NEEDED_OF_COMPARISON = (
+    *("metric", "rows", "candidate", "champion", "difference", "lower", "better_share"),
+    *("confidence", "margin", "significance", "draws"),
+)
 ROWS = ("training", "holdout", "good", "bad", "replaced", "outside")
 NO_PRODUCER = "(none)"
 OTHERS = "(others)"
@@ -282,6 +288,34 @@ def read_explanations(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "units": short(ours.get("units", "")),
         "method": short(ours.get("method", "")),
         **numbers(ours, ("rows", "max_additivity_error")),
+    }
+
+
+def read_comparison(document: Mapping[str, Any]) -> dict[str, Any]:
+    """comparison.json as a verdict keeps it: all but figures and windows beyond the stated number.
+
+    Raises KeyError when it lacks what the gate `champion` rests on, TypeError for odd parts.
+    """
+    kept = {name: document[name] for name in NEEDED_OF_COMPARISON}
+    kept |= {name: value for name, value in document.items() if number(value) is not None}
+    kept["interval"] = pair(document.get("interval"))
+    kept["method"] = sentence(document.get("method", ""))
+    kept["labels"] = numbers(document.get("labels"), ("oldest_ms", "newest_ms"))
+    kept["windows"] = [
+        _compared(each, ("from_ms", "to_ms", "rows"))
+        for each in list(document.get("windows") or ())[:MOST_WINDOWS]
+    ]
+    few = list((document.get("metrics") or {}).items())[:MOST_COMPARED]
+    kept["metrics"] = {short(name): _compared(each) for name, each in few}
+    for name in ("incompatible", "changes"):
+        kept[name] = [sentence(each) for each in (document.get(name) or ())[:MOST_COMPARED]]
+    return kept
+
+
+def _compared(given: Mapping[str, Any], more: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        **numbers(given, (*more, "candidate", "champion", "difference")),
+        "interval": pair(given.get("interval")),
     }
 
 
