@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,9 +153,14 @@ class Workbench:
         return self.run("check_data", base)
 
     def train(
-        self, settings: Settings, checked: Done, name: str = "train", **hyperparameters: str
+        self,
+        settings: Settings,
+        checked: Done,
+        name: str = "train",
+        prepare: Callable[[], None] = lambda: None,
+        **hyperparameters: str,
     ) -> Done:
-        """Run a training job on what a check wrote."""
+        """Run a training job on what a check wrote; `prepare()` may add to its folder first."""
         base = self._base(name, settings, "input/data/settings")
         shutil.copytree(checked.output("training"), base / "input/data/training")
         shutil.copytree(checked.output("check"), base / "input/data/check")
@@ -163,6 +168,7 @@ class Workbench:
         config.mkdir(parents=True)
         given = {"step": '"train"', "sagemaker_program": '"entry.py"', **hyperparameters}
         (config / "hyperparameters.json").write_text(json.dumps(given), encoding="utf-8")
+        prepare()
         return self.run("train", base)
 
     def evaluate(
