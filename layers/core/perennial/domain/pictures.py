@@ -23,6 +23,8 @@ ROWS_TOP = 10
 NO_LEGEND = 20
 LABEL_WIDTH = 172
 LONGEST_LABEL = 22  # of Latin letters; a wide one counts twice
+# What is beyond cannot be told apart in a picture, and spans of it would overflow.
+LARGEST = 1e100
 STYLES = ("a", "b", "c", "d")
 
 
@@ -69,7 +71,7 @@ class Span:
 
 def axis_of(label: str, values: Iterable[float | None], *, zero: bool = False) -> Axis:
     """An axis that holds all values, and zero if asked, with a little room at its ends."""
-    known = [value for value in values if value is not None and math.isfinite(value)]
+    known = [max(-LARGEST, min(LARGEST, value)) for value in values if value is not None]
     if zero:
         known.append(0.0)
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
@@ -91,7 +93,7 @@ def ticks(axis: Axis, most: int = 5) -> list[float]:
     step = next(each * power for each in (1, 2, 2.5, 5, 10) if each * power >= raw * 0.999)
     first = math.ceil(axis.low / step - 1e-9)
     last = math.floor(axis.high / step + 1e-9)
-    return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
 def tick_text(value: float) -> str:
