@@ -32,8 +32,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "See": {
         "status": ("cli.see", "every model on one screen"),
         "why": ("cli.see", "what a model waits for, and until when"),
-        "runs": ("cli.see", "a model's runs, why each began and how it ended"),
-        "run": ("cli.run", "show or follow one run, stop it, repeat it"),
+        "runs": ("cli.runs", "a model's runs, why each began and how it ended; compare some"),
+        "run": ("cli.run", "show or follow one run, its card; stop it, repeat it"),
+        "cost": ("cli.cost", "what runs cost, by step and by run"),
         "lineage": ("cli.lineage", "everything that a version came from"),
         "logs": ("cli.logs", "log lines of a function, a run or a job"),
     },
@@ -48,7 +49,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 }
 MODULES = {name: entry[0] for commands in SECTIONS.values() for name, entry in commands.items()}
 # Where a command's name is a word of Python or says too little as a function.
-FUNCTIONS = {"fetch-data": "fetch_data", "data": "data_group", "run": "run_group"}
+FUNCTIONS = {
+    "fetch-data": "fetch_data",
+    "data": "data_group",
+    "run": "run_group",
+    "runs": "runs_group",
+}
 
 
 class Commands(click.Group):

@@ -1,19 +1,23 @@
-"""`run show|stop|retry`: one run of a model."""
+"""`run show|card|stop|retry`: one run of a model."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
 from cli.follow import follow_run
+from cli.judgement import judgement_document, show_judgement
 from cli.live import Progress
 from cli.names import model_and_number
 from cli.output import clock, count, duration, plain, size, table
 from cli.session import Session, on_target
+from cli.terminal import visible
 
 if TYPE_CHECKING:
     from perennial.domain.ledger.rows import RunRow
@@ -75,6 +79,7 @@ def run_document(run: RunRow, report: Report, view: RunView | None) -> dict[str,
         "job": plain(view.job) if view else None,
         "quarantined": report.quarantined,
         "gates": report.gates,
+        "judgement": judgement_document(report),
     }
 
 
@@ -166,27 +171,52 @@ def show_path(session: Session, view: RunView) -> None:
 
 
 def show_verdict(session: Session, run: RunRow, report: Report) -> None:
-    """The gates with their figures, the verdict in words, the version and what to do with it."""
+    """The verdict with all it rests on, the version and what to do with it."""
     screen = session.screen
-    if report.gates:
-        rows = [
-            (
-                gate.get("name", gate.get("metric")),
-                gate.get("words", ""),
-                "pass" if gate.get("passed") else "FAIL",
-            )
-            for gate in report.gates
-        ]
-        screen.out.print(table(("gate", "", ""), rows))
-        screen.line()
-    if report.verdict:
-        colour = "green" if report.verdict.get("passed") else "yellow"
-        screen.line(f"{'verdict':<12}[{colour}]{escape(str(report.verdict.get('words', '')))}[/]")
+    show_judgement(screen, report, run.model, run.number)
     if run.version is not None:
         screen.line(f"{'version':<12}{run.model} {run.version.number} · {run.version.status}")
         if run.version.status == "PendingManualApproval":
             which = f"{run.model} {run.version.number}"
             screen.line(f'[dim]next:[/]       perennial approve {which} --because "…"')
+
+
+@run_group.command()
+@WHICH
+@MODEL
+@click.option("--to", type=click.Path(dir_okay=False), help="Write it here; .md for the text.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
+@on_target
+def card(
+    session: Session, which: tuple[str, ...], model: str | None, *, to: str | None, opens: bool
+) -> None:
+    """Fetch a run's model card: its text to read here, or the page with its pictures.
+
+    \b
+    Examples:
+      perennial run card census 3
+      perennial run card census 3 --open
+      perennial run card 3 --to census-3.html
+    """
+    from perennial.read_card import read_card  # noqa: PLC0415 - boto3 costs 0.2 s
+
+    name, number = model_and_number(session, which, model, "run")
+    screen = session.screen
+    if to is None and opens:
+        # Kept after the command: the browser reads it when it likes.
+        to = str(Path(tempfile.mkdtemp(prefix="perennial-")) / f"{name}-{number}.html")
+    text_wanted = to is None or to.endswith(".md")
+    found = read_card(session.ports, name, number, "md" if text_wanted else "html")
+    if to is not None:
+        Path(to).write_bytes(found.body)
+    if opens and to is not None:
+        click.launch(to)
+    if screen.as_json:
+        screen.document({"model": name, "run": number, "card": found.uri, "file": to})
+    elif to is None:
+        screen.out.file.write(visible(found.body.decode()))
+    else:
+        screen.line(f"The card of [bold]{name}[/] run {number} is in {escape(to)}")
 
 
 @run_group.command()

@@ -1,4 +1,4 @@
-"""`status`, `why`, `runs`: what there is, what it waits for, and what happened."""
+"""`status`, `why`: what there is, and what it waits for."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from cli.session import Session, on_target
 
 if TYPE_CHECKING:
     from perennial.describe_model import ModelDescription
-    from perennial.domain.ledger.rows import RunRow, Version
+    from perennial.domain.ledger.rows import Version
     from perennial.explain_wait import Explanation
 
 MOST_SIGNALS = 20
 VERSION_ID = re.compile(r" \(version [^()]+\)$")
 HELD = "what is held waits for a push, new data, 'perennial run retry' or 'perennial retrain'"
-COLOURS = {"won": "green", "lost": "yellow", "refused": "yellow", "stopped": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -238,48 +237,3 @@ def why_object(session: Session, model: str, key: str) -> None:
     for fate in fates:
         for line in fate.first_bad:
             screen.line(f"  {escape(line)}")
-
-
-@click.command()
-@click.argument("model", required=False)
-@click.option("-n", "--limit", default=20, show_default=True, help="How many, newest first.")
-@on_target
-def runs(session: Session, model: str | None, limit: int) -> None:
-    """List a model's runs, newest first: why each began and how it ended.
-
-    \b
-    Examples:
-      perennial runs census
-      perennial runs --json
-    """
-    from perennial.list_runs import list_runs  # noqa: PLC0415 - boto3 costs 0.2 s
-
-    name = one_model(session, model)
-    found = list_runs(session.ports, name, limit)
-    screen = session.screen
-    if screen.as_json:
-        screen.document(found)
-        return
-    if not found:
-        screen.line(f"{name} has had no run yet.")
-        screen.line(f"[dim]next:[/]  perennial why {name}")
-        return
-    columns = ("run", "outcome", "version", "opened", "took", "because")
-    screen.out.print(table(columns, [run_row(run) for run in found], right=(0, 4)))
-
-
-def run_row(run: RunRow) -> tuple[str, ...]:
-    """One run as a row of the table."""
-    state = str(run.outcome or run.state)
-    colour = COLOURS.get(state, "red" if run.outcome else "cyan")
-    end = run.ended_ms or int(time.time() * 1000)
-    because = short_words(run.because[0], run.model) if run.because else "-"
-    more = f" (and {len(run.because) - 1} more)" if len(run.because) > 1 else ""
-    return (
-        str(run.number),
-        Styled(f"[{colour}]{state}[/]"),
-        str(run.version.number) if run.version else "-",
-        ago(run.opened_ms),
-        duration((end - run.opened_ms) / 1000),
-        because + more,
-    )

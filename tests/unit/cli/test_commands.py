@@ -48,7 +48,7 @@ def test_all_commands_of_the_plan_are_there() -> None:
     promised = {
         *("up", "down", "env", "demo", "init", "check", "push", "remove", "fetch-data", "land"),
         *("data", "status", "why", "runs", "run", "lineage", "logs", "retrain", "pause", "resume"),
-        *("approve", "reject", "replay"),
+        *("approve", "reject", "replay", "cost"),
     }
     assert promised == set(MODULES)
 
@@ -78,7 +78,10 @@ def test_a_stack_that_is_not_there_is_unreachable(cloud: Cloud) -> None:
         ["status", "ghost"],
         ["why", "ghost"],
         ["runs", "ghost"],
+        ["runs", "compare", "ghost", "1", "2"],
+        ["cost", "ghost"],
         ["run", "show", "ghost", "1"],
+        ["run", "card", "ghost", "1"],
         ["pause", "ghost", "--because", "x"],
         ["retrain", "ghost", "--because", "x"],
         ["remove", "ghost", "--yes"],

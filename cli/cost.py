@@ -1,0 +1,130 @@
+"""`cost`: what runs cost, by step, by run and by model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.output import ago, count, duration, plain, table
+from cli.session import Session, on_target
+
+if TYPE_CHECKING:
+    from perennial.sum_costs import Costs
+
+LATER = "Endpoint hours and requests come with releases; storage and transfer are not counted."
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("-n", "--limit", default=20, show_default=True, help="How many runs of a model.")
+@on_target
+def cost(session: Session, model: str | None, limit: int) -> None:
+    """Add up what runs cost: billed seconds of their jobs, by a dated price table.
+
+    A step that was reused from an earlier run costs nothing again. Prices of your own Region or
+    agreement go into the artifact bucket as code/prices.json.
+
+    \b
+    Examples:
+      perennial cost
+      perennial cost census -n 5
+      perennial cost census --json
+    """
+    from perennial.list_models import list_models  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.sum_costs import sum_costs  # noqa: PLC0415 - as above
+
+    names = [model] if model else list_models(session.ports)
+    found = [sum_costs(session.ports, name, limit) for name in names]
+    screen = session.screen
+    if screen.as_json:
+        documents = [cost_document(costs) for costs in found]
+        screen.document(documents[0] if model else documents)
+        return
+    if not found:
+        screen.line("There are no models here yet.")
+        screen.line("[dim]next:[/]  perennial push models/census")
+        return
+    if model:
+        show_model(session, found[0])
+    else:
+        rows = [
+            (costs.model, str(len(costs.runs)), billed(costs), dollars(costs)) for costs in found
+        ]
+        screen.out.print(table(("model", "runs", "billed", "cost"), rows, right=(1, 2, 3)))
+    screen.line()
+    screen.line(f"[dim]by on-demand prices of {found[0].prices}. {LATER}[/]")
+
+
+def show_model(session: Session, costs: Costs) -> None:
+    """One model: by step, then by run."""
+    from perennial.sum_costs import by_step  # noqa: PLC0415 - boto3 costs 0.2 s
+
+    screen = session.screen
+    if not costs.runs:
+        screen.line(f"{costs.model} has had no run yet, so it has cost nothing.")
+        return
+    steps = [
+        (
+            each.step,
+            each.kind,
+            str(each.jobs),
+            str(each.reused) if each.reused else "-",
+            duration(each.seconds),
+            f"${each.usd:.4f}",
+        )
+        for each in by_step(costs.runs)
+    ]
+    heads = ("step", "kind", "jobs", "reused", "billed", "cost")
+    screen.out.print(table(heads, steps, right=(2, 3, 4, 5)))
+    screen.line()
+    runs = [
+        (
+            str(run.run),
+            run.outcome,
+            ago(run.opened_ms),
+            str(sum(not job.reused for job in run.jobs)),
+            duration(run.seconds),
+            f"${run.usd:.4f}",
+            f"{count(run.unknown, 'job')} unknown" if run.unknown else "",
+        )
+        for run in costs.runs
+    ]
+    columns = ("run", "outcome", "opened", "jobs", "billed", "cost", "")
+    screen.out.print(table(columns, runs, right=(0, 3, 4, 5)))
+    screen.line()
+    screen.line(
+        f"[bold]{costs.model}[/]: {count(len(costs.runs), 'run')}, {billed(costs)} billed,"
+        f" {dollars(costs)}"
+    )
+
+
+def billed(costs: Costs) -> str:
+    """The billed time of all runs."""
+    return duration(sum(run.seconds for run in costs.runs))
+
+
+def dollars(costs: Costs) -> str:
+    """What all runs cost, and whether that is all of it."""
+    unknown = sum(run.unknown for run in costs.runs)
+    words = f"${sum(run.usd for run in costs.runs):.4f}"
+    return words + (f" and {count(unknown, 'job')} unknown" if unknown else "")
+
+
+def cost_document(costs: Costs) -> dict[str, Any]:
+    """A model's cost for scripts: the runs with their jobs, and every sum."""
+    from perennial.sum_costs import by_step  # noqa: PLC0415 - boto3 costs 0.2 s
+
+    return {
+        "model": costs.model,
+        "prices": costs.prices,
+        "seconds": sum(run.seconds for run in costs.runs),
+        "usd": sum(run.usd for run in costs.runs),
+        "unknown": sum(run.unknown for run in costs.runs),
+        "by_step": plain(by_step(costs.runs)),
+        "runs": [
+            {**plain(run), "seconds": run.seconds, "usd": run.usd, "unknown": run.unknown}
+            for run in costs.runs
+        ],
+        "not_counted": ["endpoint hours and requests", "storage", "transfer"],
+    }

@@ -1,0 +1,169 @@
+"""What runs cost: the billed seconds of every job that bears a run's name, by a dated price table.
+
+Jobs are found by their names, so a failed attempt and a job after the verdict count as well. What
+a verdict has noted of a job is taken from there; the others are asked for. A reused job was paid
+by the run that started it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perennial.aws.job_use import job_use
+from perennial.aws.jobs import jobs_of
+from perennial.aws.objects import find_json
+from perennial.domain import naming
+from perennial.domain.settings import STEPS
+from perennial.gather_evidence import own_prices
+from perennial.list_runs import list_runs
+
+if TYPE_CHECKING:
+    from perennial.domain.ledger.rows import RunRow
+    from perennial.domain.prices import Prices
+    from perennial.wiring import Ports
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """One job of a run. `seconds` are billed ones of all its instances together.
+
+    `seconds` is None while a job is not over or when SageMaker no longer knows it; `usd` is None
+    as well when the price table does not have the instance.
+    """
+
+    step: str
+    job: str
+    kind: str
+    instance: str
+    seconds: float | None
+    usd: float | None
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What one run cost, job by job; the sums leave out what is not known."""
+
+    model: str
+    run: int
+    outcome: str
+    opened_ms: int
+    jobs: tuple[JobCost, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The billed seconds of the run's own jobs."""
+        return sum(job.seconds or 0.0 for job in self.jobs if not job.reused)
+
+    @property
+    def usd(self) -> float:
+        """What the jobs cost whose price is known."""
+        return sum(job.usd or 0.0 for job in self.jobs)
+
+    @property
+    def unknown(self) -> int:
+        """How many jobs have no cost: at work, forgotten by SageMaker, or without a price."""
+        return sum(job.usd is None for job in self.jobs)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a model's newest runs cost, newest first, by the prices of the day `prices`."""
+
+    model: str
+    prices: str
+    runs: tuple[RunCost, ...]
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What one step cost over several runs; `jobs` were started, `reused` were not."""
+
+    step: str
+    kind: str
+    jobs: int
+    reused: int
+    seconds: float
+    usd: float
+
+
+def sum_costs(ports: Ports, model: str, limit: int = 20) -> Costs:
+    """What the newest `limit` runs of a model cost; raises `NotFound` for an unknown model."""
+    prices = own_prices(ports.deployment.artifact_bucket)
+    runs = list_runs(ports, model, limit)
+    return Costs(model, prices.date, tuple(cost_of_run(ports, run, prices) for run in runs))
+
+
+def cost_of_run(ports: Ports, run: RunRow, prices: Prices) -> RunCost:
+    """What one run cost, as far as its jobs are over."""
+    base = f"s3://{ports.deployment.artifact_bucket}/{naming.run_base(run.model, run.number)}"
+    noted = _noted(find_json(f"{base}/verdict/verdict.json") or {})
+    found = {**dict(_named(ports.deployment.stack, run)), **noted}
+    jobs = [_priced(name, job, prices) for name, job in found.items()]
+    return RunCost(
+        model=run.model,
+        run=run.number,
+        outcome=str(run.outcome or run.state),
+        opened_ms=run.opened_ms,
+        jobs=tuple(sorted(jobs, key=_order)),
+    )
+
+
+def _order(job: JobCost) -> tuple[int, str]:
+    return (STEPS.index(job.step) if job.step in STEPS else len(STEPS), job.job)
+
+
+def _noted(verdict: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The jobs that a verdict names, by name; one of an older form names none."""
+    cost = verdict.get("cost") or {}
+    return {str(job["job"]): job for job in cost.get("jobs") or () if job.get("job")}
+
+
+def _named(stack: str, run: RunRow) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The jobs that SageMaker knows under the run's names."""
+    prefix = naming.run_prefix(stack, run.model, run.number)
+    for job in jobs_of(prefix, naming.tuning_prefix(stack, run.model, run.number)):
+        step = job.name.removeprefix(f"{prefix}-").rpartition("-")[0].replace("-", "_")
+        yield job.name, {"step": "train" if job.kind == "tuning" else step, "kind": job.kind}
+
+
+def _priced(name: str, job: Mapping[str, Any], prices: Prices) -> JobCost:
+    """A job with its cost; one that a verdict saw at its end need not be asked for again."""
+    kind, reused = str(job["kind"]), bool(job.get("reused"))
+    instance, seconds = str(job.get("instance") or ""), job.get("seconds")
+    if seconds is None and not reused:
+        used = job_use(kind, name)
+        instance = instance if used is None else used.instance
+        seconds = None if used is None else used.seconds
+    usd = None if seconds is None else prices.cost(kind, instance, seconds)
+    return JobCost(
+        step=str(job["step"]),
+        job=name,
+        kind=kind,
+        instance=instance,
+        seconds=seconds,
+        usd=0.0 if reused else usd,
+        reused=reused,
+    )
+
+
+def by_step(runs: Iterable[RunCost]) -> tuple[StepCost, ...]:
+    """The jobs of several runs summed by step and kind, the dearest first; pure."""
+    sums: dict[tuple[str, str], list[JobCost]] = {}
+    for run in runs:
+        for job in run.jobs:
+            sums.setdefault((job.step, job.kind), []).append(job)
+    found = (
+        StepCost(
+            step=step,
+            kind=kind,
+            jobs=sum(not job.reused for job in jobs),
+            reused=sum(job.reused for job in jobs),
+            seconds=sum(job.seconds or 0.0 for job in jobs if not job.reused),
+            usd=sum(job.usd or 0.0 for job in jobs),
+        )
+        for (step, kind), jobs in sums.items()
+    )
+    return tuple(sorted(found, key=lambda each: (-each.usd, -each.seconds, each.step)))
