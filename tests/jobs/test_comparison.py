@@ -15,6 +15,7 @@ from perennial.domain.settings import Comparison
 from jobs.engine import comparison as engine
 from jobs.engine.comparison import (
     Paired,
+    arranged,
     bounds,
     comparable,
     compare,
@@ -144,8 +145,7 @@ def test_equal_predictions_differ_by_nothing(pair: Paired) -> None:
 @given(pairs(most=12))
 def test_draws_are_figures_of_drawn_rows(pair: Paired) -> None:
     """Each draw of sums and ranks equals the figures of the rows as they were drawn."""
-    if pair.problem == "binary":
-        pair = pair.part(np.argsort(pair.labels, kind="stable"))
+    pair = arranged(pair)
     names = [name for name in comparable(pair.problem) if not is_count_figure(name)]
     found = draw_differences(pair, names, 20, seed=3)
     rows = len(pair.labels)
