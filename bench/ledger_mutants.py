@@ -38,6 +38,7 @@ LEDGER = "perennial.domain.ledger"
 TARGETS = (
     "perennial.domain.signals",
     "perennial.domain.manifest",
+    "perennial.domain.window",
     *(
         f"{LEDGER}.{name}"
         for name in sorted(
@@ -49,6 +50,7 @@ TARGETS = (
 SUITE = (
     "test_signals",
     "test_manifest",
+    "test_window",
     *sorted(p.stem for p in TESTS.glob("test_ledger_*.py") if "invariants" not in p.stem),
 )
 #: Which tests most likely see a mutant of a module; the others follow.
@@ -58,7 +60,8 @@ FIRST = {
     "codec": "ledger_store", "commands": "ledger_commands", "ending": "ledger_ending",
     "explain": "ledger_explain", "holding": "ledger_holding", "limits": "ledger_holding",
     "opening": "ledger_opening", "rows": "ledger_store", "settling": "ledger_settling",
-    "store": "ledger_store", "waking": "ledger_claims", "words": "ledger_claims",
+    "store": "ledger_store", "waking": "ledger_claims", "window": "window",
+    "words": "ledger_claims",
 }  # fmt: skip
 KEPT = ("bench.ledger_mutants", "bench.ledger_mutator")
 HISTORIES = 40

@@ -202,6 +202,7 @@ def test_retiring_what_is_gone():
     current = [version("kept.csv"), version("over.csv", 2), version("left.txt")]
     claimed = (kept, overwritten, gone, left_out, other)
     dataset = opening.Dataset(tuple(current), {kept.id})
+    assert (dataset.outside, dataset.window) == ((), "")
     (part,) = opening.retire(run(), claimed, dataset, NOW)
     assert checks(part) == [Check(run().key, 5)]
     fates = {row.parts[1]: (row.state, row.reason, row.settled_ms) for row in written(part)}

@@ -96,6 +96,8 @@ def test_a_window_leaves_older_objects_out():
     found = made(old, version("new.csv"), unwanted, select=("*.csv",), span=span)
     assert [each.key for each in found.objects] == ["incoming/census/new.csv"]
     assert found.outside == {old.id}
+    assert manifest.read(found.body) == found
+    assert manifest.read(found.body).outside == frozenset()
     window = json.loads(found.body)["window"]
     assert window == {"kind": "days", "words": "the last 1h", "from_ms": NOW}
     assert made(old, left_out=[old.id], span=span).outside == frozenset()

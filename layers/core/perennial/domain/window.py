@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
+from perennial.domain.ledger.rows import SignalRow
 from perennial.domain.settings import Window
 from perennial.domain.settings_reader import duration
 from perennial.domain.signals import DRIFT
-
-if TYPE_CHECKING:
-    from perennial.domain.ledger.rows import SignalRow
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,8 @@ def span_of(window: Window, opened_ms: int, claimed: Iterable[SignalRow]) -> Spa
 
 def _alarm_ms(signal: SignalRow) -> int:
     """When an alarm went off by its own word, at the latest when it was admitted."""
-    text = signal.parts[1]
-    # CloudWatch writes +0000, which Python 3.10 does not read.
-    if text.endswith("+0000"):
-        text = f"{text[:-5]}+00:00"
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(signal.parts[1])
     except ValueError:
         return signal.admitted_ms
     if moment.tzinfo is None:
