@@ -79,7 +79,7 @@ def _facet(place: int, facet: str, metrics: list[str], found: View, intervals: V
     drawn = pictures.spans(caption, spans, "difference between groups")
     return (
         f"<figure><figcaption>{found.key(facet)}</figcaption>{drawn}"
-        f"<details><summary>Numbers</summary>{numbers}</details></figure>"
+        f"<details open><summary>Numbers</summary>{numbers}</details></figure>"
     )
 
 

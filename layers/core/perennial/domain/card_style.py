@@ -31,7 +31,7 @@ td.word,.word{font-weight:600}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:18px;
 align-items:start}
 figure{margin:0;padding:12px;border:1px solid var(--edge);border-radius:8px;min-width:0}
-@media (min-width:820px){.beside{display:grid;grid-template-columns:1.1fr 1fr;column-gap:24px;
+@media print,(min-width:820px){.beside{display:grid;grid-template-columns:1.1fr 1fr;column-gap:24px;
 align-items:start}.beside figcaption{grid-column:1/-1}}
 figcaption{font-weight:600;margin-bottom:4px}
 svg{display:block;width:100%;max-width:560px;height:auto;margin:0 auto}
@@ -62,7 +62,8 @@ summary{cursor:pointer;color:var(--soft)}
 code{font:.88em/1.4 ui-monospace,"DejaVu Sans Mono",monospace}
 ul{margin:6px 0;padding-left:22px}
 li{overflow-wrap:anywhere}
-@media print{body{font-size:11px}main{max-width:none;padding:0}h2{break-after:avoid}
+@media print{html{font-size:10.5px}body{font-size:1rem}svg{max-width:340px}
+main{max-width:none;padding:0}h2{break-after:avoid}
 figure,tr,.tile{break-inside:avoid}.grid{grid-template-columns:1fr 1fr}summary{display:none}
 .bar,.dot,.badge{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
