@@ -17,7 +17,14 @@ LATER = "Endpoint hours and requests come with releases; storage and transfer ar
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("-n", "--limit", default=20, show_default=True, help="How many runs of a model.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many runs of a model.",
+)
 @on_target
 def cost(session: Session, model: str | None, limit: int) -> None:
     """Add up what runs cost: billed seconds of their jobs, by a dated price table.
@@ -46,7 +53,7 @@ def cost(session: Session, model: str | None, limit: int) -> None:
         screen.line("[dim]next:[/]  perennial push models/census")
         return
     if model:
-        show_model(session, found[0])
+        show_model(session, found[0], limit)
     else:
         rows = [
             (costs.model, str(len(costs.runs)), billed(costs), dollars(costs)) for costs in found
@@ -56,8 +63,8 @@ def cost(session: Session, model: str | None, limit: int) -> None:
     screen.line(f"[dim]by on-demand prices of {found[0].prices}. {LATER}[/]")
 
 
-def show_model(session: Session, costs: Costs) -> None:
-    """One model: by step, then by run."""
+def show_model(session: Session, costs: Costs, limit: int) -> None:
+    """One model: by step, then by run; `limit` is how many runs were looked at at most."""
     from perennial.sum_costs import by_step  # noqa: PLC0415 - boto3 costs 0.2 s
 
     screen = session.screen
@@ -93,9 +100,11 @@ def show_model(session: Session, costs: Costs) -> None:
     columns = ("run", "outcome", "opened", "jobs", "billed", "cost", "")
     screen.out.print(table(columns, runs, right=(0, 3, 4, 5)))
     screen.line()
+    full = len(costs.runs) == limit
     screen.line(
         f"[bold]{costs.model}[/]: {count(len(costs.runs), 'run')}, {billed(costs)} billed,"
         f" {dollars(costs)}"
+        + ("; older runs are left out, see -n" if costs.runs[-1].run > 1 and full else "")
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from perennial.domain.gates import Gate
 from perennial.domain.schema import Column
 from perennial.domain.settings_reader import Mistake
+from perennial.domain.sources import LANDED
 
 VERSION = 1
 PROBLEMS = ("binary", "multiclass", "regression")
@@ -30,7 +31,6 @@ STEPS = (
     "explain",
     "baseline",
 )
-SOURCES = ("landed", "labelled-traffic", "reviews")
 ALGORITHMS = ("xgboost", "linear-learner")
 REUSE = 7 * 86400
 
@@ -102,7 +102,7 @@ class DataSettings:
     min_rows: int = 1
     holdout: float = 0.2
     window: Window = Window()
-    sources: tuple[tuple[str, float], ...] = (("landed", 1.0),)
+    sources: tuple[tuple[str, float], ...] = ((LANDED, 1.0),)
 
     def column(self, name: str) -> Column:
         """The column of that name; raises KeyError."""

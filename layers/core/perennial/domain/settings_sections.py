@@ -13,7 +13,6 @@ from perennial.domain.settings import (
     FORMATS,
     PROBLEMS,
     REUSE,
-    SOURCES,
     VERSION,
     DataSettings,
     Facet,
@@ -32,6 +31,7 @@ from perennial.domain.settings_reader import (
     shown,
 )
 from perennial.domain.settings_training import read_jobs, read_train
+from perennial.domain.sources import LANDED, SOURCES
 
 COLUMN_NAME = r"[^\x00-\x1f]{1,100}"
 RESERVED_PREFIX = "__"
@@ -150,9 +150,9 @@ def _sources(data: Reader) -> tuple[tuple[str, float], ...]:
     """The sources with their weights, in one order; a list gives each the weight 1."""
     value = data.raw("sources")
     if value is None:
-        return (("landed", 1.0),)
+        return ((LANDED, 1.0),)
     if not isinstance(value, dict):
-        value = dict.fromkeys(data.names("sources", ("landed",)), 1)
+        value = dict.fromkeys(data.names("sources", (LANDED,)), 1)
     sources = Reader(value, data.at("sources"), data.mistakes)
     weights = {}
     for name in sources:
