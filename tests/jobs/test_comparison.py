@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from perennial.domain.comparison import direction, judge_champion
 from perennial.domain.settings import Comparison
 
 from jobs.engine import comparison as engine
+from jobs.engine import row_draws
 from jobs.engine.comparison import (
     Paired,
     arranged,
@@ -165,9 +167,16 @@ def test_draws_are_figures_of_drawn_rows(pair: Paired) -> None:
                 )
 
 
+@pytest.mark.parametrize("many", [row_draws.MANY, 100])
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_the_draws_agree_with_a_plain_row_bootstrap(problem: str) -> None:
-    """Mean and spread of every figure's draws, within five standard errors of the plain ones."""
+def test_the_draws_agree_with_a_plain_row_bootstrap(
+    problem: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mean and spread of every figure's draws, within five standard errors of the plain ones.
+
+    So they do when the rows count as many, and are drawn by Poisson numbers.
+    """
+    monkeypatch.setattr(row_draws, "MANY", many)
     pair = noisy(problem, 120, np.random.default_rng(5))
     names, draws = comparable(problem), 4000
     plain = plain_bootstrap(pair, names, draws // 2)
@@ -219,10 +228,32 @@ def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by blocks of draws, and the random numbers run on across them."""
     pair = noisy("binary", 200, np.random.default_rng(1))
     whole = draw_differences(pair, ["auc", "brier"], 500)
-    monkeypatch.setattr(engine, "BLOCK", 1)
+    monkeypatch.setattr(row_draws, "BLOCK", 1)
     one_by_one = draw_differences(pair, ["auc", "brier"], 500)
     np.testing.assert_array_equal(whole["auc"], one_by_one["auc"])
     np.testing.assert_allclose(whole["brier"], one_by_one["brier"], rtol=0, atol=1e-14)
+
+
+def test_poisson_draws_are_draws_of_the_rows() -> None:
+    """Each draw has as many rows as there are; a row's count has the binomial distribution."""
+    rows, draws = row_draws.MANY, 60
+    seen = np.zeros(12)
+    for _, counts in row_draws.drawn_counts(rows, draws, np.random.default_rng(3)):
+        assert counts.shape == (1, rows)
+        assert counts.sum() == rows
+        seen += np.bincount(counts[0], minlength=12)[:12]
+    total = rows * draws
+    for count in range(8):
+        chance = math.comb(rows, count) * (1 / rows) ** count * (1 - 1 / rows) ** (rows - count)
+        error = (chance * (1 - chance) / total) ** 0.5
+        assert abs(seen[count] / total - chance) < 5 * error
+
+
+def test_poisson_bounds_are_cumulative_probabilities() -> None:
+    """In units of 2^-32, up to the last that differs from one."""
+    bounds = row_draws.thresholds(1.0) / 2**32
+    assert bounds[:3] == pytest.approx(np.array([1, 2, 2.5]) / math.e, abs=1e-9)
+    assert 1 - bounds[-1] < 1e-8
 
 
 def test_many_rows_get_fewer_draws_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
