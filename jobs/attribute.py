@@ -230,11 +230,11 @@ class Explainer:
         Sampled values are of the scores themselves.
         """
         found = []
-        for units, sums, wanted in self._targets(values.sums):
-            off = np.abs(sums - wanted).max(axis=1)
-            relative = off / np.maximum(np.abs(wanted).max(axis=1), 1)
-            worst = int(np.argmax(relative))
-            within = bool(relative[worst] <= TOLERANCE)
+        for units, sums, wanted, blur in self._targets(values.sums):
+            off = np.abs(sums - wanted)
+            allowed = TOLERANCE * np.maximum(np.abs(wanted), 1) + blur
+            worst = int((off / allowed).max(axis=1).argmax())
+            within = bool((off <= allowed).all())
             found.append(
                 Explained(values, features, method, units, float(off.max()), worst, within)
             )
@@ -242,22 +242,33 @@ class Explainer:
             return found[0]
         return min(found, key=lambda each: (not each.within, each.error))
 
-    def _targets(self, sums: Array) -> Iterator[tuple[str, Array, Array]]:
-        """What values may sum to: units, the sums as compared, and the scores in those units."""
+    def _targets(self, sums: Array) -> Iterator[tuple[str, Array, Array, Array | float]]:
+        """What values may sum to: units, the sums as compared, the scores in those units, and how
+        far a rounding of the scores alone can move those."""
         scores = self.scores[: len(sums)].reshape(len(sums), -1)
         problem = self.project.problem
-        yield (LABEL if problem == "regression" else PROBABILITY), sums, scores
+        # XGBoost's probabilities are float32: near 1 they hold few digits of the log-odds.
+        single = np.array_equal(scores, scores.astype(np.float32))
+        rounding = 4 * float(np.finfo(np.float32 if single else np.float64).eps)
+        yield (LABEL if problem == "regression" else PROBABILITY), sums, scores, 0.0
         if problem == "binary":
             limit = _logit(np.ones(1))
-            yield LOG_ODDS, np.clip(sums, -limit, limit), _logit(scores)
+            kept = np.clip(scores, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+            blur = rounding / (kept * (1 - kept))
+            yield LOG_ODDS, np.clip(sums, -limit, limit), _logit(scores), blur
         elif problem == "multiclass":
             # Scores tell log-odds but for one number a row, so both sides become log-shares.
             high = sums.max(axis=1, keepdims=True)
             shares = sums - high - np.log(np.exp(sums - high).sum(axis=1, keepdims=True))
-            logs = np.log(np.clip(scores, SMALLEST_SHARE, 1))
-            yield LOG_ODDS, np.maximum(shares, np.log(SMALLEST_SHARE)), logs
+            kept = np.clip(scores, SMALLEST_SHARE, 1)
+            yield (
+                LOG_ODDS,
+                np.maximum(shares, np.log(SMALLEST_SHARE)),
+                np.log(kept),
+                rounding / kept,
+            )
         elif (scores > 0).all():
-            yield LOG_LABEL, sums, np.log(scores)
+            yield LOG_LABEL, sums, np.log(scores), rounding
 
     def _held(self, found: Explained, function: str) -> Explained:
         """Raise `ModelError` for what does not add up."""

@@ -60,14 +60,12 @@ def merge_edits(
     before, after = _without_notes(original), _without_notes(edited)
     edits = [*_differences(before, after, ()), *_still_kept(edited, before, after)]
     document = copy.deepcopy(_without_notes(suggested))
-    kept, lapsed = [], []
-    for edit in edits:
-        if _has_lapsed(edit, before, document):
-            lapsed.append(edit)
-        else:
-            _apply(document, edit)
-            kept.append(edit)
-    return Merged(document, tuple(kept), tuple(lapsed))
+    # Asked of the suggestion as it is: an edit that empties a list must not end the next one.
+    kept = tuple(edit for edit in edits if not _has_lapsed(edit, before, document))
+    lapsed = tuple(edit for edit in edits if edit not in kept)
+    for edit in kept:
+        _apply(document, edit)
+    return Merged(document, kept, lapsed)
 
 
 def annotate(merged: Merged, suggested: Mapping[str, Any]) -> dict[str, Any]:
