@@ -204,7 +204,7 @@ OBJECTIVES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         },
         "multiclass": {"accuracy": "validation:multiclass_accuracy"},
         "regression": {
-            "rmse": "validation:rmse",
+            "rmse": "validation:mse",  # which ranks trials alike
             "mae": "validation:absolute_loss",
             "mse": "validation:mse",
         },
