@@ -292,6 +292,7 @@ class _Gathered:
             notes.append(f"reused from an earlier run: {', '.join(reused)}")
         notes += () if self.report is None else self.report.notes
         notes += () if self.bias is None else self.bias.notes
+        notes += () if self.explanations is None else self.explanations["notes"]
         return [*notes, *self.evidences.notes]
 
 

@@ -123,7 +123,7 @@ def test_an_infinite_bias_keeps_no_bound() -> None:
     """A ratio over nothing is no figure that a bound could hold."""
     gates = {"DI:sex=Female": {"max": 1e9}, "champion": "off", "schema": "any"}
     assert results(gates) == [
-        ("DI:sex=Female.max", False, "DI:sex=Female is infinite; wanted at most 1e+09")
+        ("DI:sex=Female.max", False, "DI:sex=Female has no finite value; wanted at most 1e+09")
     ]
 
 

@@ -66,6 +66,8 @@ def candidate(world: World, monkeypatch: pytest.MonkeyPatch) -> Candidate:
     before = {"candidate": {"code_digest": "b" * 64}, "data": {"rows": {"training": 5}}}
     put_json("runs/census/9/verdict/verdict.json", before)
     put_json("runs/census/9/check/schema.json", SCHEMA)
+    explanations = build.explanations()
+    explanations["perennial"]["notes"] = ["attributions: sampled"]
     run = "runs/census/1"
     return Candidate(
         model=MODEL,
@@ -82,7 +84,7 @@ def candidate(world: World, monkeypatch: pytest.MonkeyPatch) -> Candidate:
         champion=CHAMPION,
         comparison=put_json(f"{run}/comparison/comparison.json", build.comparison()),
         bias=put_json(f"{run}/bias/analysis.json", build.bias()),
-        explanations=put_json(f"{run}/explanations/analysis.json", build.explanations()),
+        explanations=put_json(f"{run}/explanations/analysis.json", explanations),
         failures={},
         jobs=JOBS,
     )
@@ -117,7 +119,7 @@ def test_a_verdict_rests_on_all_the_evidence(world: World, candidate: Candidate)
     ]
     assert verdict["cost"]["usd"] == pytest.approx(0.115)
     assert [job["usd"] for job in verdict["cost"]["jobs"]] == [0.0, pytest.approx(0.115)]
-    assert verdict["notes"] == ["reused from an earlier run: check_data"]
+    assert verdict["notes"] == ["reused from an earlier run: check_data", "attributions: sampled"]
     page = stored(f"{candidate.base}/verdict/card.html").decode()
     assert 'data-path="/comparison/lower" value="0.0031"' in page
     assert "# census, run 1: passed" in stored(f"{candidate.base}/verdict/card.md").decode()

@@ -24,6 +24,7 @@ MOST_PRODUCERS = 50
 MOST_POINTS = 101
 MOST_CLASSES = 20
 MOST_WINDOWS = 5
+MOST_NOTES = 20
 MOST_COMPARED = 40
 NEEDED_OF_COMPARISON = (
     *("metric", "rows", "candidate", "champion", "difference", "lower", "better_share"),
@@ -257,9 +258,15 @@ def read_bias(document: Mapping[str, Any]) -> Bias:
             found = pair(ends)
             if found is not None and name in shown:
                 intervals[name] = found
+    notes = _notes(ours)
     hidden = len(metrics) - len(shown)
-    notes = (f"{hidden:,} more bias figures are in the analysis",) if hidden > 0 else ()
-    return Bias(metrics, shown, intervals, notes)
+    if hidden > 0:
+        notes.append(f"{hidden:,} more bias figures are in the analysis")
+    return Bias(metrics, shown, intervals, tuple(notes))
+
+
+def _notes(ours: Mapping[str, Any]) -> list[str]:
+    return [sentence(note) for note in list(ours.get("notes") or ())[:MOST_NOTES]]
 
 
 def read_explanations(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -288,6 +295,7 @@ def read_explanations(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "units": short(ours.get("units", "")),
         "method": short(ours.get("method", "")),
         **numbers(ours, ("rows", "max_additivity_error")),
+        "notes": _notes(ours),
     }
 
 

@@ -64,11 +64,11 @@ def _absolute(gate: Gate, evidence: Evidence) -> GateResult:
     if evidence.bias is None:
         why = _because("bias was not measured", evidence.failures.get("measure_bias", ""))
         return GateResult(gate, None, False, f"{gate.metric} is unknown, {why}; {wanted}")
-    value = evidence.bias.get(gate.metric)
-    if value is None:
+    if gate.metric not in evidence.bias:
         return GateResult(gate, None, False, f"{gate.metric} is not in the bias report; {wanted}")
-    if math.isinf(value):
-        return GateResult(gate, None, False, f"{gate.metric} is infinite; {wanted}")
+    value = evidence.bias[gate.metric]
+    if value is None or not math.isfinite(value):
+        return GateResult(gate, None, False, f"{gate.metric} has no finite value; {wanted}")
     return judge_gate(gate, evidence.bias)
 
 
