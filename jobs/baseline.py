@@ -70,14 +70,17 @@ def run(paths: Paths, settings: Settings) -> str:
         data_quality(schema, paths),
         model_quality(settings.problem, read_json(paths.input("evaluation") / "evaluation.json")),
     ]
-    # A run without facets has no bias figures, and explanations may be switched off.
-    if (paths.input("bias") / "analysis.json").exists():
-        found.append(bias(read_json(paths.input("bias") / "analysis.json")))
-    if (paths.input("explanations") / "analysis.json").exists():
-        found.append(attribution(read_json(paths.input("explanations") / "analysis.json")))
+    # A run without facets has no bias figures, explanations may be switched off, and a first
+    # version follows no edits. What a run need not have lies beside its verdict, which it always
+    # has, for a job's input must exist.
+    beside = paths.input("verdict")
+    if (beside / "bias" / "analysis.json").exists():
+        found.append(bias(read_json(beside / "bias" / "analysis.json")))
+    if (beside / "explanations" / "analysis.json").exists():
+        found.append(attribution(read_json(beside / "explanations" / "analysis.json")))
     told = []
     for baseline in found:
-        kept, lapsed = write(baseline, paths.output("baselines"), paths.input("edits"))
+        kept, lapsed = write(baseline, paths.output("baselines"), beside / "edits")
         words = baseline.kind.replace("_", " ")
         words += f" ({kept} edited places kept)" if kept else ""
         told.append(words + (f" ({lapsed} edits lapsed)" if lapsed else ""))

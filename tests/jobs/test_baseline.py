@@ -108,8 +108,10 @@ def _prepare(python: Path, base: Path, rows: int = 12) -> Path:
     assert done.returncode == 0, done.stderr
     inputs = base / "processing" / "input"
     for name, document in (("bias", BIAS), ("explanations", EXPLANATIONS)):
-        (inputs / name).mkdir()
-        (inputs / name / "analysis.json").write_text(json.dumps(document), encoding="utf-8")
+        (inputs / "verdict" / name).mkdir(parents=True)
+        (inputs / "verdict" / name / "analysis.json").write_text(
+            json.dumps(document), encoding="utf-8"
+        )
     return inputs
 
 
@@ -134,7 +136,7 @@ def _output(base: Path, kind: str, name: str) -> Any:
 
 def _edit(before: Path, inputs: Path) -> Path:
     """Hand the baselines of a finished step to the next one, as its registered version's."""
-    edits = inputs / "edits"
+    edits = inputs / "verdict" / "edits"
     shutil.copytree(before / "processing" / "output" / "baselines", edits)
     return edits
 
@@ -301,8 +303,8 @@ def test_without_facets_and_explanations_two_baselines_are_written(
 ) -> None:
     """What a run did not measure has no baseline."""
     inputs = _prepare(jobs_python, tmp_path)
-    shutil.rmtree(inputs / "bias")
-    shutil.rmtree(inputs / "explanations")
+    shutil.rmtree(inputs / "verdict" / "bias")
+    shutil.rmtree(inputs / "verdict" / "explanations")
     assert _run(jobs_python, tmp_path) == (
         0,
         "baselines of 12 rows: data quality, model quality",
