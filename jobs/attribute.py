@@ -89,7 +89,7 @@ class Explainer:
         score than its model does. Raises `ModelError` naming the model and the row when the
         project's own values, or sampled ones, do not.
         """
-        if hasattr(self.project.module, "explain"):
+        if self.project.explains_itself:
             found = self._measured(*self._of_frame(self.model), "own")
             return self._held(found, "explain")
         notes = []
@@ -158,19 +158,21 @@ class Explainer:
         The function answers `{"intercept": x, "coefficients": {feature: w}}`, in log-odds for
         classes; for a multiclass problem each is a list with one number a class.
         """
-        if not hasattr(self.project.module, "coefficients"):
+        given = self.project.coefficients(self.model)
+        if given is None:
             return None
-        with self.project._calling("coefficients"):
-            given = self.project.module.coefficients(self.model)
+        nothing = np.zeros(self.outputs)
+        try:
             weights = {
-                str(name): np.zeros(self.outputs) + np.asarray(value, dtype=np.float64)
+                str(name): nothing + np.asarray(value, dtype=np.float64)
                 for name, value in given["coefficients"].items()
             }
-            intercept = np.zeros(self.outputs) + np.asarray(given["intercept"], dtype=np.float64)
+            intercept = nothing + np.asarray(given["intercept"], dtype=np.float64)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"coefficients() answers no linear model: {error!r}") from None
         unknown = sorted(set(weights) - set(self.features))
         if unknown:
             raise ModelError(f"coefficients() names no prepared feature: {', '.join(unknown)}")
-        nothing = np.zeros(self.outputs)
         table = np.stack([weights.get(name, nothing) for name in self.features])
         return linear(
             table,

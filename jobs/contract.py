@@ -113,6 +113,19 @@ class Project:
             names = [f"{n}:{k}" for k in range(values.shape[1] // width) for n in names]
         return pd.DataFrame(values, columns=names, index=frame.index)
 
+    @property
+    def explains_itself(self) -> bool:
+        """Whether model.py has an explain() of its own."""
+        return hasattr(self.module, "explain")
+
+    def coefficients(self, model: Any) -> Any:
+        """What a linear model's model.py answers of it, unchecked; None when it has no
+        coefficients()."""
+        if not hasattr(self.module, "coefficients"):
+            return None
+        with self._calling("coefficients"):
+            return self.module.coefficients(model)
+
     def predict_row(self, model: Any, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """The score of one cast request; `frame` has one row."""
         if hasattr(self.module, "predict_row"):

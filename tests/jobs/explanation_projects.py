@@ -65,6 +65,12 @@ def coefficients(model):
     return {"intercept": weights.pop("intercept"), "coefficients": weights}
 """
 
+# No linear model at all: the values are sampled, and the analysis says why.
+BROKEN_COEFFICIENTS = """
+def coefficients(model):
+    return {"coefficients": [1, 2]}
+"""
+
 OWN = """
 import pandas as pd
 
@@ -103,6 +109,7 @@ PROJECTS = {
     "classes": ("multiclass", "sex", CLASSES),
     "line": ("regression", "rings", LINE),
     "coefficients": ("regression", "rings", LINE + COEFFICIENTS),
+    "broken": ("regression", "rings", LINE + BROKEN_COEFFICIENTS),
     "own": ("regression", "rings", LINE + OWN),
     "wrong": ("regression", "rings", LINE + OWN_THAT_DOES_NOT_ADD_UP),
     "bare": ("regression", "rings", LINE + OWN_WITHOUT_EXPECTED_VALUE),

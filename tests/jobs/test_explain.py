@@ -136,6 +136,14 @@ def test_a_linear_model_is_exact_and_sampling_agrees(explained: Explain) -> None
     assert _values(exact) == pytest.approx(_values(sampled), abs=1e-9)
 
 
+def test_broken_coefficients_are_told_and_values_sampled(explained: Explain) -> None:
+    """The reason stands in the analysis; nothing is explained by half a model."""
+    found = explained("broken")
+    assert _told(found)["method"] == "sampled"
+    (note,) = _told(found)["notes"]
+    assert note.startswith("linear values cannot be had: coefficients() answers no linear model")
+
+
 def test_scores_that_the_trees_alone_do_not_give_are_sampled(explained: Explain) -> None:
     """TreeSHAP would explain another score than the one that is served; the notes say so."""
     found = explained("cut")
