@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
-from collections.abc import Callable
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +17,59 @@ from tests.jobs.conftest import ROOT
 from tests.jobs.explanation_projects import write_project
 
 Found = dict[str, Any]
-Explain = Callable[..., Found]
+
+
+class Bench:
+    """Trains projects with the jobs' own code, each once, and explains their holdout."""
+
+    def __init__(self, python: Path, folder: Path, data: dict[str, str]) -> None:
+        self.python = python
+        self.folder = folder
+        self.data = data
+        self.found: dict[str, Found] = {}
+
+    def kept(self, name: str) -> Path:
+        """The folders that the jobs of a project wrote."""
+        return self.folder / f"kept-{name}"
+
+    def __call__(self, name: str) -> Found:
+        """What explanation_checks.py tells of 60 rows of a project's holdout."""
+        if name not in self.found:
+            genuine = name in self.data
+            project = ROOT / "models" / name if genuine else write_project(name, self.folder)
+            lines = self.data[name if genuine else "abalone"].splitlines()[:2501]
+            file = self.folder / f"{name}.csv"
+            file.write_text("\n".join(lines), encoding="utf-8")
+            self.kept(name).mkdir()
+            small = ["data.min_rows=100", "gates={}"]
+            small += ["train.hyperparameters.rounds=30"] if genuine else []
+            given = [part for pair in small for part in ("--set", pair)]
+            command = ("jobs.check_project", project, file, "--keep", self.kept(name))
+            _python(self.python, *command, *given)
+            script = ROOT / "tests/jobs/explanation_checks.py"
+            told = _python(self.python, script, project, self.kept(name), 60)
+            self.found[name] = json.loads(told)
+        return self.found[name]
 
 
 @pytest.fixture(scope="module")
 def explained(
     jobs_python: Path, adult: str, abalone: str, tmp_path_factory: pytest.TempPathFactory
-) -> Explain:
-    """Train a project on some rows with the jobs' own code, explain its holdout, tell all."""
+) -> Bench:
+    """Explanations of any of the projects."""
     folder = tmp_path_factory.mktemp("explained")
-    found: dict[str, Found] = {}
-
-    def explain(name: str, rows: int = 60) -> Found:
-        if name not in found:
-            genuine = name in ("census", "abalone")
-            project = ROOT / "models" / name if genuine else write_project(name, folder)
-            lines = (adult if name == "census" else abalone).splitlines()[:2501]
-            data = folder / f"{name}.csv"
-            data.write_text("\n".join(lines), encoding="utf-8")
-            kept = folder / f"kept-{name}"
-            kept.mkdir()
-            small = ["data.min_rows=100", "gates={}"]
-            if genuine:
-                small += ["train.hyperparameters.rounds=30"]
-            given = [part for pair in small for part in ("--set", pair)]
-            _python(jobs_python, "jobs.check_project", project, data, "--keep", kept, *given)
-            script = ROOT / "tests/jobs/explanation_checks.py"
-            found[name] = json.loads(_python(jobs_python, script, project, kept, rows))
-        return found[name]
-
-    return explain
+    return Bench(jobs_python, folder, {"census": adult, "abalone": abalone})
 
 
-def _python(python: Path, what: object, *arguments: object) -> str:
+def _python(python: Path, what: object, *arguments: object, **environment: str) -> str:
     named = ["-m", str(what)] if isinstance(what, str) else [str(what)]
     done = subprocess.run(
         [python, "-W", "ignore", *named, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'core'}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'core'}",
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +91,7 @@ def _values(found: Found, label: str = "label0") -> dict[str, float]:
     return values
 
 
-def test_trees_of_classes_sum_to_the_log_odds(explained: Explain) -> None:
+def test_trees_of_classes_sum_to_the_log_odds(explained: Bench) -> None:
     """Census: exact values, row by row, in the log-odds of the probability that is served."""
     found = explained("census")
     told = _told(found)
@@ -86,7 +103,7 @@ def test_trees_of_classes_sum_to_the_log_odds(explained: Explain) -> None:
     assert "standard_errors" not in told
 
 
-def test_trees_of_a_regression_sum_to_the_value(explained: Explain) -> None:
+def test_trees_of_a_regression_sum_to_the_value(explained: Bench) -> None:
     """Abalone: in rings; the shell's weight tells most, as everybody finds."""
     found = explained("abalone")
     assert (_told(found)["method"], _told(found)["units"]) == ("tree", "label")
@@ -95,7 +112,7 @@ def test_trees_of_a_regression_sum_to_the_value(explained: Explain) -> None:
     assert max(values, key=lambda name: values[name]) == "shell_weight"
 
 
-def test_each_class_has_values_of_its_own(explained: Explain) -> None:
+def test_each_class_has_values_of_its_own(explained: Bench) -> None:
     """Multiclass: three labels in Clarify's layout, whose softmax gives the probabilities."""
     found = explained("classes")
     assert _told(found)["labels"] == {"label0": "F", "label1": "I", "label2": "M"}
@@ -107,7 +124,7 @@ def test_each_class_has_values_of_its_own(explained: Explain) -> None:
 
 
 @pytest.mark.parametrize("name", ["census", "abalone", "classes", "line", "own"])
-def test_the_files_are_clarifys_and_the_same_each_time(explained: Explain, name: str) -> None:
+def test_the_files_are_clarifys_and_the_same_each_time(explained: Bench, name: str) -> None:
     """Global values are the means of the local ones; a second run writes the same bytes."""
     found = explained(name)
     document = found["document"]
@@ -118,7 +135,7 @@ def test_the_files_are_clarifys_and_the_same_each_time(explained: Explain, name:
     assert found["same_bytes"]
 
 
-def test_a_model_without_trees_is_sampled(explained: Explain) -> None:
+def test_a_model_without_trees_is_sampled(explained: Bench) -> None:
     """Values sum to the prediction all the same; a column that is not used gets exactly 0."""
     found = explained("line")
     told, values = _told(found), _values(found)
@@ -129,14 +146,14 @@ def test_a_model_without_trees_is_sampled(explained: Explain) -> None:
     assert set(told["standard_errors"]["label0"]) == set(values)
 
 
-def test_a_linear_model_is_exact_and_sampling_agrees(explained: Explain) -> None:
+def test_a_linear_model_is_exact_and_sampling_agrees(explained: Bench) -> None:
     """The same model with its coefficients given: the same values, without sampling."""
     exact, sampled = explained("coefficients"), explained("line")
     assert (_told(exact)["method"], _told(exact)["units"]) == ("linear", "label")
     assert _values(exact) == pytest.approx(_values(sampled), abs=1e-9)
 
 
-def test_broken_coefficients_are_told_and_values_sampled(explained: Explain) -> None:
+def test_broken_coefficients_are_told_and_values_sampled(explained: Bench) -> None:
     """The reason stands in the analysis; nothing is explained by half a model."""
     found = explained("broken")
     assert _told(found)["method"] == "sampled"
@@ -144,7 +161,7 @@ def test_broken_coefficients_are_told_and_values_sampled(explained: Explain) -> 
     assert note.startswith("linear values cannot be had: coefficients() answers no linear model")
 
 
-def test_scores_that_the_trees_alone_do_not_give_are_sampled(explained: Explain) -> None:
+def test_scores_that_the_trees_alone_do_not_give_are_sampled(explained: Bench) -> None:
     """TreeSHAP would explain another score than the one that is served; the notes say so."""
     found = explained("cut")
     assert _told(found)["method"] == "sampled"
@@ -153,14 +170,14 @@ def test_scores_that_the_trees_alone_do_not_give_are_sampled(explained: Explain)
     assert found["sums"][0] == pytest.approx(found["scores"][0], abs=1e-9)
 
 
-def test_a_projects_own_values_come_first(explained: Explain) -> None:
+def test_a_projects_own_values_come_first(explained: Bench) -> None:
     """They need not be of prepared columns, but they must add up."""
     found = explained("own")
     assert _told(found)["method"] == "own"
     assert set(_values(found)) == {"length", "height", "shell_weight", "is_infant"}
 
 
-def test_own_values_that_do_not_add_up_fail_by_name(explained: Explain) -> None:
+def test_own_values_that_do_not_add_up_fail_by_name(explained: Bench) -> None:
     """The model, the row, both figures, and what to do."""
     words = explained("wrong")["error"]
     assert words.startswith("ModelError: the explanations of wrong do not add up: at row ")
@@ -168,15 +185,41 @@ def test_own_values_that_do_not_add_up_fail_by_name(explained: Explain) -> None:
     assert "Correct explain() in model.py" in words
 
 
-def test_own_values_of_another_shape_fail_by_name(explained: Explain) -> None:
+def test_own_values_of_another_shape_fail_by_name(explained: Bench) -> None:
     """Without an expected value nothing can add up."""
     words = explained("bare")["error"]
     assert words.startswith("ModelError: explain() in model.py of bare returned ")
     assert "expected_value" in words
 
 
-def test_scores_that_depend_on_other_rows_fail_by_name(explained: Explain) -> None:
+def test_scores_that_depend_on_other_rows_fail_by_name(explained: Bench) -> None:
     """They cannot be explained row by row, nor be served so."""
     words = explained("ranked")["error"]
     assert words.startswith("ModelError: the scores of ranked cannot be explained: predict() in")
     assert "beside 59 others" in words
+
+
+def test_the_step_explains_what_a_training_job_made(
+    jobs_python: Path, explained: Bench, tmp_path: Path
+) -> None:
+    """As the supervisor starts it: archive, holdout and settings in, three files and words out."""
+    explained("abalone")
+    kept = explained.kept("abalone")
+    inputs = tmp_path / "processing" / "input"
+    for name in ("model", "settings"):
+        (inputs / name).mkdir(parents=True)
+    shutil.copytree(kept / "holdout", inputs / "holdout")
+    shutil.copy(kept / "model" / "settings.json", inputs / "settings")
+    with tarfile.open(inputs / "model" / "model.tar.gz", "w:gz") as archive:
+        for path in sorted((kept / "model").iterdir()):
+            archive.add(path, path.name)
+    (tmp_path / "project").symlink_to(ROOT / "models" / "abalone")
+    _python(
+        jobs_python, "jobs.run_step", "explain",
+        SAGEMAKER_BASE_DIR=str(tmp_path), PERENNIAL_WORKSPACE=str(tmp_path),
+        PERENNIAL_CODE_ROOT=str(tmp_path),
+    )  # fmt: skip
+    words = (tmp_path / "message").read_text(encoding="utf-8")
+    assert "holdout rows explained (tree, label): shell_weight " in words
+    made = {path.name for path in (tmp_path / "processing/output/explanations").iterdir()}
+    assert made == {"analysis.json", "out.csv", "rows.csv"}
