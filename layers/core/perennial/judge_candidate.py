@@ -18,6 +18,7 @@ from perennial.domain.card import card_html
 from perennial.domain.card_markdown import card_markdown
 from perennial.domain.compatibility import incompatibilities
 from perennial.domain.errors import NotClaimed, Rejected
+from perennial.domain.gates import BIAS_METRICS, METRICS
 from perennial.domain.judging import Evidence as Grounds
 from perennial.domain.judging import judge
 from perennial.domain.ledger.rows import Verdict as RecordedVerdict
@@ -151,7 +152,7 @@ def _decide(candidate: Candidate, evidences: Evidences, now_ms: int) -> Verdict:
             "code_digest": code_digest,
         },
         gates=judge(settings, gathered.grounds(evaluated.metrics)),
-        metrics=evaluated.shown,
+        metrics=findings.ordered(evaluated.shown, METRICS[settings.problem], settings.facets),
         rows=evaluated.rows,
         evaluation=Evidence(candidate.evaluation, objects.digest(evaluation)),
         manifest=Evidence(candidate.manifest, objects.digest(manifest)),
@@ -243,7 +244,9 @@ class _Gathered:
         bias, report = self.bias, self.report
         found: dict[str, Any] = {
             "comparison": self.comparison,
-            "bias": {} if bias is None else dict(bias.shown),
+            "bias": {}
+            if bias is None
+            else findings.ordered(bias.shown, BIAS_METRICS, self.settings.facets),
             "bias_intervals": {} if bias is None else dict(bias.intervals),
             "explanations": self.explanations,
             "producers": {} if report is None else dict(report.producers),

@@ -71,6 +71,18 @@ def test_bias_keeps_intervals_of_what_it_shows() -> None:
     assert read.intervals["DPPL:sex=Female"] == [0.1744 - 0.02, 0.1744 + 0.025]
 
 
+def test_figures_stand_where_people_look_for_them() -> None:
+    """Overall figures in the problem's order, then facets as set, numeric groups by size."""
+    names = ["rows", "auc", "auc:age=<30", "auc:age=30-45", "f1:age=<30", "auc:sex=M", "auc:sex=F"]
+    figures = dict.fromkeys([*sorted(names), "own"], 1.0)
+    facets = build.settings().facets
+    assert list(findings.ordered(figures, ("auc", "f1", "rows"), facets)) == [
+        *("auc", "rows", "own"),
+        *("auc:sex=F", "auc:sex=M"),
+        *("auc:age=<30", "f1:age=<30", "auc:age=30-45"),
+    ]
+
+
 def test_attributions_of_several_labels_are_their_mean() -> None:
     """One figure a feature, the largest first."""
     labels = {

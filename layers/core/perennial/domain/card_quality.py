@@ -26,7 +26,7 @@ def interval(view: View, form: Callable[[float], str] = shown) -> str:
     """The two ends of an interval as HTML."""
     if not view:
         return NOTHING
-    return f"[{view[0].number(form)}, {view[1].number(form)}]"
+    return f'<span class="ends">[{view[0].number(form)}, {view[1].number(form)}]</span>'
 
 
 def against_champion(view: View) -> str:

@@ -57,6 +57,7 @@ td:last-child,td code{overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:600}
 tbody th{font-weight:400}
 data{font-variant-numeric:tabular-nums;white-space:nowrap}
+.ends{white-space:nowrap}
 details{margin-top:6px}
 summary{cursor:pointer;color:var(--soft)}
 code{font:.88em/1.4 ui-monospace,"DejaVu Sans Mono",monospace}

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from perennial.domain.settings import Facet
 from perennial.domain.text import printable
 
 LONGEST_NAME = 80
@@ -81,6 +82,31 @@ def pair(given: Any) -> list[Number] | None:
         return None
     ends = [end for each in given if (end := number(each)) is not None]
     return ends if len(ends) == 2 else None
+
+
+def ordered(
+    figures: Mapping[str, Any], names: Sequence[str], facets: Sequence[Facet]
+) -> dict[str, Any]:
+    """Figures as people look for them: overall ones first, then facet by facet, group by group.
+
+    Stored JSON has its keys sorted. `names` are the figures' names in the order that is wanted;
+    groups of a numeric facet go by size.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    columns = {facet.column: place for place, facet in enumerate(facets)}
+    groups = {
+        f"{facet.column}={group}": place
+        for facet in facets
+        for place, group in enumerate(facet.groups())
+    }
+
+    def place(name: str) -> tuple[Any, ...]:
+        metric, _, group = name.partition(":")
+        column = columns.get(group.partition("=")[0], len(columns)) if group else -1
+        at = groups.get(group, len(groups))
+        return (column, at, group, places.get(metric, len(places)), metric)
+
+    return {name: figures[name] for name in sorted(figures, key=place)}
 
 
 def thinned(points: Sequence[Any]) -> list[Any]:
