@@ -184,16 +184,18 @@ def raw_columns(settings: Settings) -> list[str]:
 def positive_of(
     settings: Settings, schema: TrainingSchema, labels: Sequence[pa.ChunkedArray]
 ) -> Positive:
-    """The favourable outcome: the positive class, the last of several, or above the median.
+    """The favourable outcome, as the settings say or as follows from the label.
 
-    Levels are listed in the user's order, so the last of an ordered label (1 to 5 stars) is the
-    best one.
+    That is the positive class, the last of several (levels are listed in the user's order, so the
+    last of 1 to 5 stars is the best), or what lies above the median.
     """
     if settings.problem == "regression":
+        if settings.bias.threshold is not None:
+            return Positive(threshold=settings.bias.threshold)
         values = [pc.cast(part, pa.float64()).to_numpy() for part in labels]
         return Positive(threshold=float(np.median(np.concatenate(values))))
-    last = len(schema.classes) - 1
-    return Positive(classes=(schema.classes[last],), codes=(last,))
+    classes = settings.bias.positive or schema.classes[-1:]
+    return Positive(classes=classes, codes=tuple(map(schema.classes.index, classes)))
 
 
 def _measure(

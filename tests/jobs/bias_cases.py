@@ -171,6 +171,8 @@ def main() -> None:
     constant.codes = np.zeros(HOLDOUT, dtype=int)
     found["constant"] = constant.run()
     found["few"] = Case("binary", bias={"methods": ["DPL", "DI"]}).run()
+    found["two_classes"] = Case("multiclass", bias={"positive": ["2", "3"]}).run()
+    found["threshold"] = Case("regression", bias={"threshold": 0.5}).run()
     found["no_group"] = Case("binary", bias={}).run()
     found["no_facets"] = Case("binary", facets={}, bias={}).run()
     found["lost_row"] = Case("binary").run(lost_row)

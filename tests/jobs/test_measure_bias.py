@@ -149,6 +149,28 @@ def test_methods_choose_the_metrics(found: dict[str, Any]) -> None:
     assert {name.partition(":")[0] for name in flat} == {"DPL", "DI"}
 
 
+@pytest.mark.parametrize(
+    ("name", "problem", "words"),
+    [("two_classes", "multiclass", "2,3"), ("threshold", "regression", "> 0.5")],
+)
+def test_the_settings_name_the_favourable_outcome(
+    found: dict[str, Any], name: str, problem: str, words: str
+) -> None:
+    """Some classes of several, or a threshold of a number, for labels and for predictions."""
+    raw, document = found[problem], found[name]["document"]
+    scores = np.array(raw["scores"])
+    if problem == "regression":
+        labels, predicted = np.array(raw["labels"]) > 0.5, scores > 0.5
+    else:
+        labels, predicted = np.array(raw["labels"]) != "1", scores.argmax(axis=1) > 0
+    d = np.array(raw["groups"][0]) == "F"
+    flat = document["perennial"]["metrics"]
+    assert flat["DPL:sex=F"] == pytest.approx(labels[~d].mean() - labels[d].mean())
+    held = d[TRAINING:]
+    assert flat["DPPL:sex=F"] == pytest.approx(predicted[~held].mean() - predicted[held].mean())
+    assert document["pre_training_bias_metrics"]["label_value_or_threshold"] == words
+
+
 def test_without_a_group_the_conditional_ones_say_so(found: dict[str, Any]) -> None:
     """The others are measured."""
     facets = found["no_group"]["document"]["pre_training_bias_metrics"]["facets"]

@@ -197,12 +197,16 @@ class Comparison:
 class BiasSettings:
     """How bias is measured: `group` is the column that the conditional metrics split by.
 
-    `methods` are Clarify's short names, or `all`.
+    `methods` are Clarify's short names, or `all`. The favourable outcome is `Settings.positive`
+    for a binary label, some classes (`positive`; none: the last one) of several, and what lies
+    above a `threshold` (None: the median) of a number.
     """
 
     group: str = ""
     methods: tuple[str, ...] = ("all",)
     provider: Literal["perennial", "sagemaker"] = "perennial"
+    positive: tuple[str, ...] = ()
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from perennial.domain.settings import (
     VERSION,
+    BiasSettings,
     DataSettings,
     JobSettings,
     Range,
@@ -37,6 +38,7 @@ def write_settings(settings: Settings) -> dict[str, Any]:
         "bias": {
             **({"group": settings.bias.group} if settings.bias.group else {}),
             "methods": list(settings.bias.methods),
+            **_outcome(settings.bias),
         },
         "explain": {
             "enabled": settings.explain.enabled,
@@ -52,6 +54,11 @@ def write_settings(settings: Settings) -> dict[str, Any]:
         "triggers": _triggers(settings.triggers),
         "tags": dict(settings.tags),
     }
+
+
+def _outcome(bias: BiasSettings) -> dict[str, Any]:
+    positive = {"positive": list(bias.positive)} if bias.positive else {}
+    return positive if bias.threshold is None else {**positive, "threshold": bias.threshold}
 
 
 def _data(data: DataSettings) -> dict[str, Any]:

@@ -205,12 +205,26 @@ def read_bias(
         if name in methods and group is None:
             bias.mistake("methods", f"bias.group, the column that {name} splits by")
     provider = providers.text("bias", "perennial", choices=("perennial", "sagemaker"))
+    positive, threshold = _outcome(bias, columns.get(label))
     bias.done()
     return BiasSettings(
         group=group if isinstance(group, str) else "",
         methods=methods,
         provider="sagemaker" if provider == "sagemaker" else "perennial",
+        positive=positive,
+        threshold=threshold,
     )
+
+
+def _outcome(bias: Reader, label: Column | None) -> tuple[tuple[str, ...], float | None]:
+    """Which outcome is the favourable one, where the label has more than two."""
+    positive, threshold = bias.names("positive"), bias.number("threshold", None)
+    levels = set() if label is None else set(label.levels)
+    if bias.has("positive") and (len(levels) < 3 or not positive or not set(positive) < levels):
+        bias.mistake("positive", "some, not all, of the classes of a label with three or more")
+    if threshold is not None and (label is None or not label.numeric):
+        bias.mistake("threshold", "no threshold: the label is no number")
+    return positive, threshold
 
 
 def read_explain(root: Reader) -> ExplainSettings:
