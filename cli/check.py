@@ -196,6 +196,7 @@ def show_result(screen: Screen, result: dict[str, Any], printed: list[str]) -> N
             screen.line(f"  line {bad.get('line')}{escape(column)}: {why}  [dim]{text}[/]")
         for notice in found.get("notices", []):
             screen.line(f"[yellow]notice[/]      {escape(name)}: {escape(str(notice))}")
+    show_suspicions(screen, result)
     if result.get("metrics"):
         screen.out.print(figures_table(result["metrics"]))
         screen.line()
@@ -214,6 +215,19 @@ def show_result(screen: Screen, result: dict[str, Any], printed: list[str]) -> N
         screen.line("[dim]the model's own output ended with:[/]")
         for line in printed[-MOST_TAIL:]:
             screen.line(f"  [dim]{escape(line)}[/]")
+
+
+def show_suspicions(screen: Screen, result: dict[str, Any]) -> None:
+    """Features that give the label away, and rows that contradict one another."""
+    for leak in result.get("leaks", []):
+        words = escape(str(leak.get("words")))
+        screen.line(f"[red]leak[/]        {words}: is it known when a prediction is asked for?")
+    conflicts = result.get("conflicts") or {}
+    if conflicts.get("rows"):
+        screen.line(
+            f"[yellow]notice[/]      {conflicts['rows']:,} rows share their identity with one of"
+            " another label"
+        )
 
 
 def figures_table(metrics: Mapping[str, float | None]) -> Table:

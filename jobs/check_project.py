@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import yaml
 from perennial.domain.gates import judge_gates
+from perennial.domain.judging import is_bias
 from perennial.domain.project import find_model_mistakes, join_requirements
 from perennial.domain.settings import (
     Settings,
@@ -165,10 +166,13 @@ def loop(
         document = evaluate(settings, project, model, rows, _made(folder / "evaluation"))
         metrics = document["perennial"]["metrics"]
         facts |= {"metrics": metrics}
-    results = judge_gates(settings.gates, metrics)
+    judged = tuple(gate for gate in settings.gates if not is_bias(gate.metric))
+    results = judge_gates(judged, metrics)
     passed = all(result.passed for result in results)
     failed = [result.words for result in results if not result.passed]
     words = "; ".join(failed) or _kept_words(len(results))
+    if len(judged) < len(settings.gates):
+        words += f"; {len(settings.gates) - len(judged)} on bias are judged in a run only"
     with progress.step("judge") as facts:
         facts |= {"words": words, "passed": passed}
     gates = [result.to_json() for result in results]
@@ -185,7 +189,8 @@ def _kept_words(gates: int) -> str:
 def _result(progress: Progress, checked: CheckResult, *, words: str, **facts: Any) -> None:
     report = checked.report()
     facts = {"passed": False, "metrics": {}, "gates": [], **facts}
-    progress.say("result", words=words, rows=report["rows"], objects=report["objects"], **facts)
+    found = {name: report[name] for name in ("rows", "objects", "leaks", "conflicts")}
+    progress.say("result", words=words, **found, **facts)
 
 
 def _made(folder: Path) -> Path:

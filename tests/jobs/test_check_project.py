@@ -55,6 +55,26 @@ def test_abalone_passes_its_gates(jobs_python: Path, abalone_csv: Path) -> None:
     assert [gate["name"] for gate in result["gates"]] == ["rmse.max", "r2.min"]
 
 
+def test_a_leak_and_a_contradiction_are_told(jobs_python: Path, tmp_path: Path) -> None:
+    """Before anything is pushed: what a person should look at in the data. Gates on bias wait."""
+    from tests.jobs.test_sources import MODEL, SETTINGS, project, text
+
+    leaky = SETTINGS.replace("    y: {", "    z: {type: category, open: true}\n    y: {")
+    leaky = leaky.replace("auc: {min: 0.5}", 'auc: {min: 0}, "DPPL:c=a": {min: -0.2, max: 0.2}')
+    folder = project(tmp_path / "small", MODEL, leaky)
+    rows = [f"{i},{'ab'[i // 2 % 2]},{'nj'[i % 2]},{('no', 'yes')[i % 2]}" for i in range(200)]
+    data = tmp_path / "rows.csv"
+    data.write_bytes(text("x,c,z,y", *rows, "1,a,j,yes", "2,b,n,yes", "2,b,n,no"))
+    code, lines, errors = check(jobs_python, folder, data)
+    assert code == 0, errors
+    result = lines[-1]
+    assert result["conflicts"]["rows"] == 3
+    assert result["leaks"] == []
+    assert result["words"] == "the gate is kept; 2 on bias are judged in a run only"
+    data.write_bytes(text("x,c,z,y", *rows))
+    assert [each["feature"] for each in check(jobs_python, folder, data)[1][-1]["leaks"]] == ["z"]
+
+
 def test_an_unreachable_gate_loses(jobs_python: Path, abalone_csv: Path) -> None:
     """The other ending: exit code 1 and the figure that was missed."""
     code, lines, _ = check(

@@ -70,6 +70,16 @@ def test_figures_of_all_rows_and_of_each_group_are_shown(check: Check) -> None:
     assert "next:  perennial push" in result.output
 
 
+def test_suspicions_about_the_data_are_shown(check: Check) -> None:
+    """A leak passes every gate: it must be seen before it is pushed."""
+    leaks = [{"feature": "z", "words": "z equals y in each of 200 rows"}]
+    result = check(
+        said({"step": "result", "passed": True, "leaks": leaks, "conflicts": {"rows": 1200}})
+    )
+    assert "z equals y in each of 200 rows: is it known when" in " ".join(result.output.split())
+    assert "1,200 rows share their identity with one of another label" in result.output
+
+
 def test_a_lost_gate_is_no_tick() -> None:
     """The judgement went well, the gate did not: a reader must not see a green mark."""
     out = io.StringIO()
