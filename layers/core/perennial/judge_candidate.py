@@ -21,6 +21,7 @@ from perennial.domain.errors import NotClaimed, Rejected
 from perennial.domain.gates import BIAS_METRICS, METRICS
 from perennial.domain.judging import Evidence as Grounds
 from perennial.domain.judging import judge
+from perennial.domain.ledger.ending import telling_line
 from perennial.domain.ledger.rows import Verdict as RecordedVerdict
 from perennial.domain.naming import landing_prefix
 from perennial.domain.settings import Settings
@@ -168,7 +169,9 @@ class _Gathered:
     def __init__(self, candidate: Candidate, settings: Settings, evidences: Evidences) -> None:
         self.candidate, self.evidences = candidate, evidences
         self.settings = settings
-        self.failures = {step: str(why) for step, why in (candidate.failures or {}).items() if why}
+        self.failures = {
+            step: telling_line(str(why)) for step, why in (candidate.failures or {}).items() if why
+        }
         read, parsed = evidences.read, evidences.parsed
         champion = candidate.champion or {}
         self.comparison = parsed("comparison", candidate.comparison, findings.read_comparison)

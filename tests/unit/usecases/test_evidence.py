@@ -195,19 +195,30 @@ def test_documents_that_are_none_fail_their_gate(
 
 
 def test_steps_that_failed_are_told(world: World, candidate: Candidate) -> None:
-    """What failed is in the notes and in the words of its gate; a person may overrule."""
+    """What failed is in the notes and in the words of its gate; a person may overrule.
+
+    Of a failed job, Step Functions gives the whole description; its own last words are told.
+    """
+    job = {
+        "ProcessingJobName": "perennial-census-1-evaluate-champion-0",
+        "FailureReason": "AlgorithmError: See job logs for more information",
+        "ExitMessage": "its code raised KeyError",
+    }
     failed = replace(
         candidate,
         comparison="",
         explanations="",
-        failures={"evaluate_champion": "its code raised KeyError", "explain": "out of memory"},
+        failures={
+            "evaluate_champion": "States.TaskFailed: " + json.dumps(job),
+            "explain": "States.Timeout: out of time",
+        },
     )
     verdict = verdict_of(judge(world.ports, failed))
     assert not verdict["passed"]
     assert "census 1 could not be scored beside the candidate: its code raised" in verdict["words"]
     assert verdict["notes"][:2] == [
         "evaluate_champion failed: its code raised KeyError",
-        "explain failed: out of memory",
+        "explain failed: States.Timeout: out of time",
     ]
 
 
