@@ -11,12 +11,14 @@ import pytest
 from perennial import gather_evidence, judge_candidate
 from perennial.aws import objects
 from perennial.aws.job_use import JobUse
+from perennial.domain.card import card_html
 from perennial.domain.errors import Rejected
 from perennial.domain.naming import code_key
 from perennial.judge_candidate import Candidate, Judgement
 from perennial.judge_candidate import judge_candidate as judge
 
 from tests.unit.domain import verdict_builders as build
+from tests.unit.domain.test_card import check as check_card
 from tests.unit.usecases.test_judgement import CODE, CODE_SHA, put, stored
 from tests.unit.world import MODEL, World
 
@@ -122,6 +124,8 @@ def test_a_verdict_rests_on_all_the_evidence(world: World, candidate: Candidate)
     assert verdict["notes"] == ["reused from an earlier run: check_data", "attributions: sampled"]
     page = stored(f"{candidate.base}/verdict/card.html").decode()
     assert 'data-path="/comparison/lower" value="0.0031"' in page
+    assert page == card_html(verdict)
+    check_card(verdict)
     assert "# census, run 1: passed" in stored(f"{candidate.base}/verdict/card.md").decode()
 
 
