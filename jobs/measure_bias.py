@@ -83,7 +83,7 @@ class Analysis:
     methods: tuple[str, ...]
     rows: dict[str, int] = field(default_factory=dict)
     sections: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
-    metrics: dict[str, float | None] = field(default_factory=dict)
+    metrics: dict[str, float | str | None] = field(default_factory=dict)
     intervals: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -92,8 +92,7 @@ class Analysis:
         entry = {"value_or_threshold": value, "metrics": [one.to_json() for one in measured]}
         self.sections.setdefault(stage, {}).setdefault(facet, []).append(entry)
         for one in measured:
-            finite = one.value is not None and np.isfinite(one.value)
-            self.metrics[facet_metric(one.name, facet, value)] = one.value if finite else None
+            self.metrics[facet_metric(one.name, facet, value)] = number(one.value)
             if one.interval is not None:
                 interval = [number(bound) for bound in one.interval]
                 self.intervals.setdefault(one.name, {})[f"{facet}={value}"] = interval

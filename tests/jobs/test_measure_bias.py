@@ -83,7 +83,7 @@ def test_metrics_equal_the_exact_ones(found: dict[str, Any], problem: str, stage
 
 
 def test_gates_find_their_figures_by_name(found: dict[str, Any]) -> None:
-    """A flat map beside Clarify's lists: finite values, None for what is not defined."""
+    """A flat map beside Clarify's lists, with the same values; None for what is not defined."""
     document = found["binary"]["document"]
     flat = document["perennial"]["metrics"]
     assert len(flat) == 10 * (len(PRE_TRAINING) + len(POST_TRAINING))
