@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-STEPS = ("check_data", "train", "evaluate")
+STEPS = (*("check_data", "train", "evaluate", "compare", "measure_bias", "explain", "baseline"),)
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def run(paths: Paths, settings: Settings) -> str:
 
 
 def checkpoints_of(paths: Paths, settings: Settings) -> Path | None:
-    """The folder kept across interruptions, made; None when this job has none."""
-    if not settings.train.spot and not paths.checkpoints.is_dir():
+    """The folder kept across interruptions, made; None for a job that nothing interrupts."""
+    if not settings.train.spot:
         return None
     paths.checkpoints.mkdir(parents=True, exist_ok=True)
     return paths.checkpoints

@@ -1,7 +1,8 @@
 """A state machine as a picture (SVG) and as Mermaid text, without any drawing tool.
 
 Main path from top to bottom, what an error leads to at its right, in the order of the
-definition. No layout engine: a machine that needs one is too large to be read anyway.
+definition. The branches of a Parallel state stand side by side and meet again in what follows it.
+No layout engine: a machine that needs one is too large to be read anyway.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ COLUMN, ROW, MARGIN = 226, 84, 28
 COLOURS = {  # fill, border
     "Task": ("#eaf2fb", "#2f6db3"),
     "Choice": ("#fff6df", "#b07d12"),
+    "Parallel": ("#eef1f4", "#5b6774"),
     "Pass": ("#f3f0fa", "#6b54a8"),
     "Succeed": ("#e6f6ec", "#2b8a4b"),
     "Fail": ("#fdecea", "#b9382c"),
@@ -32,10 +34,25 @@ class Edge:
     caught: bool = False
 
 
+def all_states(machine: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Every state with those of branches, each after the Parallel state that it belongs to."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, state in machine["States"].items():
+        found[name] = state
+        for branch in state.get("Branches", []):
+            for inner, its_state in all_states(branch).items():
+                ends = its_state.get("End") and "Next" in state
+                found[inner] = {**its_state, "Next": state["Next"]} if ends else its_state
+    return found
+
+
 def edges(states: Mapping[str, Any]) -> Iterator[Edge]:
     """Every way that the definition knows, in its order."""
     for name, state in states.items():
-        if "Next" in state:
+        if "Branches" in state:
+            for branch in state["Branches"]:
+                yield Edge(name, branch["StartAt"])
+        elif "Next" in state:
             yield Edge(name, state["Next"])
         for choice in state.get("Choices", []):
             yield Edge(name, choice["Next"], _condition(choice))
@@ -48,6 +65,8 @@ def edges(states: Mapping[str, Any]) -> Iterator[Edge]:
 
 def _condition(choice: Mapping[str, Any]) -> str:
     """A Choice rule in a few words: `refused`, `vpc present`."""
+    if "And" in choice:
+        return " and ".join(_condition(part) for part in choice["And"])
     subject = str(choice["Variable"]).rsplit(".", 1)[-1]
     operator = next(key for key in choice if key not in ("Variable", "Next"))
     if operator == "BooleanEquals":
@@ -60,7 +79,7 @@ def _condition(choice: Mapping[str, Any]) -> str:
 def mermaid(definition: Mapping[str, Any]) -> str:
     """The machine as a Mermaid flowchart, which GitHub draws by itself."""
     shapes = {"Choice": '{{{{"{0}"}}}}', "Succeed": '(["{0}"])', "Fail": '[["{0}"]]'}
-    states = definition["States"]
+    states = all_states(definition)
     lines = ["flowchart TD", f"  start((start)) --> {definition['StartAt']}"]
     for name, state in states.items():
         lines.append(f"  {name}{shapes.get(state['Type'], SQUARE).format(name)}")
@@ -78,8 +97,9 @@ def mermaid(definition: Mapping[str, Any]) -> str:
 
 def _places(definition: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     """Column and row of each state: rows by the longest way from the start."""
-    ways = list(edges(definition["States"]))
-    main = _rows(definition["StartAt"], ways, len(definition["States"]))
+    states = all_states(definition)
+    ways = list(edges(states))
+    main = _rows(definition["StartAt"], ways, len(states))
     side: dict[str, int] = {}
     for way in ways:
         if way.target not in main:
@@ -126,8 +146,9 @@ def svg(definition: Mapping[str, Any]) -> str:
         _marker("way", "#5b6774"),
         _marker("error", "#c0564b"),
     ]
-    parts += [_line(edge, places) for edge in edges(definition["States"])]
-    parts += [_box(n, s["Type"], places[n]) for n, s in definition["States"].items()]
+    states = all_states(definition)
+    parts += [_line(edge, places) for edge in edges(states)]
+    parts += [_box(name, state["Type"], places[name]) for name, state in states.items()]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

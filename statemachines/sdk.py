@@ -48,10 +48,10 @@ with quiet_import():
 integration_resources.get_aws_partition = lambda: "${AwsPartition}"
 
 __all__ = [
-    "Catch", "Chain", "Choice", "ChoiceRule", "Estimator", "Fail", "Graph", "Pass", "Placeholder",
-    "ProcessingInput", "ProcessingOutput", "ProcessingStep", "Processor", "Retry", "Succeed",
-    "Task", "TrainingInput", "TrainingStep", "definition", "fmt", "image_uris", "offline_session",
-    "path",
+    "Catch", "Chain", "Choice", "ChoiceRule", "Estimator", "Fail", "Graph", "Parallel", "Pass",
+    "Placeholder", "ProcessingInput", "ProcessingOutput", "ProcessingStep", "Processor", "Retry",
+    "Succeed", "Task", "TrainingInput", "TrainingStep", "definition", "fmt", "image_uris",
+    "offline_session", "path",
 ]  # fmt: skip
 
 
@@ -97,6 +97,7 @@ def _with_fields(base: type[Any], *fields: _New) -> type[Any]:
 
 Catch = _with_fields(sdk_states.Catch)
 Fail = _with_fields(sdk_states.Fail, _New.CAUSE_PATH)
+Parallel = _with_fields(sdk_states.Parallel, _New.RESULT_SELECTOR)
 Pass = _with_fields(sdk_states.Pass)
 ProcessingStep = _with_fields(sdk_sagemaker.ProcessingStep, _New.RESULT_SELECTOR)
 Retry = _with_fields(sdk_states.Retry, _New.JITTER_STRATEGY, _New.MAX_DELAY_SECONDS)
@@ -117,8 +118,9 @@ def offline_session() -> Any:
 
 
 FIELDS = (
-    "Type", "Comment", "Resource", "Parameters", "ResultSelector", "ResultPath", "Error",
-    "CausePath", "TimeoutSeconds", "Choices", "Default", "Next", "Retry", "Catch",
+    "Type", "Comment", "Resource", "Parameters", "Branches", "ResultSelector", "ResultPath",
+    "OutputPath", "Error", "CausePath", "TimeoutSeconds", "Choices", "Default", "Next", "End",
+    "Retry", "Catch",
 )  # fmt: skip
 
 
@@ -128,27 +130,35 @@ def definition(start: Any, *, comment: str, timeout_seconds: int) -> dict[str, A
     Raises ValueError for a placeholder that leaked in as text, KeyError for a field that has
     no place in the order.
     """
-    states = Graph(start).to_dict()["States"]
-    document: dict[str, Any] = {
-        "Comment": comment,
-        "TimeoutSeconds": timeout_seconds,
-        "StartAt": start.state_id,
-        "States": {name: _in_order(states[name]) for name in _reading_order(start, states)},
-    }
+    machine = _ordered(Graph(start).to_dict())
+    document: dict[str, Any] = {"Comment": comment, "TimeoutSeconds": timeout_seconds, **machine}
     if "object at 0x" in repr(document):
         raise ValueError("a placeholder was rendered as text; use path() or fmt()")
     return document
 
 
+def _ordered(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """A machine, or a branch of one, in the order that one reads it."""
+    states = machine["States"]
+    order = _reading_order(machine["StartAt"], states)
+    return {
+        "StartAt": machine["StartAt"],
+        "States": {name: _in_order(states[name]) for name in order},
+    }
+
+
 def _in_order(state: Mapping[str, Any]) -> dict[str, Any]:
     position = {field: at for at, field in enumerate(FIELDS)}
-    return dict(sorted(state.items(), key=lambda item: position[item[0]]))
+    ordered = dict(sorted(state.items(), key=lambda item: position[item[0]]))
+    if "Branches" in ordered:
+        ordered["Branches"] = [_ordered(branch) for branch in ordered["Branches"]]
+    return ordered
 
 
-def _reading_order(start: Any, states: Mapping[str, Any]) -> list[str]:
+def _reading_order(start: str, states: Mapping[str, Any]) -> list[str]:
     """From the start along the ways of success, each followed by what catches its errors."""
     order: list[str] = []
-    waiting: list[str] = [start.state_id]
+    waiting: list[str] = [start]
     while waiting:
         name = waiting.pop(0)
         if name in order:

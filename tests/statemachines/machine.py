@@ -60,7 +60,9 @@ SUBSTITUTIONS = {
     "KmsKeyArn": "",
     **{
         f"{name}FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
-        for name in ("CheckClaim", "JudgeCandidate", "RegisterVersion", "ApproveCandidate")
+        for name in (
+            *("CheckClaim", "PlanRun", "JudgeCandidate", "RegisterVersion", "ApproveCandidate"),
+        )
     },
 }
 
@@ -75,13 +77,17 @@ class Throw:
 
 @dataclass
 class Ran:
-    """What an execution did, from its history; `largest` is the longest state input in bytes."""
+    """What an execution did, from its history.
+
+    `ways` are the steps from state to state, `largest` is the longest state input in bytes.
+    """
 
     status: str = ""
     output: Any = None
     error: str = ""
     cause: str = ""
     visited: list[str] = field(default_factory=list)
+    ways: list[tuple[str, str]] = field(default_factory=list)
     caught: list[tuple[str, str]] = field(default_factory=list)
     payloads: dict[str, list[Any]] = field(default_factory=dict)
     waits: list[float] = field(default_factory=list)
@@ -138,6 +144,16 @@ def parse(definition: Mapping[str, Any]) -> Program:
     return Program(definition)
 
 
+def states_of(machine: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every state by its name, those of the branches of Parallel states among them."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, state in machine["States"].items():
+        found[name] = state
+        for branch in state.get("Branches", []):
+            found |= states_of(branch)
+    return found
+
+
 def _error_name(name: str) -> Any:
     if name.startswith("States."):
         return StatesErrorName(StatesErrorNameType.from_name(name))
@@ -146,7 +162,7 @@ def _error_name(name: str) -> Any:
 
 def _responses(program: Program, answers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     found = {}
-    for name, state in program.document["States"].items():
+    for name, state in states_of(program.document).items():
         if state["Type"] != "Task":
             continue
         wrap = ":function:" in state["Resource"]
@@ -232,27 +248,37 @@ def _ran(worker: _Worker, program: Program, waits: list[float]) -> Ran:
     assert worker.env is not None
     events: list[Any] = worker.env.event_manager.get_event_history()
     ran = Ran(waits=waits)
-    current, failed = "", False
+    # Branches run side by side: which state an event belongs to, the event before it tells.
+    state_of: dict[int, str] = {}
+    failed: set[str] = set()
     for event in events:
-        kind = _kind(event)
-        if kind.endswith("Scheduled"):
-            failed = False  # another attempt
+        kind, number = _kind(event), event["id"]
+        before = state_of.get(event.get("previousEventId", 0), "")
+        state_of[number] = before
         if kind.endswith("StateEntered"):
             entered = event["stateEnteredEventDetails"]
-            if failed and entered["name"] != current:
-                ran.caught.append((current, entered["name"]))
-            ran.visited.append(entered["name"])
+            name = entered["name"]
+            if before in failed and name != before:
+                ran.caught.append((before, name))
+            if before:
+                ran.ways.append((before, name))
+            ran.visited.append(name)
             ran.largest = max(ran.largest, len(entered["input"].encode()))
-            current, failed = entered["name"], False
-        elif kind == "TaskScheduled":
-            text = event["taskScheduledEventDetails"]["parameters"]
-            ran.payloads.setdefault(current, []).append(json.loads(text))
-        elif kind == "LambdaFunctionScheduled":
-            text = event["lambdaFunctionScheduledEventDetails"]["input"]
-            ran.payloads.setdefault(current, []).append(json.loads(text))
+            state_of[number] = name
+        elif kind.endswith("Scheduled"):
+            failed.discard(before)  # another attempt
+            lambda_ = kind == "LambdaFunctionScheduled"
+            details = event[
+                "lambdaFunctionScheduledEventDetails" if lambda_ else "taskScheduledEventDetails"
+            ]
+            text = details["input" if lambda_ else "parameters"]
+            ran.payloads.setdefault(before, []).append(json.loads(text))
         elif kind in ("TaskFailed", "LambdaFunctionFailed"):
-            failed = True
-    return _ended(ran, events[-1])
+            failed.add(before)
+    # A branch that goes on after another one failed may be heard of after the end.
+    endings = ("ExecutionSucceeded", "ExecutionFailed")
+    (end,) = (event for event in events if _kind(event) in endings)
+    return _ended(ran, end)
 
 
 def _ended(ran: Ran, last: Mapping[str, Any]) -> Ran:

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from perennial.domain import errors
 
-from tests.statemachines.machine import load
-from tests.statemachines.scenarios import FUNCTIONS, JOBS, TASKS
+from tests.statemachines.machine import load, states_of
+from tests.statemachines.scenarios import FUNCTIONS, NOT_NEEDED, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools" / "asl"
 DEFINITION = load("retrain")
+STATES = states_of(DEFINITION)
 Validate = Callable[[dict[str, Any]], str]
 
 
@@ -98,16 +99,16 @@ def test_a_wrong_definition_is_refused(
 ) -> None:
     """The validator that the test above rests on finds mistakes."""
     mutant = copy.deepcopy(DEFINITION)
-    mutant["States"][state].update(change)
+    states_of(mutant)[state].update(change)
     assert validate(mutant) != ""
 
 
 def test_states_are_those_of_the_design() -> None:
     """Each Task is one of the known steps, and each has its failure by name."""
-    tasks = {name for name, state in DEFINITION["States"].items() if state["Type"] == "Task"}
+    tasks = {name for name, state in STATES.items() if state["Type"] == "Task"}
     assert tasks == set(TASKS)
-    failing = {*TASKS} - {"TrainInVpc", "ApproveCandidate"}
-    failures = {n: s for n, s in DEFINITION["States"].items() if s["Type"] == "Fail"}
+    failing = {*TASKS} - {"TrainInVpc", "TuneInVpc", "ApproveCandidate", *NOT_NEEDED}
+    failures = {n: s for n, s in STATES.items() if s["Type"] == "Fail"}
     assert set(failures) == {f"{name}Failed" for name in failing} | {"Refused", "NotClaimed"}
     assert {state["Error"] for state in failures.values()} == set(failures)
 
@@ -116,7 +117,7 @@ def test_every_task_has_its_limits() -> None:
     """A timeout; Retry lists with jitter and a longest delay, none for data errors; a Catch."""
     own = {error.__name__ for error in _leaves(errors.Retryable)}
     for name in TASKS:
-        state = DEFINITION["States"][name]
+        state = STATES[name]
         assert state["TimeoutSeconds"] > 0, name
         assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
         assert all(catch["ResultPath"] == "$.failure" for catch in state["Catch"]), name
@@ -135,17 +136,34 @@ def _leaves(kind: type[Exception]) -> list[type[Exception]]:
 
 def test_the_run_waits_for_its_jobs() -> None:
     """The machine's own limit is longer than the limits of its longest way together."""
-    jobs = sum(
-        DEFINITION["States"][name]["TimeoutSeconds"] for name in JOBS if name != "TrainInVpc"
-    )
+    one_by_one = ("CheckData", "Train", "Evaluate", "Compare", "Baseline")
+    jobs = sum(STATES[name]["TimeoutSeconds"] for name in one_by_one)
     assert DEFINITION["TimeoutSeconds"] > jobs
 
 
 def test_both_trainings_are_the_same_job() -> None:
-    """`Train` and `TrainInVpc` differ in the VPC alone."""
-    train, in_vpc = (copy.deepcopy(DEFINITION["States"][n]) for n in ("Train", "TrainInVpc"))
+    """`Train` and `TrainInVpc` differ in the VPC alone, and so do `Tune` and `TuneInVpc`."""
+    train, in_vpc = (copy.deepcopy(STATES[n]) for n in ("Train", "TrainInVpc"))
     assert in_vpc["Parameters"].pop("VpcConfig.$") == "$.network.vpc"
     assert train == in_vpc
+    tune, in_vpc = (copy.deepcopy(STATES[n]) for n in ("Tune", "TuneInVpc"))
+    trial = in_vpc["Parameters"]["TrainingJobDefinition"]
+    assert trial.pop("VpcConfig.$") == "$.network.vpc"
+    assert tune == in_vpc
+
+
+def test_a_trial_is_the_training_with_other_hyperparameters() -> None:
+    """What a tuning job runs is told as `Train` is: image, role, channels, machine, limits."""
+    train = STATES["Train"]["Parameters"]
+    trial = STATES["Tune"]["Parameters"]["TrainingJobDefinition"]
+    for member in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition.$",
+                   "EnableManagedSpotTraining.$", "AlgorithmSpecification"):  # fmt: skip
+        assert trial[member] == train[member], member
+    channels = [
+        {name: channel[name] for name in ("ChannelName", "DataSource")}
+        for channel in train["InputDataConfig"]
+    ]
+    assert trial["InputDataConfig"] == channels
 
 
 def test_pictures_show_every_state() -> None:
@@ -156,6 +174,6 @@ def test_pictures_show_every_state() -> None:
     svg = (folder / "retrain.svg").read_text("utf-8")
     shown = {element.text for element in ElementTree.fromstring(svg).iter() if element.text}
     mermaid = (folder / "retrain.mmd").read_text("utf-8")
-    assert set(DEFINITION["States"]) <= shown
-    assert set(DEFINITION["States"]) <= set(re.findall(r"\w+", mermaid))
+    assert set(STATES) <= shown
+    assert set(STATES) <= set(re.findall(r"\w+", mermaid))
     assert "href" not in svg

@@ -13,17 +13,33 @@ from perennial.domain.ledger.rows import RunRow, SettingsRow
 from perennial.domain.settings import parse_settings
 
 from tests.statemachines.aws_api import JOB_OPERATIONS, mistakes
-from tests.statemachines.machine import Ran, load, parse, run
+from tests.statemachines.machine import Ran, load, parse, run, states_of
 from tests.statemachines.scenarios import ANSWERS, document
 
 DEFINITION = load("retrain")
+STATES = states_of(DEFINITION)
 LONGEST_STACK, LONGEST_MODEL = "prod-perennial-with-a-long-name", "m" * 20
+SEARCHING = {
+    "spot": True,
+    "max_wait": "2h",
+    "hyperparameters": {"rate": 0.1, "leaves": 31, "kind": "a"},
+    "tuning": {
+        "jobs": 6,
+        "parallel": 2,
+        "objective": "auc",
+        "ranges": {
+            "rate": {"type": "float", "min": 0.001, "max": 0.5, "scale": "log"},
+            "leaves": {"type": "int", "min": 3, "max": 255},
+            "kind": {"values": ["a", "b"]},
+        },
+    },
+}
 PAYLOAD_LIMIT = 32 * 1024
 SUBNETS, GROUPS = ("subnet-0a", "subnet-0b"), ("sg-0a",)
 
 
-def settings_of(columns: int) -> Any:
-    """Settings of a model with so many columns, every one described."""
+def settings_of(columns: int, *, tuned: bool = False) -> Any:
+    """Settings of a model with so many columns, every one described; a search on spot machines."""
     described: dict[str, Any] = {
         f"column_number_{n}": {"type": "float", "min": 0, "max": 1} for n in range(columns - 1)
     }
@@ -35,15 +51,18 @@ def settings_of(columns: int) -> Any:
             "label": "label",
             "positive": "yes",
             "data": {"columns": described},
+            **({"train": SEARCHING} if tuned else {}),
             "tags": {f"team-{n}": "x" * 256 for n in range(40)},
         },
         project=LONGEST_MODEL,
     )
 
 
-def input_of(network: run_input.Network, *, columns: int = 3) -> dict[str, Any]:
+def input_of(
+    network: run_input.Network, *, columns: int = 3, tuned: bool = False
+) -> dict[str, Any]:
     """A run's input as `open_run` builds it, for the longest names that are possible."""
-    settings = settings_of(columns)
+    settings = settings_of(columns, tuned=tuned)
     pushed = SettingsRow(
         model=LONGEST_MODEL,
         version=999_999,
@@ -73,12 +92,17 @@ NETWORKS = {
 def ran() -> dict[str, Ran]:
     """One execution for each kind of network."""
     program = parse(DEFINITION)
-    return {name: run(program, input_of(network), ANSWERS) for name, network in NETWORKS.items()}
+    return {
+        name: run(program, input_of(network), ANSWERS) for name, network in NETWORKS.items()
+    } | {
+        f"{name}, tuned": run(program, input_of(network, tuned=True), ANSWERS)
+        for name, network in NETWORKS.items()
+    }
 
 
 def _api(state: str) -> tuple[str, str]:
     service, operation = re.match(
-        r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+)", DEFINITION["States"][state]["Resource"]
+        r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+)", STATES[state]["Resource"]
     ).groups()  # type: ignore[union-attr]  # a Task that is no integration is no case here
     return service, operation
 
@@ -88,7 +112,7 @@ def _requests(ran: dict[str, Ran]) -> list[tuple[str, str, dict[str, Any]]]:
         (network, state, payload)
         for network, one in ran.items()
         for state, payloads in one.payloads.items()
-        if ":function:" not in DEFINITION["States"][state]["Resource"]
+        if ":function:" not in STATES[state]["Resource"]
         for payload in payloads
     ]
 
@@ -96,7 +120,7 @@ def _requests(ran: dict[str, Ran]) -> list[tuple[str, str, dict[str, Any]]]:
 def test_aws_would_accept_every_request(ran: dict[str, Ran]) -> None:
     """Each evaluated request fits the API's own model: members, enums, patterns, lengths."""
     requests = _requests(ran)
-    assert len(requests) == 4 * len(NETWORKS)
+    assert len(requests) == (9 + 10) * len(NETWORKS)
     assert [
         (network, state, *found)
         for network, state, payload in requests
@@ -130,7 +154,7 @@ def test_a_wrong_request_is_noticed(
 
 def test_only_jobs_are_waited_for() -> None:
     """`.sync` exists for the five kinds of job, and nowhere else."""
-    for name, state in DEFINITION["States"].items():
+    for name, state in STATES.items():
         resource = state.get("Resource", "")
         operation = resource.rsplit(":", 1)[-1]
         assert operation.endswith(".sync") == (operation.removesuffix(".sync") in JOB_OPERATIONS), (
@@ -168,7 +192,12 @@ def test_the_network_reaches_every_job(ran: dict[str, Ran]) -> None:
         expected = vpc if network.subnets else None
         assert train.get("VpcConfig") == expected
         assert train["EnableNetworkIsolation"] is network.isolated
-        for state, isolated in (("CheckData", False), ("Evaluate", network.isolated)):
+        others = ("Evaluate", "EvaluateChampion", "Compare", "MeasureBias", "Explain", "Baseline")
+        tune = ran[f"{name}, tuned"].payloads["TuneInVpc" if network.subnets else "Tune"][0]
+        trial = tune["TrainingJobDefinition"]
+        assert trial.get("VpcConfig") == expected
+        assert trial["EnableNetworkIsolation"] is network.isolated
+        for state, isolated in (("CheckData", False), *((s, network.isolated) for s in others)):
             assert sent[state][0]["NetworkConfig"].get("VpcConfig") == expected
             assert sent[state][0]["NetworkConfig"]["EnableNetworkIsolation"] is isolated
 
@@ -193,11 +222,12 @@ def test_functions_get_what_they_ask_for(ran: dict[str, Ran]) -> None:
     sent = ran["open"].payloads
     asked = {
         "CheckClaim": {"model", "run", "execution"},
-        "JudgeCandidate": {"model", "run", "base", "evaluation", "manifest", "settings_uri",
-                           "code", "code_sha", "artifact"},
+        "PlanRun": {"model", "run", "execution", "image"},
+        "JudgeCandidate": {"model", "run", "base", "manifest", "settings_uri", "code", "code_sha",
+                           "plan", "evaluations", "examinations"},
         "RegisterVersion": {"model", "run", "execution", "group", "verdict", "artifact", "code",
                             "code_sha", "image", "manifest", "check_job", "training_job",
-                            "evaluate_job"},
+                            "evaluate_job", "plan"},
         "ApproveCandidate": {"model", "run", "arn", "verdict", "settings"},
     }  # fmt: skip
     assert {state: set(sent[state][0]) for state in asked} == asked
@@ -209,4 +239,7 @@ def test_job_names_are_those_of_the_ledger(ran: dict[str, Ran]) -> None:
     prefix = naming.run_prefix(LONGEST_STACK, LONGEST_MODEL, 999_999)
     assert sent["Train"][0]["TrainingJobName"] == naming.job_name(prefix, "train", 0)
     assert sent["CheckData"][0]["ProcessingJobName"] == naming.job_name(prefix, "check-data", 0)
-    assert sent["Evaluate"][0]["ProcessingJobName"] == naming.job_name(prefix, "evaluate", 0)
+    for state, step in (("Evaluate", "evaluate"), ("EvaluateChampion", "evaluate-champion"),
+                        ("Compare", "compare"), ("MeasureBias", "measure-bias"),
+                        ("Explain", "explain"), ("Baseline", "baseline")):  # fmt: skip
+        assert sent[state][0]["ProcessingJobName"] == naming.job_name(prefix, step, 0)

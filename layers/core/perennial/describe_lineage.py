@@ -16,6 +16,7 @@ from perennial.aws.objects import find_json
 from perennial.aws.registry import Version
 from perennial.describe_run import describe_run
 from perennial.domain.errors import NotFound
+from perennial.domain.step_keys import place_of
 from perennial.watch_run import JobView, describe_job
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def describe_lineage(ports: Ports, model: str, number: int) -> Lineage:
         execution=facts.get("execution", ""),
         figures={name: value for name, value in facts.items() if name not in FACTS},
         jobs=_jobs(facts.get("execution", ""), facts),
-        objects=_objects(manifest),
+        objects=_objects(manifest, run),
     )
 
 
@@ -139,9 +140,10 @@ def _jobs(execution: str, facts: Mapping[str, str]) -> tuple[JobView, ...]:
     return tuple(job for job in found if job is not None)
 
 
-def _objects(manifest: str) -> tuple[SourceObject, ...]:
+def _objects(manifest: str, run: RunRow | None) -> tuple[SourceObject, ...]:
     document = find_json(manifest) if manifest else None
-    report = find_json(f"{manifest.rpartition('/')[0]}/check/report.json") if document else None
+    checked = place_of(run, "check_data", manifest.rpartition("/")[0])
+    report = find_json(f"{checked}/check/report.json") if document else None
     left_out = {
         (found["key"], found["version_id"]): "quarantined" if found.get("quarantined") else "gone"
         for found in (report or {}).get("objects", [])

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.aws.objects import find_json
 from perennial.domain import naming
+from perennial.domain.ledger.rows import run_key
+from perennial.domain.ledger.store import read_run
+from perennial.domain.step_keys import place_of
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -34,7 +37,8 @@ class Report:
 def read_report(ports: Ports, model: str, run: int) -> Report:
     """The report of a run; what is not there yet is empty."""
     base = f"s3://{ports.deployment.artifact_bucket}/{naming.run_base(model, run)}"
+    checked = place_of(read_run(ports.ledger, run_key(model, run)), "check_data", base)
     return Report(
-        check=find_json(f"{base}/check/report.json") or {},
+        check=find_json(f"{checked}/check/report.json") or {},
         verdict=find_json(f"{base}/verdict/verdict.json") or {},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects, registry
@@ -26,6 +26,13 @@ TASKS = {"binary": "CLASSIFICATION", "multiclass": "CLASSIFICATION", "regression
 # What SageMaker lets a value of CustomerMetadataProperties hold: letters, digits and these.
 UNFIT = re.compile(r"[^\w .:/=+\-@]")
 LONGEST_VALUE = 256
+QUALITY_FOLDERS = {"ModelDataQuality": "data_quality", "ModelQuality": "model_quality"}
+QUALITY_FILES = ("Statistics", "Constraints")
+#: Kind, folder, and what SageMaker calls the constraints of it; a run need not have them.
+OPTIONAL_BASELINES = (
+    ("Bias", "bias", "PostTrainingConstraints"),
+    ("Explainability", "attribution", "Constraints"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Registration:
     check_job: str
     training_job: str
     evaluate_job: str
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
 
 def register_version(ports: Ports, registration: Registration) -> Version:
@@ -59,7 +67,7 @@ def register_version(ports: Ports, registration: Registration) -> Version:
     if row.version is not None:
         return row.version
     verdict = _verified(registration)
-    request = create_request(registration, row, verdict)
+    request = create_request(registration, row, verdict) | baselines_of(registration, verdict)
     found = registry.describe_version(registry.create_version(request))
     version = Version(found.number, found.arn, found.status)
     record_version(ports, model, run, registration.execution, version)
@@ -95,7 +103,7 @@ def create_request(
 ) -> dict[str, Any]:
     """The whole CreateModelPackage request; equal for every attempt of one execution."""
     passed = bool(verdict["passed"])
-    judged, evaluation = verdict["candidate"], verdict["evaluation"]
+    judged = verdict["candidate"]
     return {
         "ModelPackageGroupName": registration.group,
         "ModelPackageDescription": str(verdict["words"])[: registry.LONGEST_DESCRIPTION],
@@ -118,13 +126,7 @@ def create_request(
             "SupportedResponseMIMETypes": ["text/csv", "application/json"],
         },
         "ModelMetrics": {
-            "ModelQuality": {
-                "Statistics": {
-                    "ContentType": "application/json",
-                    "S3Uri": evaluation["uri"],
-                    "ContentDigest": f"sha256:{evaluation['digest']}",
-                }
-            }
+            "ModelQuality": {"Statistics": _evaluation(verdict)},
         },
         "MetadataProperties": {
             "CommitId": registration.code_sha,
@@ -136,6 +138,51 @@ def create_request(
         "SkipModelValidation": "All",
         "Domain": "MACHINE_LEARNING",
         "Task": TASKS[verdict["problem"]],
+    }
+
+
+def baselines_of(
+    registration: Registration, verdict: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What monitors compare production with, as SageMaker's package holds it; a loser has none.
+
+    `DriftCheckBaselines` are what the next candidates and monitors are held against.
+    """
+    done = registration.plan.get("done", {}).get("baseline", {})
+    if not done.get("job"):
+        return {}
+    root = f"{registration.plan['places']['baseline']}/baselines"
+    quality = {
+        kind: {name: _source(f"{root}/{folder}/{name.lower()}.json") for name in QUALITY_FILES}
+        for kind, folder in (
+            ("ModelDataQuality", "data_quality"),
+            ("ModelQuality", "model_quality"),
+        )
+    }
+    metrics, drift = dict(quality), dict(quality)
+    metrics["ModelQuality"] |= {"Statistics": _evaluation(verdict)}
+    for kind, folder, constraints in OPTIONAL_BASELINES:
+        report = f"{root}/{folder}/analysis.json"
+        if objects.exists(report):
+            metrics[kind] = {"Report": _source(report)}
+            drift[kind] = {constraints: _source(f"{root}/{folder}/constraints.json")}
+    return {"ModelMetrics": metrics, "DriftCheckBaselines": drift}
+
+
+def _source(uri: str) -> dict[str, str]:
+    return {
+        "ContentType": "application/json",
+        "S3Uri": uri,
+        "ContentDigest": f"sha256:{objects.stream_digest(uri)}",
+    }
+
+
+def _evaluation(verdict: Mapping[str, Any]) -> dict[str, str]:
+    evaluation = verdict["evaluation"]
+    return {
+        "ContentType": "application/json",
+        "S3Uri": evaluation["uri"],
+        "ContentDigest": f"sha256:{evaluation['digest']}",
     }
 
 

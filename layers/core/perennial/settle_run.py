@@ -17,6 +17,8 @@ from perennial.domain.ledger.book import Book, read_book
 from perennial.domain.ledger.rows import Key, RunRow, SignalRow, done_key
 from perennial.domain.ledger.settling import Findings, Quarantine, settle
 from perennial.domain.ledger.store import read_run, read_signal
+from perennial.domain.step_keys import place_of
+from perennial.finished_steps import note_steps
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -36,6 +38,8 @@ def settle_run(ports: Ports, book: Book) -> RunRow | None:
         raise Conflict(f"{book.model.model} has no run to settle")
     if not is_quiet(ports, run):
         return None
+    if note_steps(ports, run):
+        book = _read_again(ports, run)
     findings = read_findings(ports, run)
     for _ in range(MOST_ROUNDS):
         settlement = settle(book, findings, ports.clock())
@@ -60,8 +64,8 @@ def is_quiet(ports: Ports, run: RunRow) -> bool:
     if execution is not None and not execution.is_over:
         ports.machine.stop(run.execution, error="Stopped", cause="its run has ended")
         return False
-    prefix = naming.run_prefix(ports.deployment.stack, run.model, run.number)
-    return not jobs.stop_jobs(prefix)
+    of_run = (ports.deployment.stack, run.model, run.number)
+    return not jobs.stop_jobs(naming.run_prefix(*of_run), naming.tuning_prefix(*of_run))
 
 
 def read_findings(ports: Ports, run: RunRow) -> Findings:
@@ -70,7 +74,8 @@ def read_findings(ports: Ports, run: RunRow) -> Findings:
         return Findings()
     listed = manifests.read(get_bytes(run.manifest.uri)).ids
     base = f"s3://{ports.deployment.artifact_bucket}/{naming.run_base(run.model, run.number)}"
-    report: Mapping[str, Any] = find_json(f"{base}/check/report.json") or {}
+    checked = place_of(run, "check_data", base)
+    report: Mapping[str, Any] = find_json(f"{checked}/check/report.json") or {}
     quarantined = {
         found.id: found
         for found in map(_quarantine, report.get("objects", []))

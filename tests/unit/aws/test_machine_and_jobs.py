@@ -110,10 +110,11 @@ def test_only_the_jobs_of_exactly_this_run_are_stopped(
                 "dev-perennial-census-1-train-0",
             ],
             "Processing": ["perennial-census-1-check-data-1", "perennial-census-1-mine"],
+            "HyperParameterTuning": ["perennial-0a-0", "perennial-0ab-0", "perennial-0a-0-x"],
         },
     )
-    left = jobs.stop_jobs("perennial-census-1")
-    expected = ["perennial-census-1-train-0", "perennial-census-1-check-data-1"]
+    left = jobs.stop_jobs("perennial-census-1", "perennial-0a")
+    expected = ["perennial-census-1-train-0", "perennial-census-1-check-data-1", "perennial-0a-0"]
     assert stopped == expected
     assert [job.name for job in left] == expected
 

@@ -42,7 +42,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets a test say what an execution's history is, and reads the path from it."""
 
     def path(*events: dict[str, Any]) -> tuple[Visit, ...]:
-        monkeypatch.setattr(history, "_events", lambda _: iter(events))
+        # Each event follows the one before it, unless it says which other one.
+        numbered = [
+            {"id": number, "previousEventId": number - 1, **each}
+            for number, each in enumerate(events, 1)
+        ]
+        monkeypatch.setattr(history, "_events", lambda _: iter(numbered))
         return visits("arn")
 
     return path
@@ -64,7 +69,7 @@ def test_a_caught_failure_stays_with_its_state(told: Any) -> None:
     path = told(
         entered("Task", 1, "CheckData"),
         event("TaskFailed", 4, taskFailedEventDetails={"error": "JobFault", "cause": "no disk"}),
-        event("TaskStateExited", 4),
+        event("TaskStateExited", 4, stateExitedEventDetails={"name": "CheckData"}),
         entered("Fail", 4, "CheckDataFailed"),
         event("ExecutionFailed", 5),
     )
@@ -74,6 +79,28 @@ def test_a_caught_failure_stays_with_its_state(told: Any) -> None:
     ]
     assert "✗" in finished(path[0])
     assert "JobFault" in finished(path[0])
+
+
+def test_branches_are_told_apart(told: Any) -> None:
+    """Two jobs side by side: each failure, job and end belongs to its own state."""
+    left = event("TaskStateExited", 7, stateExitedEventDetails={"name": "Evaluate"})
+    whole = event("ParallelStateExited", 8, stateExitedEventDetails={"name": "Evaluations"})
+    failure = {"error": "States.TaskFailed", "cause": "no column"}
+    path = told(
+        entered("Parallel", 1, "Evaluations"),
+        entered("Task", 1, "Evaluate"),
+        entered("Task", 2, "EvaluateChampion") | {"previousEventId": 1},
+        scheduled(2, "p-evaluate-0") | {"previousEventId": 2},
+        scheduled(2, "p-evaluate-champion-0") | {"previousEventId": 3},
+        event("TaskFailed", 5, taskFailedEventDetails=failure),
+        left | {"previousEventId": 4},
+        whole,
+    )
+    assert [(v.state, v.job, v.error, v.left_ms) for v in path] == [
+        ("Evaluations", "", "", 8_000),
+        ("Evaluate", "p-evaluate-0", "", 7_000),
+        ("EvaluateChampion", "p-evaluate-champion-0", "States.TaskFailed", None),
+    ]
 
 
 def test_an_aborted_execution_leaves_its_state(told: Any) -> None:

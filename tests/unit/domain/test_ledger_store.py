@@ -62,6 +62,8 @@ FULL_RUN = claimed_run(
     verdict=rows.Verdict("s3://v", "d", passed=False, figures='{"auc": 0.5}'),
     version=rows.Version(4, "arn", "Approved"),
     check={"rows": {"read": 5}, "refused": False, "none": None},
+    plan="{}",
+    steps=(rows.FinishedStep("train", "k", "j", "p", "a", 5), rows.FinishedStep("x", "", "", "")),
     notified=True,
 )
 FULL_MODEL = model(
@@ -128,8 +130,9 @@ def test_what_absent_fields_mean():
     )
     assert astuple(rows.RunRow("m", 1, 2, 3)) == (
         *("m", 1, 2, 3, "opening", {}, "", None, (), 0, (), "", None, "", None, None),
-        *(None, None, None, None, "", "", None, None, {}, False, 0),
+        *(None, None, None, None, "", "", None, None, {}, "", (), False, 0),
     )
+    assert astuple(rows.FinishedStep("train", "k", "j", "p")) == ("train", "k", "j", "p", "", 0)
     assert astuple(rows.SignalRow("m", "i", "data", (), {}, 5)) == (
         *("m", "i", "data", (), {}, 5, "pending", "", None, 0, 0, None, (), None, 0),
     )

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import pytest
-from perennial.domain import manifest, run_input
+from perennial.domain import manifest, naming, run_input
 from perennial.domain.errors import Rejected
 from perennial.domain.run_input import Network, Place
 from perennial.domain.schema import Column
-from perennial.domain.settings import DataSettings, JobSettings, Settings
+from perennial.domain.settings import (
+    STEPS,
+    DataSettings,
+    JobSettings,
+    Range,
+    Settings,
+    TrainSettings,
+    Tuning,
+)
 from perennial.domain.signals import ObjectVersion
 from perennial.domain.window import Span
 
@@ -25,7 +34,7 @@ SETTINGS = Settings(
     jobs=(
         ("check_data", JobSettings("ml.m5.large", 30, 60, 1)),
         ("train", JobSettings("ml.m5.xlarge", 40, 70, 1)),
-        ("evaluate", JobSettings("ml.m5.large", 30, 80, 1)),
+        *((step, JobSettings("ml.m5.large", 30, 80, 1)) for step in STEPS[2:]),
     ),
     tags=(("team", "risk"), ("perennial:run", "mine")),
 )
@@ -169,11 +178,11 @@ def test_selection_of_keys(key, patterns, expected):
     assert manifest.is_selected(key, "census", patterns) is expected
 
 
-def document(place=None, **fields):
+def document(place=None, settings=SETTINGS, **fields):
     """The input of run 7."""
     place = place or Place("perennial", "artifacts")
     text = run_input.build(
-        claimed_run(**fields), settings_row(), SETTINGS, place, "s3://artifacts/manifest"
+        claimed_run(**fields), settings_row(), settings, place, "s3://artifacts/manifest"
     )
     return json.loads(text)
 
@@ -182,6 +191,7 @@ def test_the_input_of_the_machine():
     """Names, places and sizes: all that the states need, and no figures."""
     found = document()
     tags = found.pop("tags")
+    metrics = found["training"].pop("metrics")
     assert found == {
         "model": "census",
         "run": 7,
@@ -202,7 +212,10 @@ def test_the_input_of_the_machine():
                 "max_seconds": 60,
             },
             "train": {"type": "ml.m5.xlarge", "count": 1, "volume_gb": 40, "max_seconds": 70},
-            "evaluate": {"type": "ml.m5.large", "count": 1, "volume_gb": 30, "max_seconds": 80},
+            **{
+                step: {"type": "ml.m5.large", "count": 1, "volume_gb": 30, "max_seconds": 80}
+                for step in STEPS[2:]
+            },
         },
         "hyperparameters": {
             "step": '"train"',
@@ -212,7 +225,13 @@ def test_the_input_of_the_machine():
         "network": {
             "isolated": False,
             "check_data": {"EnableNetworkIsolation": False},
-            "evaluate": {"EnableNetworkIsolation": False},
+            "other_jobs": {"EnableNetworkIsolation": False},
+        },
+        "training": {
+            "spot": False,
+            "stopping": {"MaxRuntimeInSeconds": 70},
+            "checkpoints": "s3://artifacts/runs/census/7/checkpoints",
+            "tuning_prefix": naming.tuning_prefix("perennial", "census", 7),
         },
     }
     assert {each["Key"]: each["Value"] for each in tags} == {
@@ -222,6 +241,42 @@ def test_the_input_of_the_machine():
         "perennial:run": "7",
     }
     assert len(tags) == 4
+    (auc,) = (each["Regex"] for each in metrics if each["Name"] == "auc")
+    assert [re.findall(auc, line) for line in ("auc=0.9;", "validation_auc=0.8;")] == [
+        ["0.9"],
+        ["0.8"],
+    ]
+    assert re.findall(auc, "train_auc=0.99; xauc=1;") == []
+
+
+def test_a_search_on_spot_machines_is_told_as_sagemaker_wants_it():
+    """Ranges by kind, numbers as texts, the goal of the figure; the wait beside the limit."""
+    ranges = (
+        Range("rate", "float", 0.001, 0.5, "log"),
+        Range("leaves", "int", 3, 255, "linear"),
+        Range("kind", "category", values=("a", "b")),
+    )
+    tuning = Tuning("log_loss", "minimize", ranges, "Random", 6, 3, early_stopping=False)
+    train = TrainSettings(tuning=tuning, spot=True, max_wait=90, metrics=(("mine", "m=(.*)"),))
+    found = document(settings=replace(SETTINGS, train=train))["training"]
+    assert found["stopping"] == {"MaxRuntimeInSeconds": 70, "MaxWaitTimeInSeconds": 90}
+    assert found["metrics"][0] == {"Name": "mine", "Regex": "m=(.*)"}
+    assert found["tuning"] == {
+        "Strategy": "Random",
+        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "log_loss"},
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 3},
+        "ParameterRanges": {
+            "IntegerParameterRanges": [
+                {"Name": "leaves", "MinValue": "3", "MaxValue": "255", "ScalingType": "Linear"}
+            ],
+            "ContinuousParameterRanges": [
+                {"Name": "rate", "MinValue": "0.001", "MaxValue": "0.5",
+                 "ScalingType": "Logarithmic"}
+            ],
+            "CategoricalParameterRanges": [{"Name": "kind", "Values": ["a", "b"]}],
+        },
+        "TrainingJobEarlyStoppingType": "Off",
+    }  # fmt: skip
 
 
 def test_the_input_is_the_same_bytes_each_time():
@@ -243,7 +298,7 @@ def test_isolation_and_network_reach_the_jobs():
         "isolated": True,
         "vpc": vpc,
         "check_data": {"EnableNetworkIsolation": False, "VpcConfig": vpc},
-        "evaluate": {"EnableNetworkIsolation": True, "VpcConfig": vpc},
+        "other_jobs": {"EnableNetworkIsolation": True, "VpcConfig": vpc},
     }
 
 

@@ -248,14 +248,11 @@ def test_request_is_what_the_api_takes(world: World, candidate: Candidate) -> No
         assert re.fullmatch(r"[\w .:/=+\-@]{1,256}", text), text
 
 
-@pytest.mark.parametrize(
-    ("state", "kind"), [("JudgeCandidate", Candidate), ("RegisterVersion", Registration)]
-)
-def test_the_machine_sends_exactly_what_is_asked_for(state: str, kind: Any) -> None:
-    """The members of the states' payloads are the fields that the functions read."""
+def test_the_machine_sends_exactly_what_is_asked_for() -> None:
+    """The members of the state's payload are the fields that the function reads."""
     machine = json.loads((ROOT / "statemachines" / "retrain.asl.json").read_text())
-    sent = {name.removesuffix(".$") for name in machine["States"][state]["Parameters"]}
-    assert sent == {field.name for field in fields(kind)}
+    sent = machine["States"]["RegisterVersion"]["Parameters"]
+    assert {name.removesuffix(".$") for name in sent} == {f.name for f in fields(Registration)}
 
 
 def test_metadata_that_does_not_fit_is_left_out(world: World, candidate: Candidate) -> None:

@@ -1,4 +1,4 @@
-"""A run's SageMaker jobs: found by the prefix that their names share, and stopped."""
+"""A run's SageMaker jobs: found by the prefixes that their names share, and stopped."""
 
 from __future__ import annotations
 
@@ -9,41 +9,61 @@ from typing import Any
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound, Rejected
-from perennial.domain.naming import is_job_of
+from perennial.domain.naming import is_job_of, is_tuning_job_of
 
 ACTIVE = ("InProgress", "Stopping")
 
 
+#: How SageMaker calls each kind, and in its listings.
+TITLES = {
+    "training": "TrainingJob",
+    "processing": "ProcessingJob",
+    "tuning": "HyperParameterTuningJob",
+}
+
+
 @dataclass(frozen=True)
 class Job:
-    """One training or processing job; kind is `training` or `processing`."""
+    """One job; kind is `training`, `processing` or `tuning`."""
 
     kind: str
     name: str
     status: str
 
 
-def active_jobs(run_prefix: str) -> Sequence[Job]:
-    """The run's jobs that are not over, of both kinds."""
+def active_jobs(run_prefix: str, tuning_prefix: str) -> Sequence[Job]:
+    """The run's jobs that are not over, of every kind; trials belong to their tuning job."""
     return [
         job
-        for kind in ("training", "processing")
+        for kind in TITLES
         for status in ACTIVE
-        for job in _listed(kind, run_prefix, status)
+        for job in _listed(kind, tuning_prefix if kind == "tuning" else run_prefix, status)
     ]
 
 
-def _listed(kind: str, run_prefix: str, status: str) -> Iterator[Job]:
-    """Jobs of one kind and status that are the run's; SageMaker finds by containment only."""
-    title = kind.capitalize()
+def jobs_of(run_prefix: str, tuning_prefix: str) -> Sequence[Job]:
+    """Every job of the run, over or not, also attempts that failed; without a tuning's trials."""
+    return [
+        job
+        for kind in TITLES
+        for job in _listed(kind, tuning_prefix if kind == "tuning" else run_prefix)
+    ]
+
+
+def _listed(kind: str, prefix: str, status: str = "") -> Iterator[Job]:
+    """Jobs of one kind (and status) that are the run's; SageMaker finds by containment only."""
+    wanted = {"StatusEquals": status} if status else {}
+    title = TITLES[kind]
     sagemaker: Any = client("sagemaker")
-    paginator = sagemaker.get_paginator(f"list_{kind}_jobs")
-    with translated(f"listing {kind} jobs of {run_prefix}"):
-        for page in paginator.paginate(NameContains=run_prefix, StatusEquals=status):
-            for found in page[f"{title}JobSummaries"]:
-                name = found[f"{title}JobName"]
-                if is_job_of(run_prefix, name):
-                    yield Job(kind, name, found[f"{title}JobStatus"])
+    listing = "hyper_parameter_tuning" if kind == "tuning" else kind
+    paginator = sagemaker.get_paginator(f"list_{listing}_jobs")
+    with translated(f"listing {kind} jobs of {prefix}"):
+        for page in paginator.paginate(NameContains=prefix, **wanted):
+            for found in page[f"{title}Summaries"]:
+                name = found[f"{title}Name"]
+                is_ours = is_tuning_job_of if kind == "tuning" else is_job_of
+                if is_ours(prefix, name):
+                    yield Job(kind, name, found[f"{title}Status"])
 
 
 def newest_processing_jobs(part: str) -> Sequence[str]:
@@ -55,12 +75,12 @@ def newest_processing_jobs(part: str) -> Sequence[str]:
     return [each["ProcessingJobName"] for each in found["ProcessingJobSummaries"]]
 
 
-def stop_jobs(run_prefix: str) -> Sequence[Job]:
+def stop_jobs(run_prefix: str, tuning_prefix: str) -> Sequence[Job]:
     """Ask the run's active jobs to stop, and return those that are not over yet.
 
     A stop takes up to two minutes; repeat until nothing is returned.
     """
-    active = active_jobs(run_prefix)
+    active = active_jobs(run_prefix, tuning_prefix)
     for job in active:
         if job.status == "InProgress":
             _stop(job)
@@ -74,6 +94,8 @@ def _stop(job: Job) -> None:
         with translated(f"stopping {job.name}"):
             if job.kind == "training":
                 sagemaker.stop_training_job(TrainingJobName=job.name)
+            elif job.kind == "tuning":
+                sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=job.name)
             else:
                 sagemaker.stop_processing_job(ProcessingJobName=job.name)
     except (NotFound, Rejected):
@@ -85,6 +107,14 @@ def describe_training_job(name: str) -> Any:
     """SageMaker's description of a training job; raises `NotFound`."""
     with translated(f"describing training job {name}"):
         return client("sagemaker").describe_training_job(TrainingJobName=name)
+
+
+def describe_tuning_job(name: str) -> Any:
+    """SageMaker's description of a tuning job; raises `NotFound`."""
+    with translated(f"describing tuning job {name}"):
+        return client("sagemaker").describe_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=name
+        )
 
 
 def describe_processing_job(name: str) -> Any:

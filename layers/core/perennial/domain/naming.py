@@ -22,6 +22,7 @@ __all__ = [
     "is_job_of",
     "is_model_name",
     "is_schedule_name",
+    "is_tuning_job_of",
     "job_name",
     "landing_prefix",
     "manifest_key",
@@ -38,6 +39,7 @@ __all__ = [
     "settings_key",
     "token",
     "tokens_collide",
+    "tuning_prefix",
 ]
 
 TOKEN_LENGTH = 10
@@ -47,7 +49,10 @@ SCHEDULE_LENGTH = 64
 INCOMING = "incoming/"
 
 #: The steps of a run that are SageMaker jobs, as they stand in job names.
-JOB_STEPS = ("check-data", "train", "evaluate")
+JOB_STEPS = (
+    *("check-data", "train", "evaluate", "evaluate-champion", "compare", "measure-bias"),
+    *("explain", "baseline"),
+)
 #: What a monitor watches; the last part of its alarm's name.
 MONITOR_KINDS = ("data-quality", "model-quality", "bias", "attribution")
 
@@ -120,6 +125,19 @@ def is_job_of(prefix: str, name: str) -> bool:
     run 1 of ``census``.
     """
     return re.fullmatch(rf"{re.escape(prefix)}-({_STEP})-\d+", name) is not None
+
+
+def is_tuning_job_of(prefix: str, name: str) -> bool:
+    """Whether a tuning job is one of the run that `prefix` belongs to."""
+    return re.fullmatch(rf"{re.escape(prefix)}-\d+", name) is not None
+
+
+def tuning_prefix(stack: str, model: str, run: int) -> str:
+    """What names of a run's tuning jobs begin with: with ``-<retry>``, 32 characters at most.
+
+    Trials carry it too, before a number and a hash of SageMaker's own.
+    """
+    return f"{token(stack)}-{_short_hash(stack, model, run, 'tune')}"
 
 
 def package_group(stack: str, model: str) -> str:

@@ -6,16 +6,16 @@ Whoever starts the execution sends these very bytes, so a repeated start is the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from perennial.domain import naming
+from perennial.domain.gates import METRICS
 from perennial.domain.ledger.rows import RunRow, SettingsRow
-from perennial.domain.settings import Settings
+from perennial.domain.settings import STEPS, Settings, Tuning
 
-#: The steps as the input names them; the names of their jobs have dashes.
-STEPS = ("check_data", "train", "evaluate")
+SCALES = {"auto": "Auto", "linear": "Linear", "log": "Logarithmic"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def build(
         "group": naming.package_group(place.stack, run.model),
         "instances": {step: _instance(settings, step) for step in STEPS},
         "hyperparameters": _hyperparameters(pushed.code),
+        "training": _training(run, settings, place),
         "network": _network(place.network),
         "tags": _tags(run, settings, place),
     }
@@ -88,6 +89,74 @@ def _hyperparameters(code: str) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in values.items()}
 
 
+def _training(run: RunRow, settings: Settings, place: Place) -> dict[str, Any]:
+    """How the training job runs, and what it searches if it is a tuning job."""
+    train, job = settings.train, settings.job("train")
+    stopping = {"MaxRuntimeInSeconds": job.max_seconds}
+    if train.spot:
+        stopping["MaxWaitTimeInSeconds"] = train.max_wait
+    base = naming.run_base(run.model, run.number)
+    found = {
+        "spot": train.spot,
+        "stopping": stopping,
+        "checkpoints": f"s3://{place.artifact_bucket}/{base}/checkpoints",
+        "metrics": _metric_definitions(METRICS[settings.problem], train.metrics),
+        "tuning_prefix": naming.tuning_prefix(place.stack, run.model, run.number),
+    }
+    return found if train.tuning is None else {**found, "tuning": tuning_config(train.tuning)}
+
+
+def _metric_definitions(
+    figures: Iterable[str], own: tuple[tuple[str, str], ...]
+) -> list[dict[str, str]]:
+    """How SageMaker finds the figures in what a training prints; the settings' own come first.
+
+    On its way a training prints ``validation_auc``, at its end ``auc``: both are the objective
+    of a search, which may stop a trial early by the former.
+    """
+    named = dict(own)
+    value = "=([-+0-9.eE]+);"
+    ours = {name: rf"\b(?:validation_)?{name}{value}" for name in figures if name not in named}
+    return [{"Name": name, "Regex": regex} for name, regex in {**named, **ours}.items()]
+
+
+def tuning_config(tuning: Tuning) -> dict[str, Any]:
+    """A tuning job's configuration as SageMaker takes it; every number is a text there."""
+    ranges: dict[str, list[dict[str, Any]]] = {
+        "IntegerParameterRanges": [],
+        "ContinuousParameterRanges": [],
+        "CategoricalParameterRanges": [],
+    }
+    for each in tuning.ranges:
+        if each.kind == "category":
+            entry = {"Name": each.name, "Values": list(each.values)}
+            ranges["CategoricalParameterRanges"].append(entry)
+            continue
+        kind = "Integer" if each.kind == "int" else "Continuous"
+        number = (lambda value: str(int(value))) if kind == "Integer" else repr
+        ranges[f"{kind}ParameterRanges"].append(
+            {
+                "Name": each.name,
+                "MinValue": number(each.low),
+                "MaxValue": number(each.high),
+                "ScalingType": SCALES[each.scale],
+            }
+        )
+    return {
+        "Strategy": tuning.strategy,
+        "HyperParameterTuningJobObjective": {
+            "Type": tuning.goal.capitalize(),
+            "MetricName": tuning.objective,
+        },
+        "ResourceLimits": {
+            "MaxNumberOfTrainingJobs": tuning.jobs,
+            "MaxParallelTrainingJobs": tuning.parallel,
+        },
+        "ParameterRanges": {name: found for name, found in ranges.items() if found},
+        "TrainingJobEarlyStoppingType": "Auto" if tuning.early_stopping else "Off",
+    }
+
+
 def _network(network: Network) -> dict[str, Any]:
     """Isolation reaches every job but ``check_data``, which reads S3 itself, in the VPC."""
     vpc: dict[str, Any] = {}
@@ -98,7 +167,7 @@ def _network(network: Network) -> dict[str, Any]:
         "isolated": network.isolated,
         **({"vpc": vpc["VpcConfig"]} if vpc else {}),
         "check_data": {"EnableNetworkIsolation": False, **vpc},
-        "evaluate": {"EnableNetworkIsolation": network.isolated, **vpc},
+        "other_jobs": {"EnableNetworkIsolation": network.isolated, **vpc},
     }
 
 

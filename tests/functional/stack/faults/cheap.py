@@ -57,6 +57,7 @@ def document(*, approval: str = "policy", **triggers: Any) -> dict[str, Any]:
             "select": ["*.csv"],
         },
         "gates": {"rmse": {"max": 5}},
+        "explain": {"enabled": False},
         "release": {"approval": approval, "approve_code_changes": approval == "policy"},
         "triggers": {
             "quiet_period": "0s",

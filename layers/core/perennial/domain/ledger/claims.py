@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perennial.domain.errors import NotClaimed
-from perennial.domain.ledger.rows import ModelRow, RunRow, Verdict, Version
+from perennial.domain.ledger.rows import FinishedStep, ModelRow, RunRow, Verdict, Version
 from perennial.domain.ledger.store import Transaction, change
 
 
@@ -28,6 +28,11 @@ def check_claim(model: ModelRow | None, run: RunRow | None, execution: str) -> N
         raise NotClaimed(f"{name} does not hold its model any more")
 
 
+def record_plan(run: RunRow, plan: str) -> Transaction:
+    """Note what the run is going to do; the first plan stays."""
+    return () if run.plan else (change(run, plan=plan),)
+
+
 def record_verdict(run: RunRow, verdict: Verdict) -> Transaction:
     """Note the run's verdict; empty if it is noted already."""
     return () if run.verdict == verdict else (change(run, verdict=verdict),)
@@ -36,3 +41,8 @@ def record_verdict(run: RunRow, verdict: Verdict) -> Transaction:
 def record_version(run: RunRow, version: Version) -> Transaction:
     """Note the model package that the run registered; empty if it is noted already."""
     return () if run.version == version else (change(run, version=version),)
+
+
+def record_steps(run: RunRow, steps: tuple[FinishedStep, ...]) -> Transaction:
+    """Note the steps that the run finished; empty if they are noted already."""
+    return () if run.steps == steps else (change(run, steps=steps),)

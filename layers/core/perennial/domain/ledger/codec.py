@@ -19,6 +19,7 @@ from perennial.domain.ledger.rows import (
     Champion,
     ClosedEvidence,
     Ending,
+    FinishedStep,
     ManifestRef,
     ModelRow,
     Paused,
@@ -53,6 +54,7 @@ _NESTED: Mapping[type[Any], Mapping[str, type[Any]]] = {
         "version": Version,
         "stop": StopRequest,
         "ending": Ending,
+        "steps": FinishedStep,
     },
 }
 #: Evidence may hold fractions (an alarm's figures), which rows may not: it is kept as JSON text.

@@ -50,12 +50,14 @@ def ending_of(run: RunRow, end: ExecutionEnd) -> Ending:
         words = f"failed: run {run.number} took longer than its execution may"
         return _failure(end, words, transient=True)
     if end.error == "Refused":
-        words = _cut(end.cause) or "refused: too little good data"
+        words = telling_line(end.cause) or "refused: too little good data"
         return replace(_failure(end, words, transient=False), outcome="refused")
     if end.error == "NotClaimed":
         ending = _failure(end, "its execution did not hold the claim", transient=True)
         return replace(ending, outcome="not_claimed")
-    words = f"failed: {end.error or 'unknown error'}: {_cut(end.cause) or 'no cause was given'}"
+    words = (
+        f"failed: {end.error or 'unknown error'}: {telling_line(end.cause) or 'no cause was given'}"
+    )
     return _failure(end, words, transient=is_passing(end.error, end.cause))
 
 
@@ -114,7 +116,7 @@ def _failure(end: ExecutionEnd, words: str, *, transient: bool) -> Ending:
     )
 
 
-def _cut(cause: str) -> str:
+def telling_line(cause: str) -> str:
     """The most telling line of a cause, which may end with the JSON text of a job or error."""
     try:
         document = json.loads(cause[max(cause.find("{"), 0) :])
@@ -125,8 +127,8 @@ def _cut(cause: str) -> str:
         reason = str(document.get("FailureReason") or "")
         if isinstance(exit_message, str) and exit_message and reason.startswith("AlgorithmError"):
             # Of a processing job that failed by itself, SageMaker only says that there is a log.
-            return _cut(exit_message)
+            return telling_line(exit_message)
         for name in ("FailureReason", "errorMessage", "Cause", "cause"):
             if isinstance(document.get(name), str) and document[name]:
-                return _cut(document[name])
+                return telling_line(document[name])
     return " ".join(cause.split())[:LONGEST_WORDS]

@@ -247,6 +247,21 @@ class Version:
 
 
 @dataclass(frozen=True)
+class FinishedStep:
+    """A step that a run finished itself, for later runs to find again by its key.
+
+    ``place``: the prefix below which its outputs lie. ``artifact``: the model archive, of training.
+    """
+
+    step: str
+    key: str
+    job: str
+    place: str
+    artifact: str = ""
+    ended_ms: int = 0
+
+
+@dataclass(frozen=True)
 class StopRequest:
     """Who asked a run to stop, and why."""
 
@@ -304,6 +319,9 @@ class RunRow:
     version: Version | None = None
     #: Integers and short texts of the check's summary: rows, objects, refused, reason.
     check: Mapping[str, Any] = field(default_factory=dict)
+    #: What was planned at its start: keys and places of its steps, as JSON text.
+    plan: str = ""
+    steps: tuple[FinishedStep, ...] = ()
     notified: bool = False
     rev: int = 0
 

@@ -1,0 +1,67 @@
+"""What a finished step of a run rests on, as a key: equal keys promise equal results.
+
+A key is the SHA-256 of all that reaches the step: the objects that the run reads, the code, the
+image, the slice of the settings that the step looks at, and the keys of the steps before it. So a
+run that changes only a gate finds every job's key again, and one with another hyperparameter all
+keys but the data check's. What machine a step runs on, and for how long at most, is no part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perennial.domain.ledger.rows import RunRow
+
+MACHINE_KEYS = frozenset({"instance", "volume_gb", "max_seconds", "max_wait", "spot", "metrics"})
+#: How the verdict reads a comparison; what is computed does not depend on it.
+VERDICT_KEYS = frozenset({"margin"})
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a run works on. `objects` are the manifest's entries, `settings` its document.
+
+    `champion` names the version that the candidate is compared with (its package's ARN, and the
+    digests of its model and code), or is empty.
+    """
+
+    objects: Sequence[Mapping[str, Any]]
+    window: Mapping[str, Any]
+    code_sha: str
+    image: str
+    settings: Mapping[str, Any]
+    champion: tuple[str, ...] = ()
+
+
+def step_keys(basis: Basis) -> dict[str, str]:
+    """The key of each step that may be reused, by step."""
+    settings = basis.settings
+    common = [basis.code_sha, basis.image, settings.get("problem"), settings.get("label")]
+    train = {k: v for k, v in settings.get("train", {}).items() if k not in MACHINE_KEYS}
+    gate = settings.get("gates", {}).get("champion") or {}
+    compared = {k: v for k, v in gate.items() if k not in VERDICT_KEYS} if gate != "off" else {}
+    data = [settings.get("positive"), settings.get("data"), settings.get("facets")]
+    group = settings.get("bias", {}).get("group")
+    keys = {"check_data": _key("check_data", common, data, group, basis.objects, basis.window)}
+    keys["train"] = _key("train", keys["check_data"], train)
+    keys["evaluate"] = _key("evaluate", keys["train"])
+    keys["evaluate_champion"] = _key("evaluate_champion", keys["check_data"], basis.champion)
+    keys["compare"] = _key("compare", keys["evaluate"], keys["evaluate_champion"], compared)
+    keys["measure_bias"] = _key("measure_bias", keys["evaluate"], settings.get("bias"))
+    keys["explain"] = _key("explain", keys["train"], settings.get("explain"))
+    return keys
+
+
+def place_of(run: RunRow | None, step: str, base: str) -> str:
+    """Below which prefix the outputs of a run's step lie: `base`, unless it was reused."""
+    planned = json.loads(run.plan) if run is not None and run.plan else {}
+    return str(planned.get("places", {}).get(step, base))
+
+
+def _key(*parts: Any) -> str:
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
