@@ -28,8 +28,10 @@ ROW = "__row"
 LANDED = "__landed"
 SOURCE = "__source"
 PRODUCER = "__producer"
-#: Which of two rows of one identity is the later; only between the two passes of a check.
+#: Only between the two passes of a check: which of two rows of one identity is the later, and
+#: the number of the object that a row came with.
 ORDER = "__order"
+OBJECT = "__object"
 VERSION = 1
 MOST_LEVELS = 10_000
 ARROW_TYPES = {

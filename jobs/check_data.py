@@ -26,6 +26,7 @@ from perennial.domain.text import printable
 
 from jobs.casting import (
     LANDED,
+    OBJECT,
     ORDER,
     PRODUCER,
     ROW,
@@ -103,6 +104,8 @@ def check(
         schema = TrainingSchema.of(settings, intake.caster.levels)
         kept = Kept(intake.spool, settings)
         result.replaced, result.outside = kept.replaced, kept.outside
+        for number, rows in kept.outside_by_object.items():
+            result.objects[number].outside = rows
         found = _look(result, kept, settings, schema)
         result.findings = {**found, "conflicts": kept.conflicts, "traffic": traffic}
         if not result.refused:
@@ -127,10 +130,12 @@ class _Intake:
         self.caster = Caster(settings)
         self.spool = Spool(folder)
         self.traffic = Traffic(settings, folder)
+        self.number = -1
 
     def take(self, item: Fetched) -> ObjectReport:
         """Judge one object, and delete its file."""
         report = ObjectReport(item.entry)
+        self.number += 1
         if item.path is None:
             return replace(report, quarantined=True, gone=True, reason=item.gone)
         is_traffic = item.entry.source == LABELLED_TRAFFIC
@@ -177,7 +182,7 @@ class _Intake:
             report.rows += len(table)
             report.bad_rows += len(bad)
             report.first_bad += bad[: FIRST_BAD - len(report.first_bad)]
-            self.spool.add(stamped(table, report.entry, self.settings.project))
+            self.spool.add(stamped(table, report.entry, self.settings.project, self.number))
             if report.bad_rows > allowed + ENOUGH_BAD:
                 break
         report.notices = reading.notices
@@ -189,14 +194,18 @@ class _Intake:
             raise BadObject("the file holds a header and no rows" if is_headed else "no good rows")
 
 
-def stamped(table: pa.Table, entry: Entry, model: str) -> pa.Table:
-    """Rows with the time their object (or their label) landed, their source and producer."""
+def stamped(table: pa.Table, entry: Entry, model: str, number: int) -> pa.Table:
+    """Rows with the time their object (or their label) landed, their source and producer.
+
+    `number` is the object's place among all that are read.
+    """
     count = len(table)
     constant = {
         LANDED: pa.scalar(entry.last_modified_ms, pa.int64()),
         ORDER: pa.scalar(entry.last_modified_ms, pa.int64()),
         SOURCE: pa.scalar(entry.source),
         PRODUCER: pa.scalar(printable(entry.producer(model))),
+        OBJECT: pa.scalar(number, pa.int32()),
     }
     names = list(table.column_names)
     for name, value in constant.items():

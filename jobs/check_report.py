@@ -12,11 +12,12 @@ from jobs.readers import BadRow
 
 @dataclass
 class ObjectReport:
-    """What became of one object."""
+    """What became of one object; `outside`: its good rows that the data window leaves out."""
 
     entry: Entry
     rows: int = 0
     bad_rows: int = 0
+    outside: int = 0
     quarantined: bool = False
     gone: bool = False
     reason: str = ""
@@ -32,6 +33,7 @@ class ObjectReport:
             "source": self.entry.source,
             "rows": self.rows,
             "bad_rows": self.bad_rows,
+            "outside_rows": self.outside,
             "quarantined": self.quarantined,
             "gone": self.gone,
             "reason": self.reason,

@@ -1,6 +1,6 @@
 """Which good rows a run works on: the latest of each identity, within the data window.
 
-Decided once, on 40 bytes a row: its identity, its time, and a number for its label.
+Decided once, on 40 bytes a row: its identity, its time, its object, a number for its label.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from perennial.domain.holdout import bound
 from perennial.domain.settings import Settings
 
-from jobs.casting import ORDER, ROW
+from jobs.casting import OBJECT, ORDER, ROW
 from jobs.readers import shown
 from jobs.spool import Spool
 
@@ -35,7 +35,9 @@ class Kept:
         if settings.data.identity:
             self.mask = last_of_each(identities, order)
         self.replaced = int((~self.mask).sum())
-        self.outside = self._cut(order)
+        older = self._cut(order)
+        self.outside = len(older)
+        self.outside_by_object = self._count_objects(older)
         self.held = identities[:, 0] < np.uint64(bound(settings.data.holdout))
         self.conflicts = self._conflicts(identities, labels)
 
@@ -51,16 +53,26 @@ class Kept:
             labels.append(_numbers(table.column(self.settings.label), codes))
         return np.concatenate(parts), np.concatenate(times), np.concatenate(labels)
 
-    def _cut(self, order: Array) -> int:
-        """Leave only the newest rows, if the window is a number of them; how many went."""
+    def _cut(self, order: Array) -> Array:
+        """Leave only the newest rows, if the window is a number of them; those that went."""
         window = self.settings.data.window
         kept = np.flatnonzero(self.mask)
         if window.kind != "rows" or len(kept) <= window.rows:
-            return 0
+            return kept[:0]
         by_age = kept[np.argsort(order[kept], kind="stable")]
         older = by_age[: len(by_age) - window.rows]
         self.mask[older] = False
-        return len(older)
+        return older
+
+    def _count_objects(self, rows: Array) -> dict[int, int]:
+        """How many of some rows came with each object."""
+        if not len(rows):
+            return {}
+        parts = [
+            table.column(OBJECT).to_numpy() for table in self.spool.tables(PASS_ROWS, [OBJECT])
+        ]
+        numbers, counts = np.unique(np.concatenate(parts)[rows], return_counts=True)
+        return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
     def _conflicts(self, identities: Array, labels: Array) -> dict[str, Any]:
         """The rows whose identity came with different labels, and the first few of them."""
@@ -95,7 +107,7 @@ class Kept:
             rows = slice(position, position + len(table))
             position = rows.stop
             mask, held = self.mask[rows], self.held[rows]
-            given = table.drop_columns([ORDER])
+            given = table.drop_columns([ORDER, OBJECT])
             yield given.filter(pa.array(mask & ~held)), given.filter(pa.array(mask & held))
 
 

@@ -54,6 +54,8 @@ def test_a_window_of_rows_keeps_the_newest(bench: Workbench) -> None:
     assert report["window"] == {"kind": "rows", "rows": 100, "seconds": 0}
     assert report["labels"] == {"oldest_ms": 2_000, "newest_ms": 3_000}
     assert "100 older rows outside the data window" in done.message
+    outside = {key[-7:-4]: entry["outside_rows"] for key, entry in objects(done).items()}
+    assert outside == {"old": 80, "new": 0, "dle": 20}
     assert not any(entry["quarantined"] for entry in objects(done).values())
 
 
