@@ -269,3 +269,13 @@ def test_a_trials_hyperparameters_are_read_as_values(census: Workbench, small: P
         "deep": True,
         "names": "quoted",
     }
+
+
+def test_reports_are_logged_beyond_the_logs_limit(census: Workbench, small: Path) -> None:
+    """A noisy training loses its noise, not its learning curve."""
+    noise = "\n    print(('x' * 1000 + chr(10)) * 2000)\n    report(round=3, loss=0.25)"
+    model = MODEL.replace("hyperparameters):", f"hyperparameters, report):{noise}")
+    done = run(census, small, "noisy", model)
+    assert done.code == 0
+    assert len(done.log) < 1_200_000
+    assert "\nround=3; loss=0.25;\n" in done.log
