@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from datetime import timedelta
@@ -15,11 +16,13 @@ from perennial.end_run import end_run
 from perennial.exclude_object import exclude_object
 from perennial.explain_wait import explain_object, explain_wait
 from perennial.include_object import include_object
+from perennial.plan_run import plan_run
 from perennial.sweep import sweep
 
 from tests.unit.world import DOCUMENT, MODEL, World, boto_client
 
 HOUR = 3600
+EMPTY_ARCHIVE = gzip.compress(bytes(1024))
 OUTSIDE = "outside the data window (the last 1h before the run opened)"
 
 
@@ -187,3 +190,23 @@ def test_the_manifest_says_what_its_window_is(world: World) -> None:
         "words": "all data: no drift alarm called for this run",
         "from_ms": 0,
     }
+
+
+def test_a_window_that_moved_over_the_same_objects_repeats_no_step(world: World) -> None:
+    """Its beginning is another one in each run; the steps' keys are of what it listed."""
+    world.clock.now_ms = int(time.time() * 1000)
+    keys_of_runs = []
+    for code in "ab":
+        push(world, code, window="1h")
+        world.deliver(*([world.land("1.csv")] if code == "a" else []))
+        world.wait(600)
+        world.wake()
+        number = world.model().open_run
+        assert number is not None
+        arn = world.run(number).execution
+        put(f"code/{MODEL}/{code * 64}.tar.gz", EMPTY_ARCHIVE)
+        plan_run(world.ports, MODEL, number, arn, image="image")
+        keys_of_runs.append(json.loads(world.run(number).plan)["keys"])
+        end_run(world.ports, world.win(number))
+        world.wait(600)
+    assert keys_of_runs[0] == keys_of_runs[1]
