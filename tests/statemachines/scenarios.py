@@ -31,6 +31,7 @@ JOB_ERRORS = {
     "SageMaker.ResourceLimitExceededException": 5,
     "SageMaker.ResourceLimitExceeded": 5,
 }
+ONE_OF_EACH = ("SageMaker.ThrottlingException", "SageMaker.ResourceLimitExceeded")
 FUNCTION_ERRORS = {
     "Lambda.ServiceException": 6,
     "Lambda.AWSLambdaException": 6,
@@ -318,9 +319,15 @@ def _failed(task: str, error: str, attempts: int, words: str) -> Scenario:
 
 
 def errors_of(task: str) -> dict[str, int]:
-    """The errors that a Task is retried after, with the number of retries."""
-    if task in JOBS:
+    """The errors that a Task is retried after, with the number of retries.
+
+    All jobs have the same Retry (`test_every_job_is_retried_alike`): every error is tried on the
+    first two, one of each list on the others.
+    """
+    if task in JOBS[:2]:
         return JOB_ERRORS
+    if task in JOBS:
+        return {name: JOB_ERRORS[name] for name in ONE_OF_EACH}
     if task == "ReadBest":
         return SDK_ERRORS
     return FUNCTION_ERRORS if task in FUNCTIONS else OBJECT_ERRORS

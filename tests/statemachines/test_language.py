@@ -17,7 +17,7 @@ import pytest
 from perennial.domain import errors
 
 from tests.statemachines.machine import load, states_of
-from tests.statemachines.scenarios import FUNCTIONS, NOT_NEEDED, TASKS
+from tests.statemachines.scenarios import FUNCTIONS, JOBS, NOT_NEEDED, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools" / "asl"
@@ -127,6 +127,12 @@ def test_every_task_has_its_limits() -> None:
             assert retrier["JitterStrategy"] == "FULL", name
             assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"], name
         assert (name in FUNCTIONS) == (own <= named), name
+
+
+def test_every_job_is_retried_alike() -> None:
+    """What a behaviour test shows of one job's Retry holds for all."""
+    lists = [STATES[name]["Retry"] for name in JOBS]
+    assert all(each == lists[0] for each in lists)
 
 
 def _leaves(kind: type[Exception]) -> list[type[Exception]]:
