@@ -7,8 +7,21 @@ from dataclasses import replace
 import pytest
 from perennial.domain.errors import NotAllowed, NotClaimed
 from perennial.domain.ledger.champion import check_reject, record_champion
-from perennial.domain.ledger.claims import check_claim, record_verdict, record_version
-from perennial.domain.ledger.rows import ClosedEvidence, Ending, Retry, Verdict, Version
+from perennial.domain.ledger.claims import (
+    check_claim,
+    record_plan,
+    record_steps,
+    record_verdict,
+    record_version,
+)
+from perennial.domain.ledger.rows import (
+    ClosedEvidence,
+    Ending,
+    FinishedStep,
+    Retry,
+    Verdict,
+    Version,
+)
 from perennial.domain.ledger.waking import WakePlan, earliest_opening, plan_wake
 from perennial.domain.ledger.words import because, describe
 from perennial.domain.signals import Signal
@@ -83,6 +96,22 @@ def test_verdict_and_version_are_noted_once():
     (row,) = written(record_version(row, version))
     assert (row.version, row.verdict) == (version, verdict)
     assert record_version(row, version) == ()
+
+
+def test_the_first_plan_stays():
+    """A repetition of the machine's first state must not move a run that is under way."""
+    (row,) = written(record_plan(claimed_run(), '{"keys":{}}'))
+    assert (row.plan, row.rev) == ('{"keys":{}}', 6)
+    assert record_plan(row, "another") == ()
+
+
+def test_finished_steps_are_noted_once():
+    """The same steps again change nothing; others take their place."""
+    steps = (FinishedStep("train", "k", "job", "s3://place"),)
+    (row,) = written(record_steps(claimed_run(), steps))
+    assert (row.steps, row.rev) == (steps, 6)
+    assert record_steps(row, steps) == ()
+    assert written(record_steps(row, ()))[0].steps == ()
 
 
 def test_the_newest_approval_is_champion():
