@@ -1,0 +1,210 @@
+"""Planning a run: whom the candidate meets, which finished steps are found again."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from perennial import finished_steps, plan_run
+from perennial.aws.history import Visit
+from perennial.describe_run import known_run
+from perennial.domain.errors import NotClaimed
+from perennial.domain.ledger.rows import FinishedStep
+from perennial.domain.naming import code_key
+from perennial.plan_run import Opponent, make_plan, source_digest
+from perennial.read_outcomes import candidate_of
+
+from tests.unit.domain.test_not_built import PLAIN
+from tests.unit.world import MODEL, World
+
+CHAMPION = Opponent(4, 9, "arn:4", comparable=True)
+BASE = "s3://artifacts/runs/census/12"
+ALL = ("check_data", "train", "evaluate", "evaluate_champion", "compare", "measure_bias",
+       "explain")  # fmt: skip
+
+
+def archive(**files: str) -> bytes:
+    """A packed project; names are given with __ for / and _dot_ for a dot."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name.replace("__", "/").replace("_dot_", "."))
+            entry.size = len(text)
+            packed.addfile(entry, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def finished(step: str) -> tuple[int, FinishedStep]:
+    """A step that run 11 finished."""
+    artifact = "s3://artifacts/models/m.tar.gz" if step == "train" else ""
+    return 11, FinishedStep(step, "k", f"job-{step}", f"{BASE[:-2]}11", artifact, 5)
+
+
+def test_a_first_run_does_everything_but_the_comparison() -> None:
+    """Without a champion nothing is compared; all outputs are the run's own."""
+    plan = make_plan(BASE, PLAIN, Opponent(), {}, {})
+    assert plan.do == {step: step not in ("evaluate_champion", "compare") for step in ALL}
+    assert set(plan.places.values()) == {BASE}
+    assert not any(plan.done.values())
+    assert plan.to_json()["champion"]["words"] == "there is no champion yet"
+
+
+def test_what_is_finished_is_not_done_again() -> None:
+    """Each reused step names its job, its run and where its outputs lie."""
+    found = {step: finished(step) for step in ("check_data", "train")}
+    plan = make_plan(BASE, PLAIN, CHAMPION, {}, found)
+    assert [step for step in ALL if not plan.do[step]] == ["check_data", "train"]
+    assert plan.places["check_data"] == plan.places["train"] == f"{BASE[:-2]}11"
+    assert plan.done["train"] == {
+        "job": "job-train", "reused_from": 11, "artifact": "s3://artifacts/models/m.tar.gz",
+    }  # fmt: skip
+    assert plan.to_json()["check_key"] == "runs/census/11/check/summary.json"
+
+
+@pytest.mark.parametrize(
+    ("settings", "left_out"),
+    [
+        (replace(PLAIN, comparison=None), {"evaluate_champion", "compare"}),
+        (replace(PLAIN, facets=()), {"measure_bias"}),
+        (replace(PLAIN, explain=replace(PLAIN.explain, enabled=False)), {"explain"}),
+    ],
+)
+def test_what_the_settings_switch_off_is_not_done(settings: Any, left_out: set[str]) -> None:
+    """Nor is it taken from an earlier run."""
+    plan = make_plan(BASE, settings, CHAMPION, {}, {step: finished(step) for step in left_out})
+    assert {step for step in ALL if not plan.do[step]} == left_out
+    assert not any(plan.done.values())
+
+
+def test_settings_in_the_archive_do_not_make_it_other_code() -> None:
+    """Pushing another gate changes model.yaml alone; any other file is other code."""
+    one = archive(project__model_dot_py="a", project__model_dot_yaml="gates: 1", entry_dot_py="e")
+    gate = archive(entry_dot_py="e", project__model_dot_yaml="gates: 2", project__model_dot_py="a")
+    code = archive(project__model_dot_py="b", project__model_dot_yaml="gates: 1", entry_dot_py="e")
+    name = archive(project__other_dot_py="a", project__model_dot_yaml="gates: 1", entry_dot_py="e")
+    assert source_digest(one) == source_digest(gate)
+    assert len({source_digest(each) for each in (one, code, name)}) == 3
+
+
+@pytest.fixture
+def running(world: World) -> World:
+    """Run 1 is at work, and its code can be read."""
+    world.push()
+    world.deliver(world.land("1.csv"))
+    world.wait(31)
+    world.wake()
+    body = archive(project__model_dot_py="a")
+    boto3.client("s3").put_object(Bucket="artifacts", Key=code_key(MODEL, "a" * 64), Body=body)
+    return world
+
+
+def test_a_plan_is_made_once_and_kept_on_the_row(running: World) -> None:
+    """A second attempt answers the same; a stranger's execution gets none."""
+    execution = running.run(1).execution
+    first = plan_run.plan_run(running.ports, MODEL, 1, execution, "image")
+    row = running.run(1)
+    assert plan_run.plan_run(running.ports, MODEL, 1, execution, "image") == first
+    assert running.run(1) == row
+    kept = json.loads(row.plan)
+    assert set(kept["keys"]) == set(ALL)
+    assert kept["places"] == first.places
+    with pytest.raises(NotClaimed):
+        plan_run.plan_run(running.ports, MODEL, 1, execution + "x", "image")
+
+
+def test_what_an_execution_finished_is_noted_and_found_again(
+    running: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Done steps are noted, failed and unfinished ones are not; output that is gone is no use."""
+    row = running.run(1)
+    plan = plan_run.plan_run(running.ports, MODEL, 1, row.execution, "image")
+    path = (
+        Visit("CheckData", "Task", 1, 2, "job-1"),
+        Visit("Train", "Task", 2, 3, "job-2"),
+        Visit("Evaluate", "Task", 3, 4, "job-3", error="States.TaskFailed"),
+        Visit("MeasureBias", "Task", 4, None, "job-4"),
+        Visit("Won", "Choice", 4, 5),
+    )
+    monkeypatch.setattr(finished_steps, "visits", lambda _: path)
+    described = {
+        "TrainingJobName": "job-2",
+        "ModelArtifacts": {"S3ModelArtifacts": "s3://artifacts/models/census/1/model.tar.gz"},
+    }
+    monkeypatch.setattr(finished_steps, "describe_training_job", lambda _: described)
+    assert finished_steps.note_steps(running.ports, running.run(1))
+    assert not finished_steps.note_steps(running.ports, running.run(1))
+    steps = known_run(running.ledger, MODEL, 1).steps
+    assert [(step.step, step.job) for step in steps] == [
+        ("check_data", "job-1"),
+        ("train", "job-2"),
+    ]
+    put = boto3.client("s3").put_object
+    put(Bucket="artifacts", Key="models/census/1/model.tar.gz", Body=b"m")
+    look = plan_run._find_finished
+    now = running.clock.now_ms
+    found = look(running.ports, running.run(1), plan.keys, now)
+    assert set(found) == {"train"}
+    put(Bucket="artifacts", Key="runs/census/1/check/summary.json", Body=b"{}")
+    found = look(running.ports, running.run(1), plan.keys, now)
+    assert set(found) == {"check_data", "train"}
+    assert look(running.ports, running.run(1), {**plan.keys, "train": "other"}, now).keys() == {
+        "check_data"
+    }
+    assert set(look(running.ports, running.run(1), plan.keys, now - 3)) == {"train"}
+    assert look(running.ports, running.run(1), plan.keys, now - 4) == {}
+    assert look(running.ports, running.run(1), plan.keys, 0) == {}
+
+
+def outcome_event(**changes: Any) -> dict[str, Any]:
+    """What the state JudgeCandidate is sent, with some outcomes changed."""
+    outcomes: dict[str, Mapping[str, Any]] = {
+        "evaluate": {"job": "e"}, "evaluate_champion": {"job": "c"}, "compare": {"job": "p"},
+        "measure_bias": {"job": "b", "reused_from": 11}, "explain": {},
+    } | changes  # fmt: skip
+    done = {"check_data": {"job": "d"}, "train": {"job": "t", "artifact": "s3://a/m"}}
+    plan = make_plan(BASE, PLAIN, CHAMPION, {}, {}).to_json()
+    return {
+        "model": MODEL, "run": 12, "base": BASE, "manifest": "s3://a/man", "code_sha": "c" * 64,
+        "settings_uri": "s3://a/s", "code": "s3://a/c",
+        "plan": {**plan, "done": {**done, **changes.pop("done", {})}},
+        "evaluations": {k: outcomes[k] for k in ("evaluate", "evaluate_champion")},
+        "examinations": {k: outcomes[k] for k in ("compare", "measure_bias", "explain")},
+    }  # fmt: skip
+
+
+def test_the_judge_is_told_what_came_of_each_step() -> None:
+    """URIs of what there is, nothing for what there is not, reused jobs as such."""
+    candidate = candidate_of(outcome_event())
+    assert candidate.comparison == f"{BASE}/comparison/comparison.json"
+    assert candidate.bias == f"{BASE}/bias/analysis.json"
+    assert candidate.explanations == ""
+    assert candidate.failures == {}
+    jobs = {job["step"]: (job["kind"], job["reused"]) for job in candidate.jobs or ()}
+    assert jobs["measure_bias"] == ("processing", True)
+    assert jobs["train"] == ("training", False)
+    assert "explain" not in jobs
+
+
+def test_a_failed_step_speaks_by_its_last_words() -> None:
+    """Of a job's whole description the reason is kept."""
+    words = 'States.TaskFailed: {"ExitMessage":"no column x","FailureReason":"AlgorithmError: y"}'
+    failed = {"evaluate_champion": {"failure": words}, "compare": {}}
+    candidate = candidate_of(outcome_event(**failed))
+    assert candidate.failures == {"evaluate_champion": "no column x"}
+    assert candidate.comparison == ""
+
+
+def test_a_search_is_told_by_its_tuning_job() -> None:
+    """All trials were paid, not the best one alone."""
+    arn = "arn:aws:sagemaker:eu-west-1:1:hyper-parameter-tuning-job/search-0"
+    done = {"train": {"job": "t", "artifact": "s3://a/m", "tuning_job": arn}}
+    (train,) = (
+        j for j in candidate_of(outcome_event(done=done)).jobs or () if j["step"] == "train"
+    )
+    assert (train["job"], train["kind"]) == ("search-0", "tuning")
