@@ -1,5 +1,6 @@
 """The data of the example models: genuine from a mirror or its publisher, else synthetic.
 
+Two of them are synthetic by design (`cli.invented`): nobody publishes them.
 Every source is brought to the same plain CSV (a header line, no blanks around fields, no dot
 after a label, no comment or empty line) and checked against one sum, so that a mirror and the
 publisher give the same bytes. Values are never changed. Files of a mirror may be gzipped.
@@ -19,22 +20,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import CommandError, NotFound
+from cli.invented import REVIEW_COLUMNS, SALARY_COLUMNS, invent_review, invent_salary
 from cli.local_cloud import ROOT
 
 TIMEOUT_S = 20
 SYNTHETIC = "SYNTHETIC rows (no mirror, no network): figures say nothing about the real data"
+MADE = "SYNTHETIC rows, made for this example: figures say nothing about real people or products"
 UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a data set: its name, where it comes from, and the sum of its plain CSV."""
+    """One file of a data set: its name, where it comes from, and the sum of its plain CSV.
+
+    Of a file that nobody publishes only name and number of rows are set.
+    """
 
     name: str
-    mirror: str
-    url: str
-    sha256: str
-    rows: int
+    mirror: str = ""
+    url: str = ""
+    sha256: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,11 @@ class Description:
     columns: tuple[str, ...]
     parts: tuple[Part, ...]
     invent: Callable[[random.Random], list[str]]
+
+    @property
+    def published(self) -> bool:
+        """Say whether there are genuine rows anywhere."""
+        return all(part.url for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -178,6 +189,18 @@ DATASETS = {
         ),
         invent=invent_abalone,
     ),
+    "salary": Description(
+        title="salaries of managers",
+        columns=SALARY_COLUMNS,
+        parts=(Part("salaries.csv", rows=3_000),),
+        invent=invent_salary,
+    ),
+    "stars": Description(
+        title="reviews of three products",
+        columns=REVIEW_COLUMNS,
+        parts=(Part("reviews.csv", rows=6_000),),
+        invent=invent_review,
+    ),
 }
 
 
@@ -188,7 +211,7 @@ def fetch_dataset(name: str, *, synthetic: bool = False) -> Dataset:
         raise NotFound(
             f"There is no example data set '{name}'.", f"There are: {', '.join(DATASETS)}."
         )
-    if synthetic:
+    if synthetic or not description.published:
         return synthetic_dataset(name)
     mirror = os.environ.get("PERENNIAL_DATA_MIRROR")
     if mirror:
@@ -215,7 +238,7 @@ def synthetic_dataset(name: str) -> Dataset:
         )
         for part in description.parts
     )
-    return Dataset(name, SYNTHETIC, False, tables)
+    return Dataset(name, SYNTHETIC if description.published else MADE, False, tables)
 
 
 def plain_rows(text: str) -> tuple[str, ...]:

@@ -88,6 +88,27 @@ def test_synthetic_adult_has_both_classes_and_the_schema() -> None:
         assert 100 < rich < 400
 
 
+@pytest.mark.parametrize(("name", "rows"), [("salary", 3_000), ("stars", 6_000)])
+def test_data_that_nobody_publishes_are_made_and_say_so(name: str, rows: int) -> None:
+    """Neither mirror nor network is asked; the same rows every time, each with its own identity."""
+    found = fetch_dataset(name)
+    assert not found.genuine
+    assert "SYNTHETIC" in found.source
+    assert found == synthetic_dataset(name)
+    (table,) = found.tables
+    assert len(table.rows) == rows
+    lines = list(csv.reader(io.StringIO(table.text())))
+    assert {len(line) for line in lines} == {len(DATASETS[name].columns)}
+    assert len({line[0] for line in lines}) == rows + 1
+
+
+def test_reviews_have_every_number_of_stars() -> None:
+    """And the lowest one often enough to be learned."""
+    stars = [line.rsplit(",", 1)[1] for line in synthetic_dataset("stars").tables[0].rows]
+    assert set(stars) == {"1", "2", "3", "4", "5"}
+    assert min(map(stars.count, set(stars))) > 500
+
+
 def test_written_files_hold_header_and_rows(tmp_path: Path) -> None:
     """One CSV file a table."""
     table = synthetic_dataset("abalone").tables[0]
