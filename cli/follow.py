@@ -72,12 +72,12 @@ class Teller:
             if visit.left_ms is not None:
                 self.told.add(index)
                 self.progress.say(finished(visit))
-            elif index not in self.begun:
+            elif index not in self.begun and visit.job:
                 self.begun.add(index)
-                if not self.progress.is_live and visit.job:
+                if not self.progress.is_live:
                     self.progress.say(f"  [dim]…[/] {visit.state:<18} [dim]{escape(visit.job)}[/]")
-        if view.path and view.path[-1].left_ms is None and view.path[-1].type in WORK:
-            self.progress.now(running(view), tuple(line.text for line in view.log))
+        if words := running(view):
+            self.progress.now(words, tuple(line.text for line in view.log))
 
 
 def finished(visit: Visit) -> str:
@@ -90,13 +90,16 @@ def finished(visit: Visit) -> str:
 
 
 def running(view: RunView) -> str:
-    """The state that works now: its time, its job and the job's stage."""
-    visit = view.path[-1]
-    spent = duration(time.time() - visit.entered_ms / 1000)
-    words = f"{visit.state:<18} {spent:>8}"
-    if view.job is not None:
-        return f"{words}  [dim]{escape(view.job.name)} · {escape(view.job.stage)}[/]"
-    return f"{words}  [dim]{escape(visit.job)}[/]"
+    """The states that work now, a line each: time, job, and of one job its stage."""
+    lines = []
+    for visit in view.path:
+        if visit.left_ms is not None or visit.type not in WORK:
+            continue
+        spent = duration(time.time() - visit.entered_ms / 1000)
+        watched = view.job is not None and view.job.name == visit.job
+        stage = f" · {escape(view.job.stage)}" if view.job is not None and watched else ""
+        lines.append(f"{visit.state:<18} {spent:>8}  [dim]{escape(visit.job)}{stage}[/]")
+    return "\n   ".join(lines)
 
 
 def ended_words(view: RunView) -> str:

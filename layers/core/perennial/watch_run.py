@@ -45,8 +45,9 @@ def watch_run(execution_arn: str, *, log_lines: int = 6) -> RunView | None:
     if execution is None:
         return None
     path = visits(execution_arn)
-    newest = path[-1] if path else None
-    if newest is None or not newest.job or newest.left_ms is not None:
+    # Branches run side by side: the newest state may be done while another one works.
+    newest = next((v for v in reversed(path) if v.job and v.left_ms is None), None)
+    if newest is None:
         return RunView(execution, path, None, ())
     job = describe_job(newest.job)
     source = job_source(newest.job)

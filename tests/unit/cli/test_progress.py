@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from perennial import watch_run
 from perennial.aws import history
 from perennial.aws.history import Visit, visits
 from perennial.aws.machine import Execution
@@ -15,7 +16,7 @@ from perennial.watch_run import JobView, RunView
 from rich.console import Console
 
 from cli.deployment import worst
-from cli.follow import finished, running
+from cli.follow import Teller, finished, running
 from cli.live import Progress
 from cli.logs import readable
 from cli.see import short_words
@@ -119,6 +120,56 @@ def test_the_running_line_names_job_and_stage() -> None:
     line = running(RunView(execution, (visit,), job, ()))
     assert line.startswith("Train")
     assert "p-train-0 · Downloading" in line
+
+
+def test_every_branch_at_work_has_a_line() -> None:
+    """The job that is looked at tells its stage; what is done, or no work, is left out."""
+    execution = Execution("arn", "name", "RUNNING", "{}", None, "", "", 0, None, 0)
+    path = (
+        Visit("Evaluations", "Parallel", 1_000),
+        Visit("Evaluate", "Task", 1_000, None, "p-evaluate-0"),
+        Visit("EvaluateChampion", "Task", 1_000, 2_000, "p-evaluate-champion-0"),
+        Visit("Explain", "Task", 1_000, None, "p-explain-0"),
+    )
+    job = JobView("p-evaluate-0", "processing", "InProgress", "InProgress", "")
+    first, second = running(RunView(execution, path, job, ())).splitlines()
+    assert first.startswith("Evaluate ")
+    assert "p-evaluate-0 · InProgress" in first
+    assert second.strip().startswith("Explain ")
+    assert "InProgress" not in second
+    assert not running(RunView(execution, path[2:3], None, ()))
+
+
+def test_a_job_is_told_when_it_has_a_name() -> None:
+    """In a file its beginning and its end are a line each, however often it was looked at."""
+    execution = Execution("arn", "name", "RUNNING", "{}", None, "", "", 0, None, 0)
+    stream = io.StringIO()
+    teller = Teller(Progress(Console(file=stream, width=100)))
+    for job, left in (("", None), ("p-train-0", None), ("p-train-0", None), ("p-train-0", 3_000)):
+        visit = Visit("Train", "Task", 1_000, left, job)
+        teller.tell(RunView(execution, (visit,), None, ()))
+    begun, done = stream.getvalue().splitlines()
+    assert begun.split() == ["…", "Train", "p-train-0"]
+    assert done.split() == ["✓", "Train", "2.0", "s", "p-train-0"]
+
+
+def test_the_working_branch_is_watched_not_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch that is done already may be the newest state of the path."""
+    execution = Execution("arn", "name", "RUNNING", "{}", None, "", "", 0, None, 0)
+    path = (
+        Visit("Evaluate", "Task", 1_000, None, "p-evaluate-0"),
+        Visit("EvaluateChampion", "Task", 1_000, 2_000, "p-evaluate-champion-0"),
+    )
+    monkeypatch.setattr(watch_run, "describe", lambda _: execution)
+    monkeypatch.setattr(watch_run, "visits", lambda _: path)
+    monkeypatch.setattr(watch_run, "read_lines", lambda *_, **__: [])
+    monkeypatch.setattr(
+        watch_run, "describe_job", lambda name: JobView(name, "processing", "", "", "")
+    )
+    view = watch_run.watch_run("arn")
+    assert view is not None
+    assert view.job is not None
+    assert view.job.name == "p-evaluate-0"
 
 
 def test_a_file_gets_lasting_lines_only() -> None:
