@@ -156,7 +156,10 @@ def _manifest(run: dict[str, Any]) -> set[tuple[str, str, str]]:
 def _refused(bucket: str, run: dict[str, Any]) -> set[tuple[str, str, str]]:
     if run.get("state") != "ended":
         return set()
-    report = _document(f"s3://{bucket}/runs/{run['model']}/{run['number']}/check/report.json")
+    own = f"s3://{bucket}/runs/{run['model']}/{run['number']}"
+    # A run that reused an earlier check rests on that one's report.
+    place = json.loads(run.get("plan") or "{}").get("places", {}).get("check_data", own)
+    report = _document(f"{place}/check/report.json")
     return _ids(each for each in report.get("objects", []) if each.get("quarantined"))
 
 
