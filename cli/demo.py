@@ -13,7 +13,8 @@ import click
 from rich.markup import escape
 
 from cli.datasets import Dataset, fetch_dataset
-from cli.demo_story import Story, Summary
+from cli.demo_story import Story
+from cli.demo_summary import Summary
 from cli.deployment import build_and_deploy
 from cli.errors import Refused
 from cli.jobs_environment import jobs_python
@@ -39,16 +40,31 @@ PROJECT = "census"
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of models/census."
 )
+@click.option(
+    "--cards",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ROOT / ".local" / "cards",
+    show_default=".local/cards",
+    help="Folder for the model cards.",
+)
 @click.option("--synthetic", is_flag=True, help="Use synthetic rows even where genuine ones are.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON document.")
 @click.pass_context
-def demo(
-    ctx: click.Context, port: int, sets: tuple[str, ...], *, synthetic: bool, as_json: bool
+def demo(  # noqa: PLR0913  # one argument an option
+    ctx: click.Context,
+    port: int,
+    sets: tuple[str, ...],
+    cards: Path,
+    *,
+    synthetic: bool,
+    as_json: bool,
 ) -> None:
     """Show the whole loop on the local cloud with the genuine UCI Adult data.
 
     Starts the local cloud if none runs, builds and deploys the stack, pushes the census model,
-    lands data, and follows each run to its verdict. A model that is there already is left alone.
+    lands data, and follows each run to its verdict: a first champion (a damaged file beside its
+    data is quarantined), a candidate that beats it, and one that loses to that. The cards of
+    winner and loser are written to a folder. A model that is there already is left alone.
 
     \b
     Examples:
@@ -73,7 +89,7 @@ def demo(
             # Jobs would make it too, but nobody would see why the first one takes so long.
             jobs_python(ROOT / "models" / PROJECT, progress.now)
             session = Session(target, screen)
-            story = Story(session, progress, dataset, sets)
+            story = Story(session, progress, dataset, sets, cards=cards.resolve())
             summary = story.tell(lambda name: project_copy(name, Path(folder)))
     spent = time.monotonic() - started
     if as_json:

@@ -1,24 +1,25 @@
-"""The story that the demo tells: three landings, three runs, one approval, one damaged file."""
+"""The story that the demo tells: a first champion, a winner, a loser, and a damaged file."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table as RichTable
 
 from cli.data import land_files
 from cli.datasets import Dataset
+from cli.demo_summary import Summary, colour
 from cli.errors import CommandError
 from cli.follow import follow_run
+from cli.judgement import comparison_lines, cost_words
 from cli.live import Progress
-from cli.model_file import read_settings
-from cli.output import Styled, count, duration, plain, table, until
+from cli.model_file import parse_sets, read_settings
+from cli.output import count, duration, plain, until
 from cli.project import push_folder
 from cli.see import short_words
 from cli.session import Session
@@ -27,123 +28,59 @@ if TYPE_CHECKING:
     from perennial.domain.ledger.rows import RunRow
     from perennial.read_report import Report
 
-# The shortened waits; everything else is as models/census says.
-QUICK = {"triggers.quiet_period": "4s", "triggers.cool_down": "0s"}
-FIRST_ROWS, FILES, ROWS_PER_FILE, DAMAGED_ROWS = 10_000, 3, 2_000, 400
+# The shortened waits and fewer rows explained; everything else is as models/census says.
+QUIET_S, EXPLAINED = 3, 500
+QUICK = {
+    "triggers.quiet_period": f"{QUIET_S}s",
+    "triggers.cool_down": "0s",
+    "explain.rows": str(EXPLAINED),
+}
+# So few rows keep the gates, and leave so much to learn that the second batch wins clearly: on
+# the genuine data by an AUC of about 0.008, of which 0.005 are sure.
+FIRST_ROWS, FILES, ROWS_PER_FILE, DAMAGED_ROWS = 7_000, 3, 4_000, 400
+# Too few rounds: its candidate keeps every gate of the settings, and loses to the champion.
+POOR, POOR_WHY = "train.hyperparameters.rounds=20", "would 20 rounds do?"
 POLL_S, LONGEST_WAIT_S = 0.25, 120
-REASON = "reaches every gate on rows it never saw"
-
-
-@dataclass
-class Summary:
-    """What happened, as read back from the stack."""
-
-    model: str
-    source: str
-    genuine: bool
-    runs: list[tuple[RunRow, Report]] = field(default_factory=list)
-    champion: int | None = None
-    approved_by: str = ""
-    quarantined: list[dict[str, Any]] = field(default_factory=list)
-    champion_digest_kept: bool = False
-
-    @property
-    def went_well(self) -> bool:
-        """Say whether each run reached its verdict and the damaged file harmed only itself."""
-        judged = all(run.outcome in {"won", "lost"} for run, _ in self.runs)
-        return judged and len(self.runs) == 3 and len(self.quarantined) == 1
-
-    def document(self) -> dict[str, Any]:
-        """The summary for scripts and tests."""
-        return {
-            "model": self.model,
-            "source": self.source,
-            "genuine": self.genuine,
-            "champion": self.champion,
-            "approved_by": self.approved_by,
-            "champion_digest_kept": self.champion_digest_kept,
-            "quarantined": self.quarantined,
-            "went_well": self.went_well,
-            "runs": [{**plain(run), "gates": report.gates} for run, report in self.runs],
-        }
-
-    def table(self) -> RichTable:
-        """One line a run."""
-        columns = ("run", "outcome", "rows read", "quarantined", "figures", "version", "took")
-        return table(
-            columns, [self._row(run, report) for run, report in self.runs], right=(2, 3, 6)
-        )
-
-    def _row(self, run: RunRow, report: Report) -> tuple[str, ...]:
-        colour = "green" if run.outcome == "won" else "yellow" if run.outcome == "lost" else "red"
-        rows = report.check.get("rows", {})
-        figures = ", ".join(
-            f"{gate.get('metric')} {float(gate['value']):.3f}"
-            for gate in report.gates
-            if gate.get("value") is not None
-        )
-        took = ((run.ended_ms or 0) - run.opened_ms) / 1000
-        return (
-            str(run.number),
-            Styled(f"[{colour}]{run.outcome}[/]"),
-            f"{rows.get('read', 0):,}",
-            str(len(report.quarantined)),
-            figures or "-",
-            f"{run.version.number} · {run.version.status}" if run.version else "-",
-            duration(took),
-        )
-
-    def next_commands(self) -> list[tuple[str, str]]:
-        """What to try now, with the names of this demo."""
-        model, last = self.model, self.runs[-1][0] if self.runs else None
-        version = last.version.number if last and last.version else None
-        commands = [("perennial status", "every model on one screen")]
-        if last:
-            commands.append((f"perennial run show {model} {last.number}", "the last run whole"))
-        if version and last and last.outcome == "won":
-            words = "approve it: it becomes the champion"
-            commands.append((f'perennial approve {model} {version} --because "…"', words))
-        if version:
-            commands.append((f"perennial lineage {model} {version}", "everything it came from"))
-        commands += [
-            (f"perennial why {model}", "what it waits for"),
-            (f'perennial retrain {model} --because "…"', "ask for a run"),
-            ('eval "$(perennial env)"; sam logs', "any AWS client works: sam, aws, boto3"),
-            ("perennial down", "stop the local cloud; nothing stays"),
-        ]
-        return commands
+FIRST_REASON = "reaches every gate on rows it never saw"
+REASON = "better than the champion on the same rows"
 
 
 class Story:
     """Tells the demo; every line is read from the stack after it happened."""
 
     def __init__(
-        self, session: Session, progress: Progress, dataset: Dataset, sets: tuple[str, ...]
+        self,
+        session: Session,
+        progress: Progress,
+        dataset: Dataset,
+        sets: tuple[str, ...],
+        *,
+        cards: Path,
     ) -> None:
         self.session = session
         self.progress = progress
         self.dataset = dataset
         self.sets = sets
+        self.cards = cards
         self.model = ""
         self.summary = Summary("", dataset.source, dataset.genuine)
 
     def tell(self, project_copy: Callable[[str], Path]) -> Summary:
-        """Push, land three times, follow three runs, approve the first winner."""
+        """Push; land twice and approve who wins; then ask for a run that should lose."""
         self.model = self.summary.model = free_name(self.session)
         self.push(project_copy(self.model))
         train, test = self.dataset.tables[0], self.dataset.tables[-1]
-        first = [("adult-1.csv", train.text(0, FIRST_ROWS))]
-        self.chapter("The first file lands: what the push has waited for", first)
+        damaged = damage(train.text(FIRST_ROWS, FIRST_ROWS + DAMAGED_ROWS))
+        first = [("adult-1.csv", train.text(0, FIRST_ROWS)), ("damaged.csv", damaged)]
+        self.land_chapter("What the push has waited for lands, and a damaged file with it", first)
         second = [
             (f"adult-{i + 2}.csv", test.text(i * ROWS_PER_FILE, (i + 1) * ROWS_PER_FILE))
             for i in range(FILES)
         ]
-        self.chapter(f"A second batch of {count(FILES, 'file')}: their signals gather", second)
-        before = self.champion_digest()
-        damaged = damage(train.text(FIRST_ROWS, FIRST_ROWS + DAMAGED_ROWS))
-        self.chapter("A damaged file lands", [("damaged.csv", damaged)])
-        self.tell_damage(before)
+        self.land_chapter(f"A second batch of {count(FILES, 'file')}: their signals gather", second)
+        self.poor_chapter()
         self.read_again()
+        self.keep_cards()
         return self.summary
 
     def read_again(self) -> None:
@@ -158,7 +95,8 @@ class Story:
     def push(self, folder: Path) -> None:
         """Publish the model with shortened waits, and say what was shortened."""
         self.progress.say(f"\n[bold]The model[/] [dim]models/census, pushed as {self.model}[/]")
-        usual = read_settings(folder).triggers
+        settings = read_settings(folder)
+        usual = settings.triggers
         quick = tuple(f"{key}={value}" for key, value in QUICK.items())
         before = time.monotonic()
         pushed = push_folder(self.session, folder, (*quick, *self.sets))
@@ -168,23 +106,60 @@ class Story:
             f" · code {pushed.code_sha[:12]} · stack {pushed.stack}"
         )
         self.progress.say(
-            "    [dim]for the demo only: quiet period 4 s instead of"
+            f"    [dim]for the demo only: quiet period {QUIET_S} s instead of"
             f" {duration(usual.quiet_period)},"
-            f" cool-down 0 s instead of {duration(usual.cool_down)}[/]"
+            f" cool-down 0 s instead of {duration(usual.cool_down)},"
+            f" {EXPLAINED:,} rows explained instead of {settings.explain.rows:,}[/]"
         )
         for pair in self.sets:
             self.progress.say(f"    [yellow]as you asked: {escape(pair)}[/]")
 
-    def chapter(self, title: str, pieces: list[tuple[str, str]]) -> None:
-        """Land some files, wait for the run that they open, follow it and tell its end."""
-        from perennial.describe_model import describe_model  # noqa: PLC0415 - boto3 costs 0.2 s
-
+    def land_chapter(self, title: str, pieces: list[tuple[str, str]]) -> None:
+        """Land some files, follow the run that they open, and approve its candidate if it won."""
         self.progress.say(f"\n[bold]{title}[/]")
+        before = self.champion_digest()
+        run, report = self.follow(lambda: self.land(pieces))
+        self.tell_quarantine(report)
+        self.check_champion(before)
+        if run.outcome == "won" and run.version is not None:
+            beaten = report.verdict.get("comparison")
+            self.approve(run.version.number, REASON if beaten else FIRST_REASON)
+
+    def poor_chapter(self) -> None:
+        """Ask by hand for a run with a poor setting; the champion stays whoever it was."""
+        before = self.champion_digest()
+        words = f'perennial retrain {self.model} --set {POOR} --because "{POOR_WHY}"'
+        self.progress.say("\n[bold]Somebody asks for a run with a poor setting[/]")
+        self.progress.say(f"  [cyan]$[/] {escape(words)}")
+        run, _ = self.follow(self.ask)
+        self.check_champion(before)
+        if run.outcome == "won" and run.version is not None:
+            self.progress.say("    it won all the same, and is left for a person")
+        elif self.summary.champion is not None:
+            kept = f"{self.model} {self.summary.champion} is the champion as before"
+            self.progress.say(f"    [bold]{kept}[/]")
+
+    def ask(self) -> None:
+        """What `perennial retrain` does."""
+        from perennial.request_retrain import request_retrain  # noqa: PLC0415 - boto3 costs 0.2 s
+
+        overrides, token = parse_sets((POOR,)), uuid.uuid4().hex
+        who = self.session.who
+        request_retrain(self.session.ports, self.model, POOR_WHY, overrides, token, who)
+
+    def follow(self, act: Callable[[], None]) -> tuple[RunRow, Report]:
+        """Do what opens a run, follow the run and tell its end."""
+        from perennial.describe_model import describe_model  # noqa: PLC0415 - boto3 costs 0.2 s
+        from perennial.read_report import read_report  # noqa: PLC0415 - as above
+
         last = describe_model(self.session.ports, self.model).last_run
-        self.land(pieces)
+        act()
         number = self.gather(last)
         run = follow_run(self.session, self.model, number, self.progress)
-        self.tell_end(run)
+        report = read_report(self.session.ports, self.model, run.number)
+        self.tell_end(run, report)
+        self.summary.runs.append((run, report))
+        return run, report
 
     def land(self, pieces: list[tuple[str, str]]) -> None:
         """Put the files into the landing bucket."""
@@ -228,45 +203,46 @@ class Story:
             f"Look at: perennial why {self.model}; perennial logs on_signal",
         )
 
-    def tell_end(self, run: RunRow) -> None:
-        """The data, the gates, the verdict and the version; approve the first that won."""
-        from perennial.read_report import read_report  # noqa: PLC0415 - boto3 costs 0.2 s
-
-        report = read_report(self.session.ports, self.model, run.number)
+    def tell_end(self, run: RunRow, report: Report) -> None:
+        """The data, the gates with their figures, the verdict, the cost and the version."""
+        say, verdict = self.progress.say, report.verdict
         rows = report.check.get("rows", {})
         if rows:
-            self.progress.say(
+            say(
                 f"    data     {rows.get('good', 0):,} good rows of {rows.get('read', 0):,}:"
                 f" {rows.get('training', 0):,} for training, {rows.get('holdout', 0):,} held out"
             )
-        colour = "green" if run.outcome == "won" else "yellow" if run.outcome == "lost" else "red"
-        words = str(report.verdict.get("words") or (run.ending.words if run.ending else run.error))
-        head, _, figures = words.partition(": ")
-        self.progress.say(f"    verdict  [{colour}]{run.outcome}[/]: {escape(head)}")
-        if figures:
-            self.progress.say(f"             {escape(figures)}")
+        words = str(verdict.get("words") or (run.ending.words if run.ending else run.error))
+        head, _, rest = words.partition(": ")
+        say(f"    verdict  [{colour(run)}]{run.outcome}[/]: {escape(head)}")
+        for gate in report.gates:
+            mark = "[green]✓[/]" if gate.get("passed") else "[red]✗[/]"
+            say(f"             {mark} {escape(str(gate.get('words')))}")
+        if rest and not report.gates:
+            say(f"             {escape(rest)}")
+        for index, line in enumerate(comparison_lines(verdict)):
+            say(f"    {'champion' if index == 0 else '':<8} [dim]{escape(line)}[/]")
+        for line in verdict.get("notes") or ():
+            say(f"    note     {escape(str(line))}")
+        if cost := cost_words(verdict):
+            say(f"    cost     {escape(cost)}")
         if run.version is not None:
-            self.progress.say(
-                f"    version  [bold]{self.model} {run.version.number}[/] · {run.version.status}"
-            )
-        self.summary.runs.append((run, report))
-        if run.outcome == "won" and run.version is not None and self.summary.champion is None:
-            self.approve(run.version.number)
+            say(f"    version  [bold]{self.model} {run.version.number}[/] · {run.version.status}")
 
-    def approve(self, version: int) -> None:
+    def approve(self, version: int, reason: str) -> None:
         """Approve a version as the person who runs the demo, and wait until it is recorded."""
         from perennial.approve_version import approve_version  # noqa: PLC0415 - boto3 costs 0.2 s
         from perennial.describe_model import describe_model  # noqa: PLC0415 - as above
 
         who = self.session.who
-        approve_version(self.session.ports, self.model, version, REASON, who)
+        approve_version(self.session.ports, self.model, version, reason, who)
         deadline = time.monotonic() + LONGEST_WAIT_S
         while time.monotonic() < deadline:
             champion = describe_model(self.session.ports, self.model).champion
             if champion is not None and champion.version == version:
                 self.summary.champion, self.summary.approved_by = version, who
                 self.progress.say(
-                    f"    approved by {escape(who)} (who runs this demo): {REASON};"
+                    f"    approved by {escape(who)} (who runs this demo): {reason};"
                     f" [bold]{self.model} {version} is the champion[/]"
                 )
                 return
@@ -284,9 +260,16 @@ class Story:
         champion = describe_model(self.session.ports, self.model).champion
         return champion.digest if champion else ""
 
-    def tell_damage(self, digest_before: str) -> None:
-        """Show the quarantined file with its first bad lines, and that nothing else suffered."""
-        _, report = self.summary.runs[-1]
+    def check_champion(self, digest_before: str) -> None:
+        """Only an approval changes the champion: neither a run nor a damaged file does."""
+        if self.champion_digest() != digest_before:
+            self.summary.kept = False
+            self.progress.say("    [red]the champion has changed without an approval[/]")
+
+    def tell_quarantine(self, report: Report) -> None:
+        """Show each quarantined file with its first bad lines, and that the others were read."""
+        if not report.quarantined:
+            return
         for found in report.quarantined:
             name = str(found["key"]).rsplit("/", 1)[-1]
             self.progress.say(
@@ -297,17 +280,28 @@ class Story:
                     f"      line {bad.get('line')}: {escape(str(bad.get('why')))}"
                     f"  [dim]{escape(str(bad.get('text', ''))[:70])}[/]"
                 )
-        self.summary.quarantined = [plain(found) for found in report.quarantined]
-        self.summary.champion_digest_kept = self.champion_digest() == digest_before
-        good = report.check.get("objects", {})
-        if isinstance(good, list):
-            good = {"good": sum(not found.get("quarantined") for found in good)}
-        kept = "the champion is unchanged" if digest_before else "no champion was there to harm"
-        if not self.summary.champion_digest_kept:
-            kept = "[red]the champion has changed[/]"
-        self.progress.say(
-            f"    the other {count(int(good.get('good', 0)), 'object')} went on without it; {kept}"
-        )
+        self.summary.quarantined += [plain(found) for found in report.quarantined]
+        good = sum(not found.get("quarantined") for found in report.check.get("objects", []))
+        self.progress.say(f"    the other {count(good, 'object')} went on without it")
+
+    def keep_cards(self) -> None:
+        """Write the cards of the last two judged runs to a folder, as `run card --to` does."""
+        from perennial.read_card import read_card  # noqa: PLC0415 - boto3 costs 0.2 s
+
+        self.cards.mkdir(parents=True, exist_ok=True)
+        self.progress.say("\n[bold]The cards[/] [dim]one printable page each[/]")
+        judged = [run for run, report in self.summary.runs if report.verdict]
+        for run in judged[-2:]:
+            card = read_card(self.session.ports, self.model, run.number)
+            path = self.cards / f"{self.model}-{run.number}-{run.outcome}.html"
+            path.write_bytes(card.body)
+            self.summary.cards.append(
+                {"run": run.number, "outcome": run.outcome, "file": str(path), "card": card.uri}
+            )
+            self.progress.say(
+                f"  [{colour(run)}]{run.outcome:<5}[/] {escape(str(path))}"
+                f"  [dim]perennial run card {self.model} {run.number} --to …[/]"
+            )
 
 
 def free_name(session: Session) -> str:
