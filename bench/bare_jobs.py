@@ -1,4 +1,4 @@
-"""Run the three jobs of a finished run again, bare: their processes and nothing around them.
+"""Run the jobs of a finished run again, bare: their processes and nothing around them.
 
 The same launcher, environment, thread caps and inputs as the local cloud gives them; no queue, no
 ledger, no machine, no uploads. Inputs are fetched before the clock starts. Used by
@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,21 +96,42 @@ def training(job: dict[str, Any], image: Path, place: Path) -> float:
     return run_bare(folder, argv, env, image)
 
 
+#: The steps of a run: one after the other, those of one line side by side, as the machine has them.
+PHASES = (
+    ("check-data",),
+    ("train",),
+    ("evaluate", "evaluate-champion"),
+    ("compare", "measure-bias", "explain"),
+    ("baseline",),
+)
+
+
+def described(prefix: str, step: str) -> dict[str, Any] | None:
+    """A job of the run as SageMaker describes it; None if the run had no such job."""
+    sagemaker, name = boto3.client("sagemaker"), f"{prefix}-{step}-0"
+    try:
+        if step == "train":
+            return sagemaker.describe_training_job(TrainingJobName=name)
+        return sagemaker.describe_processing_job(ProcessingJobName=name)
+    except sagemaker.exceptions.ClientError as error:
+        if "Could not find" in str(error) or "not found" in str(error).lower():
+            return None
+        raise
+
+
 def main(image: Path, prefix: str) -> None:
-    """Print each job's bare seconds, and their sum last."""
-    sagemaker = boto3.client("sagemaker")
-    check, evaluate = (
-        sagemaker.describe_processing_job(ProcessingJobName=f"{prefix}-{step}-0")
-        for step in ("check-data", "evaluate")
-    )
-    train = sagemaker.describe_training_job(TrainingJobName=f"{prefix}-train-0")
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        seconds = [
-            processing(check, image, place / "check"),
-            training(train, image, place / "train"),
-            processing(evaluate, image, place / "evaluate"),
-        ]
+    """Print each phase's bare seconds, and their sum last."""
+    seconds = []
+    for phase in PHASES:
+        jobs = {step: job for step in phase if (job := described(prefix, step)) is not None}
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(3) as pool:
+
+            def one(step: str, root: Path = Path(folder), jobs: Any = jobs) -> float:
+                run = training if step == "train" else processing
+                return run(jobs[step], image, root / step)
+
+            # Inputs are fetched before a job's clock starts, so the slowest one is the phase.
+            seconds.append(max(pool.map(one, jobs), default=0.0))
     for each in (*seconds, sum(seconds)):
         print(f"{each:.3f}")
 

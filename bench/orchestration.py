@@ -2,10 +2,11 @@
 
     .venv/bin/python -m bench.orchestration
 
-One run of census on the whole Adult training data, from the opening of its row to its end, beside
-the same three jobs started the same way (the local cloud's container launcher, one after the
-other, same inputs) without queue, ledger, machine, registry or S3 in between; and beside one plain
-script that does the same work in one process.
+One judged run of census on the whole Adult training data, from the opening of its row to its end
+(the second and later ones meet a champion), beside the same jobs started the same way (the local
+cloud's container launcher, same inputs, the same ones side by side) without queue, ledger, machine,
+registry or S3 in between; and beside one plain script that checks, trains and evaluates in one
+process. Nothing is reused.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def follow(number: int) -> dict[str, Any]:
 
 
 def job_seconds(prefix: str) -> float:
-    """Seconds that the run's three jobs took by SageMaker's own times (start to end)."""
+    """Seconds that the run's jobs took by SageMaker's own times, one after the other."""
     sagemaker = boto3.client("sagemaker")
     total = 0.0
     for summary in sagemaker.list_processing_jobs(NameContains=prefix)["ProcessingJobSummaries"]:
@@ -87,7 +88,7 @@ def main() -> None:
         perennial(
             "push", str(ROOT / "models" / MODEL),
             "--set", "triggers.quiet_period=1s", "--set", "triggers.cool_down=0s",
-            "--set", "triggers.max_runs_per_day=100",
+            "--set", "triggers.max_runs_per_day=100", "--set", "reuse=0s",
         )  # fmt: skip
         files = land(Path(folder))
         jobs_python = next((ROOT / ".local" / "envs").glob("jobs-*/bin/python"))
@@ -96,6 +97,8 @@ def main() -> None:
                 perennial("retrain", MODEL, "--because", "the benchmark repeats it")
             shown = follow(number)
             row = shown
+            if number == 1:
+                perennial("approve", MODEL, "1", "--because", "the others are to meet it")
             whole.append((row["ended_ms"] - row["opened_ms"]) / 1000)
             by_service.append(job_seconds(f"{MODEL}-{number}-"))
             bare.append(bare_seconds(f"perennial-{MODEL}-{number}", jobs_python.parents[1]))
@@ -103,7 +106,7 @@ def main() -> None:
     middle = statistics.median
     report("claim to registered", middle(whole), "the same jobs bare", middle(bare), aim=1.25)
     report("the same jobs bare", middle(bare), "one plain script", middle(plain))
-    report("claim to registered", middle(whole), "the jobs' own times", middle(by_service))
+    report("claim to registered", middle(whole), "the jobs' own times, summed", middle(by_service))
 
 
 if __name__ == "__main__":
