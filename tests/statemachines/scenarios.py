@@ -178,7 +178,7 @@ def document(*, vpc: bool = False, tuned: bool = False) -> dict[str, Any]:
         "training": {
             "spot": False,
             "stopping": {"MaxRuntimeInSeconds": 3600},
-            "checkpoints": f"{BASE}/checkpoints",
+            "checkpoints": f"{BASE}/spot-checkpoints",
             "metrics": [{"Name": "auc", "Regex": "auc=([0-9.]+);"}],
             "tuning_prefix": "perennial-0123456789abcdef",
             **({"tuning": SEARCH} if tuned else {}),

@@ -243,3 +243,14 @@ def test_job_names_are_those_of_the_ledger(ran: dict[str, Ran]) -> None:
                         ("Compare", "compare"), ("MeasureBias", "measure-bias"),
                         ("Explain", "explain"), ("Baseline", "baseline")):  # fmt: skip
         assert sent[state][0]["ProcessingJobName"] == naming.job_name(prefix, step, 0)
+
+
+def test_no_place_is_the_beginning_of_another(ran: dict[str, Ran]) -> None:
+    """SageMaker takes an input's URI for a prefix: `check` would also fetch `checkpoints`."""
+    sent = [payload for one in ran.values() for each in one.payloads.values() for payload in each]
+    places = set(re.findall(r"s3://[^\"]+?/runs/[^\"]+", json.dumps(sent)))
+    assert len(places) > 10
+    begins = {
+        (one, other) for one in places for other in places if one != other and other.startswith(one)
+    }
+    assert {pair for pair in begins if not pair[1].startswith(f"{pair[0]}/")} == set()

@@ -230,7 +230,7 @@ def test_the_input_of_the_machine():
         "training": {
             "spot": False,
             "stopping": {"MaxRuntimeInSeconds": 70},
-            "checkpoints": "s3://artifacts/runs/census/7/checkpoints",
+            "checkpoints": "s3://artifacts/runs/census/7/spot-checkpoints",
             "tuning_prefix": naming.tuning_prefix("perennial", "census", 7),
         },
     }

@@ -96,10 +96,12 @@ def _training(run: RunRow, settings: Settings, place: Place) -> dict[str, Any]:
     if train.spot:
         stopping["MaxWaitTimeInSeconds"] = train.max_wait
     base = naming.run_base(run.model, run.number)
+    # No folder's name may begin with another's: SageMaker takes an input's URI for a prefix.
     found = {
         "spot": train.spot,
         "stopping": stopping,
-        "checkpoints": f"s3://{place.artifact_bucket}/{base}/checkpoints",
+        # SageMaker takes an input's URI for a prefix: `check` must not begin another folder's name.
+        "checkpoints": f"s3://{place.artifact_bucket}/{base}/spot-checkpoints",
         "metrics": _metric_definitions(METRICS[settings.problem], train.metrics),
         "tuning_prefix": naming.tuning_prefix(place.stack, run.model, run.number),
     }
