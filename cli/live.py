@@ -56,4 +56,4 @@ class Progress:
     def quiet(self) -> None:
         """Empty the changing place."""
         if self._live is not None:
-            self._live.update(Text(""))
+            self._live.update(Text(""), refresh=True)
