@@ -21,7 +21,8 @@ label: y
 data:
   min_rows: 50
   columns: {x: float, c: {type: category, open: true}, y: float}
-gates: {rmse: {max: 2}}
+gates: {rmse: {max: 2}, champion: "off"}
+explain: "off"
 release: {approval: policy, approve_code_changes: true}
 triggers: {quiet_period: 0s, cool_down: 0s, max_runs_per_day: 1000}
 """

@@ -294,7 +294,11 @@ YAML = [
 
 CODE = [
     Mistake(
-        "syntax", "return prepared", "return prepared)", ("model.py line 20",), file="model.py"
+        "syntax",
+        "return prepared",
+        "return prepared)",
+        ("model.py line ", "unmatched"),
+        file="model.py",
     ),
     Mistake(
         "no train",
