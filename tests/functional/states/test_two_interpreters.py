@@ -20,6 +20,10 @@ from tests.statemachines.machine import ACCOUNT, REGION, Program, Ran, Throw, lo
 from tests.statemachines.scenarios import ANSWERS, SCENARIOS, Scenario, document
 
 DEFINITION = load("retrain")
+# The whole runs, and each kind of failure of one state a kind: a function, a job, an object, a
+# branch that may fail and one that may not. The other states differ in their names alone.
+KINDS = ("CheckClaim", "CheckData", "ReadCheck", "Evaluate", "Compare", "ApproveCandidate")
+COMPARED = [each for each in SCENARIOS if ": " not in each.name or each.about in KINDS]
 
 
 @dataclass
@@ -146,7 +150,7 @@ def test_the_definition_is_accepted() -> None:
     assert check_definition(json.dumps(DEFINITION)) == []
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", COMPARED, ids=lambda scenario: scenario.name)
 def test_both_do_the_same(
     scenario: Scenario, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
