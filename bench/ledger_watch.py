@@ -120,7 +120,11 @@ class Watch:
             must(row.reason and row.first_bad, "a quarantine without reason or first bad lines")
         elif row.state == "excluded" and was.state == "claimed":
             must(row.reason.startswith("outside the data window"), "a run excludes what it reads")
-            must(self._is_current(row), f"{row.parts} is outside the window, but not current")
+            opened_ms = self.run(was.run).opened_ms
+            must(
+                self._was_current(row, opened_ms),
+                f"{row.parts} is outside the window, but was not current when its run opened",
+            )
             must(not self._in_window(row), f"{row.parts} is excluded, but in the data window")
         elif row.state in ("superseded", "withdrawn"):
             must(not self._is_current(row), f"{row.parts} is {row.state}, but current")
@@ -346,6 +350,14 @@ class Watch:
             s.version.last_modified_ms for s in history if s.version.version_id == row.parts[2]
         ]
         return run.settings % 2 == 1 or landed[0] >= run.opened_ms - 2 * 3600 * 1000
+
+    def _was_current(self, row: SignalRow, at_ms: int) -> bool:
+        """Whether nothing had come after it by then: a listing is of one moment of its run."""
+        history = self.world.objects[row.parts[1]]
+        place = next(i for i, each in enumerate(history) if each.version.parts == row.parts)
+        return all(
+            each.version.last_modified_ms >= at_ms for each in history[place + 1 : place + 2]
+        )
 
     def _is_current(self, row: SignalRow) -> bool:
         history = self.world.objects.get(row.parts[1], [])
