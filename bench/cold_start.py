@@ -35,19 +35,33 @@ def handler(event, context):
     return {{}}
 """
 #: What a state hands to its function; every path below the run's base, of a model nobody knows.
+DONE = {"job": "nobody-1-0", "artifact": "s3://nobody/x"}
+EVALUATIONS = ("evaluate", "evaluate_champion")
+EXAMINATIONS = ("compare", "measure_bias", "explain")
+STEPS = ("check_data", "train", *EVALUATIONS, *EXAMINATIONS)
+PLAN = {
+    "places": dict.fromkeys(STEPS, "s3://nobody/x"),
+    "done": dict.fromkeys(STEPS, DONE),
+    "champion": {"version": 0},
+}
 STATE = dict.fromkeys(
     ("arn", "artifact", "base", "check_job", "code", "code_sha", "evaluate_job", "evaluation",
      "execution", "group", "image", "manifest", "settings_uri", "training_job"), "s3://nobody/x",
-) | {"model": "nobody", "run": 1, "verdict": {"uri": "s3://nobody/x", "digest": ""}}  # fmt: skip
+) | {"model": "nobody", "run": 1, "verdict": {"uri": "s3://nobody/x", "digest": ""}} | {
+    "plan": PLAN,
+    "evaluations": dict.fromkeys(EVALUATIONS, DONE),
+    "examinations": dict.fromkeys(EXAMINATIONS, DONE),
+}  # fmt: skip
 STATES = {
     "CheckClaimFunction": ("model", "run", "execution"),
+    "PlanRunFunction": ("model", "run", "execution", "image"),
     "JudgeCandidateFunction": (
-        "model", "run", "base", "evaluation", "manifest", "settings_uri", "code", "code_sha",
-        "artifact",
+        "model", "run", "base", "manifest", "settings_uri", "code", "code_sha", "plan",
+        "evaluations", "examinations",
     ),
     "RegisterVersionFunction": (
         "model", "run", "execution", "group", "verdict", "artifact", "code", "code_sha", "image",
-        "manifest", "check_job", "training_job", "evaluate_job",
+        "manifest", "check_job", "training_job", "evaluate_job", "plan",
     ),
     "ApproveCandidateFunction": ("model", "run", "arn"),
 }  # fmt: skip
