@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from perennial.domain.clarify import DATASET
 from perennial.domain.gates import facet_metric
 from perennial.domain.settings import Facet, Settings
 
@@ -23,12 +24,19 @@ from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
 from jobs.failures import SettingsError
 from jobs.fitting import fit
-from jobs.measures import LATENCY_ROWS, MEGABYTE, calibration, latency, residuals, size_of
+from jobs.measures import (
+    LATENCY_ROWS,
+    MEGABYTE,
+    MISSING_GROUP,
+    calibration,
+    latency,
+    residuals,
+    size_of,
+)
 from jobs.model_quality import THRESHOLD, Figures, figures, statistics
 from jobs.paths import Paths
 from jobs.run_step import read_json
 
-MISSING_GROUP = "missing"
 BATCH_ROWS = 50_000
 # The figures of groups; all of them for every group would bury what matters.
 GROUP_FIGURES = {
@@ -54,12 +62,32 @@ def run(paths: Paths, settings: Settings) -> str:
             paths.output("evaluation"),
             checked=paths.input("check") / "schema.json",
         )
+    if settings.bias.provider == "sagemaker":
+        why_not = _for_clarify(paths, settings)
+        if why_not:
+            print(f"note: there is no dataset for Clarify: {why_not}")
     metrics = document["perennial"]["metrics"]
     for name, value in metrics.items():
         if value is not None and ":" not in name:
             print(f"{name}={value:.10g};")
     shown = ", ".join(f"{k} {v:.6g}" for k, v in list(metrics.items())[:4] if v is not None)
     return f"{document['perennial']['rows']:,} holdout rows: {shown}"
+
+
+def _for_clarify(paths: Paths, settings: Settings) -> str:
+    """Lay what Clarify reads beside the predictions; answer why not, if there is nothing."""
+    # It rests on the bias job's module, which most evaluations have no use for.
+    from jobs.clarify_data import write_dataset  # noqa: PLC0415
+
+    folder, _, name = DATASET.partition("/")
+    output = paths.output(folder)
+    return write_dataset(
+        settings,
+        read_schema(paths.input("check") / "schema.json"),
+        output,
+        paths.input("holdout") / "rows.parquet",
+        output / name,
+    )
 
 
 def unpack(source: Path, folder: Path) -> None:

@@ -30,8 +30,8 @@ from jobs.engine.bias import (
     number,
     table_of,
 )
-from jobs.evaluate import MISSING_GROUP
 from jobs.failures import DataError, SettingsError
+from jobs.measures import MISSING_GROUP
 from jobs.model_quality import THRESHOLD
 from jobs.paths import Paths
 

@@ -18,6 +18,8 @@ MOST_SECONDS = 20.0
 MEGABYTE = 1_000_000
 BINS = 10
 RESIDUAL_BINS = 20
+#: What the rows without a value of a facet are called.
+MISSING_GROUP = "missing"
 
 
 def latency(

@@ -222,6 +222,7 @@ class _Gathered:
             champion=f"{self.candidate.model} {champion['version']}" if champion else "",
             comparison=self.comparison,
             bias=None if self.bias is None else self.bias.metrics,
+            bias_remark="" if self.bias is None else self.bias.remark,
             incompatible=self.incompatible,
             producers={} if self.report is None else self.report.producers,
             failures=failures,

@@ -7,10 +7,11 @@ import os
 from typing import Any
 
 import pytest
-from perennial.domain.clarify import ClarifyData, analysis_config
+from perennial.domain.clarify import PREDICTED, analysis_config, dataset_columns, read_metrics
+from perennial.domain.findings import read_bias
 from perennial.domain.settings import Settings, parse_settings
 
-HEADERS = ("sex", "age", "height", "school", "y", "predicted")
+HEADERS = ("y", PREDICTED, "sex", "age", "school")
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +24,17 @@ def sdk() -> Any:
 
 
 def settings(problem: str = "binary", **changed: Any) -> Settings:
-    """A model with a facet of levels, one of whole numbers and one of fractions."""
+    """A model with a facet of levels and one of numbers, and a conditional group."""
     levels = {"binary": ["no", "yes"], "multiclass": ["1", "2", "3"], "regression": []}[problem]
     document: dict[str, Any] = {
         "problem": problem,
         "label": "y",
-        "facets": {"sex": {}, "age": {"edges": [30, 60]}, "height": {"edges": [1.5]}},
+        "facets": {"sex": {}, "age": {"edges": [30, 60]}},
         "bias": {"group": "school"},
         "data": {
             "columns": {
                 "sex": {"type": "category", "levels": ["F", "M"]},
                 "age": {"type": "int"},
-                "height": {"type": "float"},
                 "school": {"type": "int"},
                 "y": {"type": "category", "levels": levels} if levels else {"type": "float"},
             }
@@ -45,82 +45,76 @@ def settings(problem: str = "binary", **changed: Any) -> Settings:
     return parse_settings({**document, **changed}, project="m")
 
 
-def generated(sdk: Any, outcome: list[Any], **changed: Any) -> dict[str, Any]:
+def generated(sdk: Any, before: Any = "all", after: Any = "all") -> dict[str, Any]:
     """What the SDK writes for the same facets."""
     data = sdk.DataConfig(
         "s3://data",
         "s3://out",
         label="y",
         headers=list(HEADERS),
-        dataset_type="text/csv",
-        predicted_label=changed.get("predicted_label"),
+        dataset_type="application/x-parquet",
+        predicted_label=PREDICTED,
     )
     bias = sdk.BiasConfig(
-        label_values_or_threshold=outcome,
-        facet_name=["sex", "age", "height"],
-        facet_values_or_threshold=[None, [59], [1.4999999999999998]],
+        label_values_or_threshold=[1],
+        facet_name=["sex", "age"],
+        facet_values_or_threshold=[None, None],
         group_name="school",
     )
     document: dict[str, Any] = sdk._AnalysisConfigGenerator.bias(
-        data,
-        bias,
-        changed.get("model"),
-        changed.get("label"),
-        changed.get("before", "all"),
-        changed.get("after", "all"),
+        data, bias, None, None, before, after
     )
     return document
 
 
-def test_predictions_in_a_column_need_no_endpoint(sdk: Any) -> None:
-    """The evaluation has scored the rows already; the job reads its predictions."""
-    ours = analysis_config(settings(), ClarifyData(HEADERS, predicted_label="predicted"), ["yes"])
-    assert ours == generated(sdk, ["yes"], predicted_label="predicted")
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+def test_the_configuration_is_the_sdks_own(sdk: Any, problem: str) -> None:
+    """For every problem alike: the dataset holds outcomes, so no endpoint and no threshold."""
+    ours = analysis_config(settings(problem))
+    assert ours == generated(sdk)
     assert json.loads(json.dumps(ours)) == ours
-
-
-@pytest.mark.parametrize(
-    ("problem", "outcome", "label"),
-    [
-        ("binary", ["yes"], {"probability": 0, "probability_threshold": 0.5}),
-        ("multiclass", ["3"], {"label_headers": ["1", "2", "3"]}),
-        ("regression", [9.5], {"label": 0}),
-    ],
-)
-def test_a_model_is_put_behind_an_endpoint(
-    sdk: Any, problem: str, outcome: list[Any], label: dict[str, Any]
-) -> None:
-    """The predictor's section, and how its answer is read for each problem."""
-    model = sdk.ModelConfig("census-7", 1, "ml.m5.large", "text/csv", "text/csv")
-    ours = analysis_config(settings(problem), ClarifyData(HEADERS, model="census-7"), outcome)
-    theirs = generated(sdk, outcome, model=model, label=sdk.ModelPredictedLabelConfig(**label))
-    assert ours == theirs
 
 
 def test_chosen_metrics_go_to_their_stage(sdk: Any) -> None:
     """Names of both stages in one list of the settings; a stage without any is left out."""
     chosen = settings(bias={"group": "school", "methods": ["DPL", "AD", "DI"]})
-    data = ClarifyData(HEADERS, predicted_label="predicted")
-    ours = analysis_config(chosen, data, ["yes"])
-    assert ours == generated(
-        sdk, ["yes"], predicted_label="predicted", before=["DPL"], after=["DI", "AD"]
-    )
-    labels_alone = analysis_config(chosen, ClarifyData(HEADERS), ["yes"])["methods"]
-    assert labels_alone.keys() == {"report", "pre_training_bias"}
+    assert analysis_config(chosen) == generated(sdk, ["DPL"], ["DI", "AD"])
+    labels_alone = analysis_config(settings(bias={"methods": ["CI"]}))
+    assert labels_alone["methods"].keys() == {"report", "pre_training_bias"}
 
 
-def test_a_threshold_lies_just_below_the_edge() -> None:
-    """Clarify takes what is above a threshold, our last group what is at its edge as well."""
-    facets = analysis_config(settings(), ClarifyData(HEADERS), ["yes"])["facet"]
-    assert facets[1]["value_or_threshold"] == [59]
-    assert facets[2]["value_or_threshold"][0] < 1.5
-    assert "value_or_threshold" not in facets[0]
+def test_a_column_stands_once() -> None:
+    """A facet may be the conditional group as well."""
+    both = settings(bias={"group": "sex"})
+    assert dataset_columns(both) == ("y", PREDICTED, "sex", "age")
 
 
 def test_nothing_to_measure_is_refused() -> None:
     """Before a job is paid for."""
     with pytest.raises(ValueError, match="has no facets"):
-        analysis_config(settings(facets={}, bias={}), ClarifyData(HEADERS), ["yes"])
-    only = settings(bias={"methods": ["AD"]})
-    with pytest.raises(ValueError, match="need predictions"):
-        analysis_config(only, ClarifyData(HEADERS), ["yes"])
+        analysis_config(settings(facets={}, bias={}))
+
+
+def analysis(value: Any = 0.25) -> dict[str, Any]:
+    """Clarify's analysis of one facet value."""
+    metrics = [{"name": "DPPL", "description": "d", "value": value}, {"name": "FT", "value": 1.0}]
+    facets = {"sex": [{"value_or_threshold": "F", "metrics": metrics}]}
+    return {"version": "1.0", "post_training_bias_metrics": {"label": "y", "facets": facets}}
+
+
+@pytest.mark.parametrize(
+    ("value", "figure"), [(0.25, 0.25), (None, None), ("Infinity", float("inf"))]
+)
+def test_gates_read_clarifys_figures_as_ours(value: Any, figure: float | None) -> None:
+    """By the same names; what ours has no name for is left out, the missing interval is told."""
+    found = read_bias(analysis(value))
+    assert found.metrics == {"DPPL:sex=F": figure}
+    assert found.intervals == {}
+    assert any("without intervals" in note for note in found.notes)
+    assert "without an interval" in found.remark
+
+
+def test_an_analysis_without_bias_is_none() -> None:
+    """Any other document of Clarify's, for instance its explanations, answers no bias gate."""
+    with pytest.raises(ValueError, match="pre_training_bias_metrics"):
+        read_metrics({"version": "1.0", "explanations": {}})

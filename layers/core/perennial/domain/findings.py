@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from perennial.domain import clarify
 from perennial.domain.settings import Facet
 from perennial.domain.text import printable
 
@@ -262,14 +263,17 @@ class Bias:
     shown: Mapping[str, Any]
     intervals: Mapping[str, list[Number]]
     notes: tuple[str, ...] = ()
+    remark: str = ""
 
 
 def read_bias(document: Mapping[str, Any]) -> Bias:
-    """Read bias/analysis.json, by its flat figures `perennial.metrics`.
+    """Read bias/analysis.json, by its flat figures `perennial.metrics`, or Clarify's own.
 
-    An infinite figure is `"Infinity"` there and in the verdict; no bound holds it.
+    An infinite figure is `"Infinity"` there and in the verdict; no bound holds it. `remark` is
+    what a reader of any one figure must know. Raises ValueError when there are no figures at all.
     """
-    ours = document.get("perennial") or {}
+    is_ours = isinstance(document.get("perennial"), Mapping)
+    ours = document["perennial"] if is_ours else _of_clarify(document)
     metrics: dict[str, float | None] = {}
     shown: dict[str, Any] = {}
     for name, value in dict(ours.get("metrics") or {}).items():
@@ -288,7 +292,12 @@ def read_bias(document: Mapping[str, Any]) -> Bias:
     hidden = len(metrics) - len(shown)
     if hidden > 0:
         notes.append(f"{hidden:,} more bias figures are in the analysis")
-    return Bias(metrics, shown, intervals, tuple(notes))
+    return Bias(metrics, shown, intervals, tuple(notes), "" if is_ours else clarify.REMARK)
+
+
+def _of_clarify(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Clarify's analysis in the form of ours: it knows no intervals."""
+    return {"metrics": clarify.read_metrics(document), "notes": [clarify.NOTE]}
 
 
 def _notes(ours: Mapping[str, Any]) -> list[str]:

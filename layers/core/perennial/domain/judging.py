@@ -28,13 +28,15 @@ class Evidence:
     """What the gates are judged by. None is evidence that is missing; `failures` say why.
 
     `champion` names the version in production (`census 7`), "" when there is none.
-    `incompatible` are the champion's requests that the candidate does not take, in words.
+    `incompatible` are the champion's requests that the candidate does not take, in words, and
+    `bias_remark` is what a reader of any bias figure must know.
     """
 
     metrics: Mapping[str, float | None]
     champion: str = ""
     comparison: Mapping[str, Any] | None = None
     bias: Mapping[str, float | None] | None = None
+    bias_remark: str = ""
     incompatible: Sequence[str] | None = None
     producers: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +71,9 @@ def _absolute(gate: Gate, evidence: Evidence) -> GateResult:
     value = evidence.bias[gate.metric]
     if value is None or not math.isfinite(value):
         return GateResult(gate, None, False, f"{gate.metric} has no finite value; {wanted}")
-    return judge_gate(gate, evidence.bias)
+    result = judge_gate(gate, evidence.bias)
+    remark = f" ({evidence.bias_remark})" if evidence.bias_remark else ""
+    return replace(result, words=f"{result.words}{remark}")
 
 
 def _because(what: str, why: str) -> str:

@@ -205,6 +205,8 @@ def read_bias(
         if name in methods and group is None:
             bias.mistake("methods", f"bias.group, the column that {name} splits by")
     provider = providers.text("bias", "perennial", choices=("perennial", "sagemaker"))
+    if provider == "sagemaker" and not facets:
+        providers.mistake("bias", "perennial, as there are no facets to measure")
     positive, threshold = _outcome(bias, columns.get(label))
     bias.done()
     return BiasSettings(
