@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from local.cloud import Cloud
 from local.sagemaker.container.folders import JobFolder
-from local.sagemaker.container.images import KNOWN, ImageError, Images, is_known
+from local.sagemaker.container.images import KNOWN, ImageError, Images
 from local.sagemaker.container.process import Isolation, probe_isolation
 from local.sagemaker.errors import invalid
 
@@ -146,8 +146,8 @@ class JobRuntime:
 
     def check_image(self, image: str) -> None:
         """Refuse an image that the local cloud cannot run, by its name."""
-        if not is_known(image):
-            raise invalid(f"the local cloud does not have the image {image}; it has {KNOWN}")
+        if self.images.shelf.find(image) is None:
+            raise invalid(self.images.shelf.missing(image))
 
     def check_isolation(self, wanted: bool) -> None:
         """Refuse network isolation where the machine cannot give it."""

@@ -1,6 +1,7 @@
 """Training jobs: script mode or a container's own entry point, metrics, model.tar.gz."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from local.sagemaker.training_rules import (
     training_event,
 )
 
+ERROR = re.compile(r"(Client|Algorithm)Error: ")
 LOOK_SECONDS = 0.05  # between two looks at a spot job that is to be interrupted
 
 
@@ -191,10 +193,16 @@ class TrainingJob(Job):
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self.record["TrainingJobArn"],
         }
+        image = self.runtime.images.shelf.find(spec["TrainingImage"])
+        code: dict[str, str] = {}
         if spec.get("ContainerEntrypoint"):
             place = self.runtime.images.environment(spec["TrainingImage"])
             argv = [*spec["ContainerEntrypoint"], *spec.get("ContainerArguments", [])]
-            code: dict[str, str] = {}
+        elif image is not None and image.train:
+            # `docker run <image> train`, as SageMaker starts every container of its own accord.
+            place = self._layered(spec["TrainingImage"], "")
+            argv = [*image.train, "train"]
+            code = {"PYTHONPATH": self.runtime.images.path()} if image.is_built_in else {}
         else:
             argv, code, extra = self._script(folder, objects, resources)
             place = self._layered(spec["TrainingImage"], extra)
@@ -330,13 +338,17 @@ class TrainingJob(Job):
             text = read_text(folder.real("/opt/ml/output/failure"))
         except UnicodeDecodeError:
             text = "the failure file is not UTF-8 text"
-        if text is None and self.record["AlgorithmSpecification"].get("ContainerEntrypoint"):
+        spec = self.record["AlgorithmSpecification"]
+        image = self.runtime.images.shelf.find(spec["TrainingImage"])
+        if text is None and (spec.get("ContainerEntrypoint") or (image and image.train)):
             text = ""
         if text is None:
             last = "\n".join(line for line in self.last_lines[-5:] if line.strip())
             text = f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{last}"'
-        head = "AlgorithmError: "
-        return head + text.strip()[: 1024 - len(head) - len(tail)] + tail
+        text = text.strip()
+        # An algorithm of SageMaker's says itself whose fault it is.
+        head = "" if image and image.is_built_in and ERROR.match(text) else "AlgorithmError: "
+        return head + text[: 1024 - len(head) - len(tail)] + tail
 
 
 class _SpotTimes:
@@ -425,7 +437,8 @@ class TrainingJobs(JobFamily[TrainingJob]):
         if not spec or not spec.get("TrainingImage"):
             raise unsupported("training without AlgorithmSpecification.TrainingImage")
         self.runtime.check_image(spec["TrainingImage"])
-        check_metrics(spec.get("MetricDefinitions", []))
+        image = self.runtime.images.shelf.find(spec["TrainingImage"])
+        check_metrics(parameters, built_in=image is not None and image.is_built_in)
         check_spot(parameters)
         if spec.get("TrainingImageConfig"):
             raise unsupported("TrainingImageConfig")

@@ -1,7 +1,7 @@
 """What the local cloud does of training jobs, what AWS says at each step, and the event."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from local.sagemaker.container.folders import OPT_ML
@@ -109,8 +109,16 @@ def check_spot(parameters: Mapping[str, Any]) -> None:
         raise unsupported(f"CheckpointConfig.LocalPath {path} (only folders below {OPT_ML}/)")
 
 
-def check_metrics(definitions: Sequence[Mapping[str, str]]) -> None:
-    """Each regular expression must be one."""
+def check_metrics(parameters: Mapping[str, Any], *, built_in: bool) -> None:
+    """Each regular expression must be one; SageMaker's own algorithms let nobody define any."""
+    definitions = parameters["AlgorithmSpecification"].get("MetricDefinitions", [])
+    if built_in and definitions:
+        raise invalid(
+            "You can't override the metric definitions for Amazon SageMaker algorithms. Please "
+            "retry the request without specifying metric definitions."
+        )
+    if built_in and "sagemaker_program" in parameters.get("HyperParameters", {}):
+        raise unsupported("script mode in the image of a built-in algorithm (sagemaker_program)")
     for definition in definitions:
         try:
             re.compile(definition["Regex"])

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botocore.model import ServiceModel
@@ -73,7 +73,7 @@ class TuningJobs(JobFamily[TuningJob]):
 
     def accept(self, parameters: Record, arn: str) -> Record:
         """Refuse what is not done here, fill in AWS's defaults."""
-        record = accepted(parameters)
+        record = accepted(parameters, self._built_in_metrics)
         # The training jobs' own rules judge their part, before any of them exists.
         name = f"{parameters[self._name]}-001-00000000"
         probe = self._training.accept(
@@ -85,6 +85,10 @@ class TuningJobs(JobFamily[TuningJob]):
             check_parents(record, [parent.snapshot() for parent in self._parents(record)])
         record.update(HyperParameterTuningJobArn=arn, CreationTime=round(time.time(), 3))
         return record
+
+    def _built_in_metrics(self, image: str) -> Sequence[Mapping[str, str]]:
+        found = self.runtime.images.shelf.find(image)
+        return found.metrics if found is not None else ()
 
     def build(self, name: str, record: Record) -> TuningJob:
         """The job itself."""

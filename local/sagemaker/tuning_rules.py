@@ -1,7 +1,7 @@
 """What the local cloud does of tuning jobs, AWS's limits and texts, and the event."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from local.sagemaker.errors import SageMakerError, invalid, unsupported
@@ -36,10 +36,13 @@ _FREE = ("StaticHyperParameters", "ResourceConfig", "RoleArn", "VpcConfig", "Sto
 _SAME = ("InputDataConfig", "AlgorithmSpecification")
 
 
-def accepted(parameters: Mapping[str, Any]) -> Record:
+def accepted(
+    parameters: Mapping[str, Any], built_in: Callable[[str], Sequence[Mapping[str, str]]]
+) -> Record:
     """Check a CreateHyperParameterTuningJob request; what Describe will show of it.
 
-    The training jobs' own part is checked by the training jobs' own rules.
+    `built_in` answers the metrics that SageMaker defines for an image's algorithm, or none. The
+    training jobs' own part is checked by the training jobs' own rules.
     """
     record = {name: value for name, value in parameters.items() if name != "Tags"}
     for name, words in (
@@ -61,7 +64,8 @@ def accepted(parameters: Mapping[str, Any]) -> Record:
     if definition["AlgorithmSpecification"].get("AlgorithmName"):
         raise unsupported("algorithm resources (AlgorithmSpecification.AlgorithmName)")
     _check_hyperparameters(config, definition)
-    _check_objective(config, definition)
+    image = definition["AlgorithmSpecification"].get("TrainingImage", "")
+    _check_objective(config, definition, built_in(image))
     return record
 
 
@@ -112,9 +116,17 @@ def _check_hyperparameters(config: Mapping[str, Any], definition: Record) -> Non
         )
 
 
-def _check_objective(config: Mapping[str, Any], definition: Record) -> None:
+def _check_objective(
+    config: Mapping[str, Any], definition: Record, built_in: Sequence[Mapping[str, str]]
+) -> None:
     """The objective must be one of the metrics; it becomes a hyperparameter."""
     metrics = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
+    if len(metrics) > MAX_METRICS:
+        raise SageMakerError(
+            "ResourceLimitExceeded",
+            f"A hyperparameter tuning job can define at most {MAX_METRICS} metrics.",
+        )
+    metrics = [*metrics, *built_in]
     objective = config.get("HyperParameterTuningJobObjective")
     if objective is None or not metrics:
         raise invalid(
@@ -122,11 +134,6 @@ def _check_objective(config: Mapping[str, Any], definition: Record) -> None:
             "in the metric definitions."
         )
     names = [metric["Name"] for metric in metrics]
-    if len(names) > MAX_METRICS:
-        raise SageMakerError(
-            "ResourceLimitExceeded",
-            f"A hyperparameter tuning job can define at most {MAX_METRICS} metrics.",
-        )
     if objective["MetricName"] not in names:
         raise invalid(
             f"The objective metric {objective['MetricName']} is not in the metric definitions: "

@@ -10,18 +10,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from local.sagemaker.container.built_in_metrics import LINEAR_LEARNER_METRICS, XGBOOST_METRICS
 from local.sagemaker.container.process import Command
 
 log = logging.getLogger(__name__)
 
-# AWS's registry of its scikit-learn images in the local cloud's Region (SageMaker SDK's table).
-SCIKIT_LEARN = re.compile(
-    r"141502667606\.dkr\.ecr\.eu-west-1\.amazonaws\.com/sagemaker-scikit-learn:1\.4-2-cpu-py3"
-)
+# Addresses in the local cloud's Region, from the SageMaker SDK's tables.
 KNOWN = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
+CLARIFY = "131013547314.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0"
+XGBOOST = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.0-5"
+LINEAR_LEARNER = "438346466558.dkr.ecr.eu-west-1.amazonaws.com/linear-learner:1"
+REPOSITORY = re.compile(r"[0-9]{12}\.dkr\.ecr[^/]*/([a-z0-9][a-z0-9._/-]*?)(?:[:@].*)?")
 _building = threading.Lock()
 
 
@@ -29,9 +32,77 @@ class ImageError(Exception):
     """An image's environment could not be built; the text says why."""
 
 
-def is_known(image: str) -> bool:
-    """Whether the local cloud can run this image."""
-    return SCIKIT_LEARN.fullmatch(image) is not None
+@dataclass(frozen=True)
+class Image:
+    """What stands in for a container image.
+
+    `requirements` is the file of its packages (None: none), `train` the command that trains when
+    a job names no entry point; empty for an image that runs scripts. `metrics` are those that
+    SageMaker defines for its own algorithms, and that no job may define anew. `processing` is the
+    image's own entry point in a processing job; empty if it has none.
+    """
+
+    requirements: Path | None
+    train: tuple[str, ...] = ()
+    metrics: tuple[Mapping[str, str], ...] = ()
+    processing: tuple[str, ...] = ()
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is one of SageMaker's algorithms."""
+        return bool(self.metrics)
+
+
+class ImageShelf:
+    """The images that the local cloud has: AWS's, and folders that stand in for people's own."""
+
+    def __init__(self, repository: Path) -> None:
+        self.own = repository / ".local" / "images"
+        programs = repository / "local" / "images"
+        self._aws = {
+            KNOWN: Image(repository / "jobs" / "requirements.txt"),
+            # The jobs' environment has all that Clarify's stand-in imports.
+            CLARIFY: Image(
+                repository / "jobs" / "requirements.txt",
+                processing=("python3", str(programs / "clarify_image.py"), "/opt/ml/processing"),
+            ),
+            XGBOOST: Image(
+                programs / "xgboost-requirements.txt",
+                ("python3", "-m", "local.images.xgboost_image"),
+                metrics=XGBOOST_METRICS,
+            ),
+            LINEAR_LEARNER: Image(
+                programs / "linear-learner-requirements.txt",
+                ("python3", "-m", "local.images.linear_learner_image"),
+                metrics=LINEAR_LEARNER_METRICS,
+            ),
+        }
+
+    def find(self, uri: str) -> Image | None:
+        """The image of that address, or None."""
+        if uri in self._aws:
+            return self._aws[uri]
+        folder = self.stand_in(uri)
+        if folder is None or not os.access(folder / "train", os.X_OK):
+            return None
+        requirements = folder / "requirements.txt"
+        return Image(requirements if requirements.exists() else None, (str(folder / "train"),))
+
+    def stand_in(self, uri: str) -> Path | None:
+        """The folder that may stand in for an own image: named as its repository."""
+        match = REPOSITORY.fullmatch(uri)
+        return self.own / match[1] if match and ".." not in match[1] else None
+
+    def missing(self, uri: str) -> str:
+        """Why there is no such image, and what to do."""
+        words = f"the local cloud does not have the image {uri}; it has {', '.join(self._aws)}"
+        folder = self.stand_in(uri)
+        if folder is None:
+            return words
+        return (
+            f"{words}. A folder can stand in for it: {folder}, with an executable file `train` "
+            "(and a requirements.txt of its packages)"
+        )
 
 
 class Images:
@@ -40,7 +111,7 @@ class Images:
     def __init__(self, repository: Path) -> None:
         self._repository = repository
         self._envs = repository / ".local" / "envs"
-        self._requirements = repository / "jobs" / "requirements.txt"
+        self.shelf = ImageShelf(repository)
 
     def environment(self, image: str, extra: str = "") -> Path:
         """The folder of the image's environment, built once per content of its requirements.
@@ -48,9 +119,10 @@ class Images:
         `extra` is the text of a requirements.txt that the job brings: it is laid over the image's
         own, as `pip install -r` in the container would.
         """
-        if not is_known(image):
-            raise ImageError(f"the local cloud has no image {image}; it has {KNOWN}")
-        base = self._requirements.read_text(encoding="utf-8")
+        found = self.shelf.find(image)
+        if found is None:
+            raise ImageError(self.shelf.missing(image))
+        base = found.requirements.read_text(encoding="utf-8") if found.requirements else "\n"
         wanted = base if not _adds_to(base, extra) else f"{base}\n# the job's own\n{extra}"
         if wanted == base:
             return self._ensure(base, base, "")
@@ -58,6 +130,10 @@ class Images:
             return self._place(wanted)
         self._try_out(self._ensure(base, base, ""), extra)
         return self._ensure(wanted, base, extra)
+
+    def path(self) -> str:
+        """Where the programs of the built-in algorithms find their own modules."""
+        return f"{self._repository}:{self._repository / 'layers' / 'core'}"
 
     def _place(self, wanted: str) -> Path:
         return self._envs / f"jobs-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
@@ -86,7 +162,7 @@ class Images:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another cloud on this machine may build it too
             if _is_ready(place):
                 return
-            log.info("building the jobs' environment %s", place)
+            log.info("building the environment %s", place)
             shutil.rmtree(place, ignore_errors=True)
             files = []
             for name, text in (("base.txt", base), ("extra.txt", extra)):
