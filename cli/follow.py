@@ -11,6 +11,7 @@ from cli.errors import CommandError
 from cli.live import Progress
 from cli.output import duration
 from cli.session import Session
+from cli.training import AWS_LOOK_S, LOCAL_LOOK_S, TrainingTeller
 
 if TYPE_CHECKING:
     from perennial.aws.history import Visit
@@ -28,8 +29,10 @@ def follow_run(session: Session, model: str, number: int, progress: Progress) ->
     """Tell each step of a run until it is settled in the ledger, and return its row."""
     from perennial.describe_run import describe_run  # noqa: PLC0415 - boto3 costs 0.2 s
     from perennial.watch_run import watch_run  # noqa: PLC0415 - as above
+    from perennial.watch_training import watch_training  # noqa: PLC0415 - as above
 
-    teller = Teller(progress)
+    look_s = AWS_LOOK_S if session.target.is_aws else LOCAL_LOOK_S
+    teller = Teller(progress, TrainingTeller(progress, watch_training, look_s))
     over_since, said = None, False
     while True:
         run = describe_run(session.ports, model, number)
@@ -59,8 +62,9 @@ def follow_run(session: Session, model: str, number: int, progress: Progress) ->
 class Teller:
     """Tells each state once when it is left (and, where nothing is live, when it begins)."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, training: TrainingTeller) -> None:
         self.progress = progress
+        self.training = training
         self.begun: set[int] = set()
         self.told: set[int] = set()
 
@@ -76,8 +80,9 @@ class Teller:
                 self.begun.add(index)
                 if not self.progress.is_live:
                     self.progress.say(f"  [dim]…[/] {visit.state:<18} [dim]{escape(visit.job)}[/]")
+        curves = self.training.tell(view)
         if words := running(view):
-            self.progress.now(words, tuple(line.text for line in view.log))
+            self.progress.now(words, tuple(line.text for line in view.log), curves)
 
 
 def finished(visit: Visit) -> str:

@@ -44,14 +44,18 @@ class Progress:
         """Print a lasting line; text is rich markup."""
         self.console.print(text, soft_wrap=isinstance(text, str))
 
-    def now(self, text: str, tail: tuple[str, ...] = ()) -> None:
-        """Show what happens now, with a few dim lines of a log below; nothing where not live."""
+    def now(self, text: str, tail: tuple[str, ...] = (), picture: tuple[str, ...] = ()) -> None:
+        """Show what happens now; below it a picture in text, and a few dim lines of a log.
+
+        Nothing where not live.
+        """
         if self._live is None:
             return
         self._spinner.update(text=Text.from_markup(f" {text}"))
         width = self.console.width - 6
+        drawn = [Text(f"    {line[:width]}", no_wrap=True) for line in picture]
         lines = [Text(f"    {line[:width]}", style="dim", no_wrap=True) for line in tail]
-        self._live.update(Group(self._spinner, *lines))
+        self._live.update(Group(self._spinner, *drawn, *lines))
 
     def quiet(self) -> None:
         """Empty the changing place."""

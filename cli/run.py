@@ -39,7 +39,9 @@ def run_group() -> None:
 @run_group.command()
 @WHICH
 @MODEL
-@click.option("--follow", "-f", is_flag=True, help="Stay until the run is over.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Stay until the run is over; see its training's curves."
+)
 @on_target
 def show(session: Session, which: tuple[str, ...], model: str | None, *, follow: bool) -> None:
     """Show a run: why it began, its data, its path, its verdict and its version.

@@ -45,14 +45,21 @@ def function_source(ports: Ports, name: str) -> LogSource:
 
 def run_sources(ports: Ports, model: str, run: int) -> tuple[LogSource, ...]:
     """Where the jobs of a run write."""
-    prefix = naming.run_prefix(ports.deployment.stack, model, run) + "-"
-    return (LogSource(PROCESSING_GROUP, prefix), LogSource(TRAINING_GROUP, prefix))
+    stack = ports.deployment.stack
+    prefix = naming.run_prefix(stack, model, run) + "-"
+    trials = naming.tuning_prefix(stack, model, run) + "-"
+    return (
+        LogSource(PROCESSING_GROUP, prefix),
+        LogSource(TRAINING_GROUP, prefix),
+        LogSource(TRAINING_GROUP, trials),
+    )
 
 
 def job_source(job: str) -> LogSource:
-    """Where one job writes; a training job is told by the step in its name."""
-    training = job.rsplit("-", 1)[0].endswith("-train")
-    return LogSource(TRAINING_GROUP if training else PROCESSING_GROUP, f"{job}/")
+    """Where one job writes; a tuning job's trials write, each under a name that begins with its."""
+    kind = naming.job_kind(job)
+    group = PROCESSING_GROUP if kind == "processing" else TRAINING_GROUP
+    return LogSource(group, f"{job}-" if kind == "tuning" else f"{job}/")
 
 
 def tail_logs(

@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from perennial.aws.history import Visit, visits
-from perennial.aws.jobs import describe_processing_job, describe_training_job
+from perennial.aws.jobs import (
+    TITLES,
+    describe_processing_job,
+    describe_training_job,
+    describe_tuning_job,
+)
 from perennial.aws.log_groups import LogLine, read_lines
 from perennial.aws.machine import Execution, describe
+from perennial.domain import naming
 from perennial.domain.errors import NotFound
 from perennial.tail_logs import job_source
 
@@ -56,14 +62,18 @@ def watch_run(execution_arn: str, *, log_lines: int = 6) -> RunView | None:
 
 
 def describe_job(name: str) -> JobView | None:
-    """One job of either kind by its name, or None while it does not exist."""
-    training = name.rsplit("-", 1)[0].endswith("-train")
+    """One job of any kind by its name, or None while it does not exist."""
+    kind = naming.job_kind(name)
+    describe_it = {
+        "training": describe_training_job,
+        "tuning": describe_tuning_job,
+        "processing": describe_processing_job,
+    }[kind]
     try:
-        found: Any = describe_training_job(name) if training else describe_processing_job(name)
+        found: Any = describe_it(name)
     except NotFound:
         return None
-    kind = "training" if training else "processing"
-    status = str(found["TrainingJobStatus" if training else "ProcessingJobStatus"])
+    status = str(found[f"{TITLES[kind]}Status"])
     return JobView(
         name=name,
         kind=kind,

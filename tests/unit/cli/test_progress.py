@@ -20,6 +20,7 @@ from cli.follow import Teller, finished, running
 from cli.live import Progress
 from cli.logs import readable
 from cli.see import short_words
+from cli.training import TrainingTeller
 
 
 def event(kind: str, second: int, **details: Any) -> dict[str, Any]:
@@ -144,7 +145,8 @@ def test_a_job_is_told_when_it_has_a_name() -> None:
     """In a file its beginning and its end are a line each, however often it was looked at."""
     execution = Execution("arn", "name", "RUNNING", "{}", None, "", "", 0, None, 0)
     stream = io.StringIO()
-    teller = Teller(Progress(Console(file=stream, width=100)))
+    progress = Progress(Console(file=stream, width=100))
+    teller = Teller(progress, TrainingTeller(progress, lambda _: None, 0))
     for job, left in (("", None), ("p-train-0", None), ("p-train-0", None), ("p-train-0", 3_000)):
         visit = Visit("Train", "Task", 1_000, left, job)
         teller.tell(RunView(execution, (visit,), None, ()))

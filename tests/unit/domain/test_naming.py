@@ -128,6 +128,18 @@ def test_jobs_of_other_runs_are_not_mistaken(name):
     assert naming.is_job_of("perennial-census-1", "perennial-census-1-train-10")
 
 
+def test_a_jobs_kind_is_in_its_name():
+    """The step says it; a tuning job has none, whatever stack and model are called."""
+    for stack, model in (("perennial", "census"), ("my-train", "x-train-1"), ("p", LONGEST)):
+        prefix = naming.run_prefix(stack, model, 3)
+        kinds = {
+            step: naming.job_kind(naming.job_name(prefix, step, 0)) for step in naming.JOB_STEPS
+        }
+        assert {step for step, kind in kinds.items() if kind == "training"} == {"train"}
+        assert set(kinds.values()) == {"training", "processing"}
+        assert naming.job_kind(f"{naming.tuning_prefix(stack, model, 3)}-1") == "tuning"
+
+
 @pytest.mark.parametrize("name", ["a", "census", "a-1", "a" * 20, "a--b"])
 def test_model_names(name):
     """Twenty small letters, digits and inner dashes."""

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from perennial.aws.clients import client
-from perennial.aws.errors import translated
-from perennial.aws.jobs import describe_processing_job, describe_training_job
+from perennial.aws.jobs import (
+    describe_processing_job,
+    describe_training_job,
+    describe_tuning_job,
+    list_trials,
+)
 from perennial.domain.errors import NotFound, Rejected
 
 
@@ -61,12 +64,8 @@ def _processing(name: str) -> JobUse:
 
 def _tuning(name: str) -> JobUse:
     """Each trial is a training job of its own, so a spot trial's bill is known as well."""
-    sagemaker: Any = client("sagemaker")
-    with translated(f"describing tuning job {name}"):
-        job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-        paginator = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
-        pages = paginator.paginate(HyperParameterTuningJobName=name)
-        trials = [each for page in pages for each in page["TrainingJobSummaries"]]
+    job = describe_tuning_job(name)
+    trials = list_trials(name)
     definition = job.get("TrainingJobDefinition") or {}
     resources = definition.get("ResourceConfig") or {}
     is_spot = bool(definition.get("EnableManagedSpotTraining"))

@@ -117,6 +117,16 @@ def describe_tuning_job(name: str) -> Any:
         )
 
 
+def list_trials(tuning_job: str) -> Sequence[Any]:
+    """SageMaker's summaries of a tuning job's training jobs; raises `NotFound`."""
+    paginator: Any = client("sagemaker").get_paginator(
+        "list_training_jobs_for_hyper_parameter_tuning_job"
+    )
+    with translated(f"listing the trials of {tuning_job}"):
+        pages = paginator.paginate(HyperParameterTuningJobName=tuning_job)
+        return [trial for page in pages for trial in page["TrainingJobSummaries"]]
+
+
 def describe_processing_job(name: str) -> Any:
     """SageMaker's description of a processing job; raises `NotFound`."""
     with translated(f"describing processing job {name}"):

@@ -23,6 +23,7 @@ __all__ = [
     "is_model_name",
     "is_schedule_name",
     "is_tuning_job_of",
+    "job_kind",
     "job_name",
     "landing_prefix",
     "manifest_key",
@@ -130,6 +131,17 @@ def is_job_of(prefix: str, name: str) -> bool:
 def is_tuning_job_of(prefix: str, name: str) -> bool:
     """Whether a tuning job is one of the run that `prefix` belongs to."""
     return re.fullmatch(rf"{re.escape(prefix)}-\d+", name) is not None
+
+
+def job_kind(name: str) -> str:
+    """``training``, ``tuning`` or ``processing``: a run's jobs are told by the step in the name.
+
+    A tuning job stands for the step ``train`` and has no step in its name.
+    """
+    match = re.fullmatch(rf".+-({_STEP})-\d+", name)
+    if match is None:
+        return "tuning"
+    return "training" if match[1] == "train" else "processing"
 
 
 def tuning_prefix(stack: str, model: str, run: int) -> str:
