@@ -21,6 +21,8 @@ KEY = "${KmsKeyArn}"
 CODE, SETTINGS, MANIFEST = "$.code", "$.settings_uri", "$.manifest"
 CHAMPION = "$.plan.champion"
 INPUTS, OUTPUTS = "/opt/ml/processing/input", "/opt/ml/processing/output"
+# Jobs that call AWS themselves are never isolated from the network.
+CALL_AWS = ("check_data", "smoke_test")
 
 
 def retry(*error_names: str, seconds: int, attempts: int, at_most: int) -> Any:
@@ -130,6 +132,17 @@ def function(step: str, *, parameters: dict[str, Any], result_path: str | None) 
     )
 
 
+def waits_for_token(step: str, *, parameters: dict[str, Any], **more: Any) -> Any:
+    """A Lambda function that hands its task token on; whoever answers the token ends the state."""
+    return sdk.Task(
+        step,
+        resource="arn:${AwsPartition}:states:::lambda:invoke.waitForTaskToken",
+        parameters={"FunctionName": f"${{{step}FunctionArn}}", "Payload": parameters},
+        retry=retry_function(),
+        **more,
+    )
+
+
 def of_run(**more: Any) -> dict[str, Any]:
     """The model and the run's number, which every function asks for."""
     return {"model": sdk.path("$.model"), "run": sdk.path("$.run"), **more}
@@ -157,27 +170,35 @@ def inputs(*more: str, **folders: Any) -> dict[str, Any]:
     }
 
 
-def processing(
-    state: str, step: str, *, inputs: dict[str, Any], outputs: tuple[str, ...], **more: Any
+def processing(  # noqa: PLR0913  # what differs between the jobs of the machines
+    state: str,
+    step: str,
+    *,
+    inputs: dict[str, Any],
+    outputs: tuple[str, ...],
+    root: str = "$",
+    role: str = "${JobRoleArn}",
+    **more: Any,
 ) -> Any:
     """A processing job that unpacks pushed code and runs one of its steps.
 
-    An output is a folder, or `folder:name` where it is stored under another name.
+    An output is a folder, or `folder:name` where it is stored under another name. Instances,
+    network and tags stand below `root`.
     """
     unpack = "mkdir -p /opt/ml/code && tar -xzf {0}/code/*.tar.gz -C /opt/ml/code"
     runs = "evaluate" if step == "evaluate_champion" else step
     run = f"exec python3 /opt/ml/code/entry.py --step {runs}"
-    reaches_s3 = "check_data" if step == "check_data" else "other_jobs"
+    network = "check_data" if step in CALL_AWS else "other_jobs"
     return sdk.ProcessingStep(
         state,
         processor=sdk.Processor(
-            role="${JobRoleArn}",
+            role=role,
             image_uri="${JobImage}",
-            instance_count=sdk.path(f"$.instances.{step}.count"),
-            instance_type=sdk.path(f"$.instances.{step}.type"),
-            volume_size_in_gb=sdk.path(f"$.instances.{step}.volume_gb"),
+            instance_count=sdk.path(f"{root}.instances.{step}.count"),
+            instance_type=sdk.path(f"{root}.instances.{step}.type"),
+            volume_size_in_gb=sdk.path(f"{root}.instances.{step}.volume_gb"),
             volume_kms_key=KEY,
-            max_runtime_in_seconds=sdk.path(f"$.instances.{step}.max_seconds"),
+            max_runtime_in_seconds=sdk.path(f"{root}.instances.{step}.max_seconds"),
             sagemaker_session=sdk.offline_session(),
         ),
         job_name=job_name(step.replace("_", "-")),
@@ -195,9 +216,9 @@ def processing(
         ],
         container_entrypoint=["bash", "-c", f"{unpack.format(INPUTS)} && {run}"],
         kms_key_id=KEY,
-        tags=sdk.path("$.tags"),
+        tags=sdk.path(f"{root}.tags"),
         parameters={
-            "NetworkConfig": sdk.path(f"$.network.{reaches_s3}"),
+            "NetworkConfig": sdk.path(f"{root}.network.{network}"),
         },
         result_selector={"job.$": "$.ProcessingJobName"},
         result_path=f"$.plan.done.{step}",

@@ -17,6 +17,7 @@ COLOURS = {  # fill, border
     "Choice": ("#fff6df", "#b07d12"),
     "Parallel": ("#eef1f4", "#5b6774"),
     "Pass": ("#f3f0fa", "#6b54a8"),
+    "Wait": ("#f7f7f2", "#8a8a6a"),
     "Succeed": ("#e6f6ec", "#2b8a4b"),
     "Fail": ("#fdecea", "#b9382c"),
 }
@@ -65,15 +66,16 @@ def edges(states: Mapping[str, Any]) -> Iterator[Edge]:
 
 def _condition(choice: Mapping[str, Any]) -> str:
     """A Choice rule in a few words: `refused`, `vpc present`."""
-    if "And" in choice:
-        return " and ".join(_condition(part) for part in choice["And"])
+    for word in ("And", "Or"):
+        if word in choice:
+            return f" {word.lower()} ".join(_condition(part) for part in choice[word])
     subject = str(choice["Variable"]).rsplit(".", 1)[-1]
     operator = next(key for key in choice if key not in ("Variable", "Next"))
     if operator == "BooleanEquals":
         return subject if choice[operator] else f"not {subject}"
     if operator == "IsPresent":
         return f"{subject} {'present' if choice[operator] else 'absent'}"
-    return f"{subject} {operator} {choice[operator]}"
+    return str(choice[operator]) if operator == "StringEquals" else f"{subject} {operator}"
 
 
 def mermaid(definition: Mapping[str, Any]) -> str:
@@ -98,7 +100,7 @@ def mermaid(definition: Mapping[str, Any]) -> str:
 def _places(definition: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     """Column and row of each state: rows by the longest way from the start."""
     states = all_states(definition)
-    ways = list(edges(states))
+    ways = _onward(definition["StartAt"], list(edges(states)))
     main = _rows(definition["StartAt"], ways, len(states))
     side: dict[str, int] = {}
     for way in ways:
@@ -117,10 +119,27 @@ def _places(definition: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     return places
 
 
+def _onward(start: str, ways: list[Edge]) -> list[Edge]:
+    """The ways without those that lead back into a state on the way to their source."""
+    kept: list[Edge] = []
+    done: set[str] = set()
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        for way in ways:
+            if way.source == name and way.target not in path:
+                kept.append(way)
+                if way.target not in done:
+                    walk(way.target, (*path, way.target))
+        done.add(name)
+
+    walk(start, (start,))
+    return [way for way in ways if way in kept]
+
+
 def _rows(start: str, ways: list[Edge], limit: int) -> dict[str, int]:
     """The row of each state on a way of success; no such way is longer than `limit`."""
     rows = {start: 0}
-    for _ in range(limit):  # relax until nothing moves; the machine has no loops
+    for _ in range(limit):  # relax until nothing moves
         for way in ways:
             if not way.caught and way.source in rows:
                 rows[way.target] = max(rows.get(way.target, 0), rows[way.source] + 1)

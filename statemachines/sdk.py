@@ -39,7 +39,15 @@ with quiet_import():
     from sagemaker.processing import ProcessingInput, ProcessingOutput, Processor
     from sagemaker.session import Session
     from stepfunctions.inputs import Placeholder  # type: ignore[import-untyped]  # has no types
-    from stepfunctions.steps import Chain, Choice, ChoiceRule, Graph, Succeed, integration_resources  # type: ignore[import-untyped]  # has no types
+    from stepfunctions.steps import (
+        Chain,
+        Choice,
+        ChoiceRule,
+        Graph,
+        Succeed,
+        Wait,
+        integration_resources,
+    )  # type: ignore[import-untyped]  # has no types
     from stepfunctions.steps import sagemaker as sdk_sagemaker
     from stepfunctions.steps import states as sdk_states
 
@@ -50,7 +58,7 @@ integration_resources.get_aws_partition = lambda: "${AwsPartition}"
 __all__ = [
     "Catch", "Chain", "Choice", "ChoiceRule", "Estimator", "Fail", "Graph", "Parallel", "Pass",
     "Placeholder", "ProcessingInput", "ProcessingOutput", "ProcessingStep", "Processor", "Retry",
-    "Succeed", "Task", "TrainingInput", "TrainingStep", "definition", "fmt", "image_uris",
+    "Succeed", "Task", "TrainingInput", "TrainingStep", "Wait", "definition", "fmt", "image_uris",
     "offline_session", "path",
 ]  # fmt: skip
 
@@ -119,7 +127,8 @@ def offline_session() -> Any:
 
 FIELDS = (
     "Type", "Comment", "Resource", "Parameters", "Branches", "ResultSelector", "ResultPath",
-    "OutputPath", "Error", "CausePath", "TimeoutSeconds", "Choices", "Default", "Next", "End",
+    "OutputPath", "Error", "Cause", "CausePath", "Seconds", "TimeoutSeconds", "Choices", "Default",
+    "Next", "End",
     "Retry", "Catch",
 )  # fmt: skip
 

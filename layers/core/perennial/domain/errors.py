@@ -19,10 +19,12 @@ __all__ = [
     "Retryable",
     "SettingMissing",
     "SignalInvalid",
+    "Stale",
     "StartRefused",
     "Terminal",
     "Throttled",
     "Unavailable",
+    "Withdrawn",
 ]
 
 
@@ -84,3 +86,11 @@ class NotClaimed(Terminal):
 
 class StartRefused(Terminal):
     """``StartExecution`` failed in a way that repeating cannot mend."""
+
+
+class Stale(Terminal):
+    """A release whose version does not win, or no longer does, against the present champion."""
+
+
+class Withdrawn(Terminal):
+    """A release whose version is not approved any more."""
