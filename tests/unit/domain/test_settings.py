@@ -94,7 +94,7 @@ MISTAKES: list[tuple[str, Any, str, str]] = [
     ("gates.auc", {"margin": 1}, "gates.auc.margin", "stands under gates.champion"),
     ("gates.auc:age=1", {"min": 0}, "gates.auc:age=1", "a group of no facet"),
     ("release.approval", "robot", "release.approval", "person or policy"),
-    ("release.canary", 10, "release.canary", "releases; not built yet"),
+    ("release.canary", 10, "release.canary", "found an unknown key"),
     ("triggers.quiet_period", "soon", "triggers.quiet_period", "a duration like 30s"),
     ("triggers.quiet_period", 300, "triggers.quiet_period", "a duration like 30s"),
     ("triggers.max_wait", "1m", "triggers.max_wait", "at least quiet_period"),

@@ -13,19 +13,26 @@ import hashlib
 import re
 
 __all__ = [
+    "GUARD_KINDS",
     "JOB_STEPS",
     "MONITOR_KINDS",
+    "RELEASE_STEPS",
     "check_model_name",
     "code_key",
     "execution_arn",
     "execution_name",
+    "guard_alarm",
+    "guard_prefix",
+    "is_guard_of",
     "is_job_of",
     "is_model_name",
+    "is_release_job_of",
     "is_schedule_name",
     "is_tuning_job_of",
     "job_kind",
     "job_name",
     "landing_prefix",
+    "live_endpoint",
     "manifest_key",
     "model_of_key",
     "model_stack",
@@ -33,11 +40,17 @@ __all__ = [
     "monitor_alarm",
     "package_group",
     "parse_monitor_alarm",
+    "release_base",
+    "release_job",
+    "release_of_name",
+    "release_prefix",
     "run_base",
     "run_prefix",
     "schedule_group",
     "schedule_name",
     "settings_key",
+    "staging_config",
+    "staging_endpoint",
     "token",
     "tokens_collide",
     "tuning_prefix",
@@ -54,6 +67,10 @@ JOB_STEPS = (
     *("check-data", "train", "evaluate", "evaluate-champion", "compare", "measure-bias"),
     *("explain", "baseline"),
 )
+#: The steps of a release that are SageMaker jobs, as they stand in job names.
+RELEASE_STEPS = ("smoke-test", "evaluate-champion", "compare")
+#: What the alarms on a new fleet watch; the last part of their names.
+GUARD_KINDS = ("errors", "latency")
 #: What a monitor watches; the last part of its alarm's name.
 MONITOR_KINDS = ("data-quality", "model-quality", "bias", "attribution")
 
@@ -191,6 +208,73 @@ def parse_monitor_alarm(name: str, mark: str | None = None) -> tuple[str, str] |
     return (match[1], match[2]) if match else None
 
 
+def live_endpoint(stack: str, model: str) -> str:
+    """The endpoint that serves a model in production."""
+    return f"{token(stack)}-live-{model}"
+
+
+def staging_endpoint(stack: str, model: str) -> str:
+    """The endpoint that a release is tested on before production, and removes again."""
+    return f"{token(stack)}-staging-{model}"
+
+
+def release_prefix(stack: str, model: str, release: int) -> str:
+    """What all names of one release begin with, at most 40 characters.
+
+    It is itself the name of its execution, of its SageMaker Model and of its production
+    EndpointConfig.
+    """
+    mark = token(stack)
+    name = f"{mark}-{model}-r{release}"
+    if len(name) <= RUN_PREFIX_LENGTH:
+        return name
+    return f"{mark}-{_short_hash(stack, model, release, 'release')}"
+
+
+def release_of_name(stack: str, model: str, name: str) -> int | None:
+    """The release that a Model or EndpointConfig (also a staging one) is of; None: of no such."""
+    front = re.escape(f"{token(stack)}-{model}-r")
+    match = re.fullmatch(rf"{front}([1-9][0-9]*)(-staging)?", name)
+    return int(match[1]) if match else None
+
+
+def staging_config(prefix: str) -> str:
+    """The EndpointConfig of a release's staging endpoint."""
+    return f"{prefix}-staging"
+
+
+def release_job(prefix: str, step: str, retry: int) -> str:
+    """A SageMaker job of the release that ``prefix`` belongs to; ``retry`` counts from 0."""
+    if step not in RELEASE_STEPS:
+        raise ValueError(f"{step!r} is no job of a release; known are {', '.join(RELEASE_STEPS)}")
+    return f"{prefix}-{step}-{retry}"
+
+
+def is_release_job_of(prefix: str, name: str) -> bool:
+    """Whether a job belongs to exactly this release."""
+    steps = "|".join(RELEASE_STEPS)
+    return re.fullmatch(rf"{re.escape(prefix)}-({steps})-\d+", name) is not None
+
+
+def guard_alarm(stack: str, model: str, release: int, kind: str) -> str:
+    """The alarm of one of ``GUARD_KINDS`` on the fleet that a release brings."""
+    if kind not in GUARD_KINDS:
+        raise ValueError(f"{kind!r} is no guard; known are {', '.join(GUARD_KINDS)}")
+    return f"{guard_prefix(stack, model)}{release}-{kind}"
+
+
+def guard_prefix(stack: str, model: str) -> str:
+    """What the names of a model's guard alarms begin with; other models' may too."""
+    return f"{token(stack)}-guard-{model}-r"
+
+
+def is_guard_of(stack: str, model: str, name: str) -> bool:
+    """Whether an alarm guards a release of exactly this model."""
+    kinds = "|".join(GUARD_KINDS)
+    front = re.escape(guard_prefix(stack, model))
+    return re.fullmatch(rf"{front}[1-9][0-9]*-({kinds})", name) is not None
+
+
 def landing_prefix(model: str) -> str:
     """Where producers put a model's data in the landing bucket."""
     return f"{INCOMING}{model}/"
@@ -212,6 +296,11 @@ def code_key(model: str, code_sha: str) -> str:
 def run_base(model: str, run: int) -> str:
     """The prefix, without a slash at its end, of what one run writes into the artifact bucket."""
     return f"runs/{model}/{run}"
+
+
+def release_base(model: str, release: int) -> str:
+    """The prefix, without a slash at its end, of what one release writes into that bucket."""
+    return f"releases/{model}/{release}"
 
 
 def models_prefix(model: str, run: int) -> str:

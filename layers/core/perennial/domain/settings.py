@@ -159,8 +159,9 @@ class TrainSettings:
     """What `train` in model.py is given. `validation` is the share of the training rows.
 
     `max_wait` is in seconds and 0 without `spot`. At most one of `algorithm` (a built-in) and
-    `image` (an ECR URI) is set; without both the project's model.py trains. `metrics` are
-    (name, regular expression) of figures that the training log prints.
+    `image` (an ECR URI) is set; without both the project's model.py trains. `input` is the format
+    of the tables that those two are given. `metrics` are (name, regular expression) of figures
+    that the training log prints.
     """
 
     hyperparameters: tuple[tuple[str, Any], ...] = ()
@@ -171,6 +172,7 @@ class TrainSettings:
     max_wait: int = 0
     algorithm: str = ""
     image: str = ""
+    input: Literal["csv", "libsvm"] = "csv"
     metrics: tuple[tuple[str, str], ...] = ()
 
     def parameters(self) -> dict[str, Any]:
@@ -219,11 +221,62 @@ class ExplainSettings:
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """The endpoint that serves the model; `capture` is the share of requests that is recorded."""
+
+    kind: Literal["instances"] = "instances"
+    instance: str = "ml.m5.large"
+    count: int = 2
+    capture: float = 1.0
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The alarms on a new fleet: any of them rolls its release back. None: not watched.
+
+    `errors` is the share of requests answered with 5xx, `latency_p99` is in milliseconds,
+    `period` in seconds. An alarm goes off after `evaluations` bad periods in a row.
+    """
+
+    errors: float | None = 0.01
+    latency_p99: float | None = 500.0
+    period: int = 60
+    evaluations: int = 2
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """What a version must show on its staging endpoint. None: not judged.
+
+    `rows` of its holdout and up to `requests` captured ones are sent; `latency_p99` is in
+    milliseconds, `memory` a share.
+    """
+
+    rows: int = 200
+    requests: int = 50
+    latency_p99: float | None = 500.0
+    memory: float | None = 0.8
+
+
+@dataclass(frozen=True)
 class Release:
-    """Who approves a version that kept its gates."""
+    """Who approves a version that kept its gates, and how it reaches production.
+
+    Without an `endpoint` an approved version is recorded as champion at once, and nothing below
+    it counts. `production`: whether an approved version goes to production by itself, or waits
+    for a person after its smoke test. `share` is the canary's share of the fleet, or that of each
+    step of `linear`; `bake` is how long, in seconds, each step is watched.
+    """
 
     approval: Literal["person", "policy"] = "person"
     approve_code_changes: bool = False
+    endpoint: Endpoint | None = None
+    production: Literal["approved", "person"] = "approved"
+    strategy: Literal["canary", "linear", "all-at-once"] = "canary"
+    share: float = 0.5
+    bake: int = 600
+    guard: Guard = Guard()
+    smoke_test: SmokeTest = SmokeTest()
 
 
 @dataclass(frozen=True)

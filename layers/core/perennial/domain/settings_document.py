@@ -17,6 +17,7 @@ from perennial.domain.settings import (
     Window,
 )
 from perennial.domain.settings_reader import duration
+from perennial.domain.settings_release import write_release
 
 
 def write_settings(settings: Settings) -> dict[str, Any]:
@@ -47,10 +48,7 @@ def write_settings(settings: Settings) -> dict[str, Any]:
         },
         "reuse": duration(settings.reuse),
         "providers": {"bias": settings.bias.provider},
-        "release": {
-            "approval": settings.release.approval,
-            "approve_code_changes": settings.release.approve_code_changes,
-        },
+        "release": write_release(settings.release),
         "triggers": _triggers(settings.triggers),
         "tags": dict(settings.tags),
     }
@@ -95,6 +93,7 @@ def _train(train: TrainSettings) -> dict[str, Any]:
         **({"max_wait": duration(train.max_wait)} if train.spot else {}),
         **({"algorithm": train.algorithm} if train.algorithm else {}),
         **({"image": train.image} if train.image else {}),
+        **({"input": train.input} if train.input != "csv" else {}),
         "metrics": dict(train.metrics),
     }
 

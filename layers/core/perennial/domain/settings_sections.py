@@ -16,7 +16,6 @@ from perennial.domain.settings import (
     VERSION,
     DataSettings,
     Facet,
-    Release,
     Settings,
     Triggers,
     Window,
@@ -30,6 +29,7 @@ from perennial.domain.settings_reader import (
     parse_duration,
     shown,
 )
+from perennial.domain.settings_release import read_release
 from perennial.domain.settings_training import read_jobs, read_train
 from perennial.domain.sources import LANDED, SOURCES
 
@@ -86,7 +86,7 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
         bias=bias,
         explain=read_explain(root),
         reuse=root.seconds("reuse", REUSE, least=0, most=YEAR),
-        release=_release(root.section("release")),
+        release=read_release(root.section("release")),
         triggers=_triggers(root.section("triggers")),
         tags=_tags(root.section("tags")),
     )
@@ -300,18 +300,6 @@ def _edges(entry: Reader) -> tuple[float, ...]:
         return tuple(float(edge) for edge in value)
     entry.mistake("edges", "numbers, each larger than the one before")
     return ()
-
-
-def _release(release: Reader) -> Release:
-    approval = release.text("approval", "person", choices=("person", "policy"))
-    read = Release(
-        approval="policy" if approval == "policy" else "person",
-        approve_code_changes=release.flag("approve_code_changes", False),
-    )
-    for later in ("endpoint", "instance", "canary", "bake", "smoke_test", "traffic", "rollback"):
-        release.not_built(later, "releases")
-    release.done()
-    return read
 
 
 def _triggers(triggers: Reader) -> Triggers:

@@ -1,0 +1,236 @@
+"""The section `release`: who approves, where a version serves, and how it gets there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, cast
+
+from perennial.domain.settings import Endpoint, Guard, Release, SmokeTest
+from perennial.domain.settings_reader import Reader, duration
+from perennial.domain.settings_training import INSTANCE
+
+STRATEGIES = ("canary", "linear", "all-at-once")
+#: What `endpoint.kind` may be one day, each with the words of its refusal.
+LATER_KINDS = {"serverless": "serverless endpoints", "multi-model": "multi-model endpoints"}
+#: What only a release to an endpoint can mean.
+OF_ENDPOINTS = ("production", "strategy", "share", "bake", "guard", "smoke_test")
+MOST_INSTANCES = 100
+LONGEST_BAKE = 3600  # WaitIntervalInSeconds of UpdateEndpoint
+HOUR = 3600
+SHARES = (0.1, 0.5)  # LinearStepSize, and CanarySize's upper bound
+PERCENT = re.compile(r"(\d{1,3}(\.\d{1,3})?)%")
+MILLISECONDS = re.compile(r"(\d{1,6})(ms|s)")
+LONGEST_LATENCY = 60_000.0  # a model container must answer within 60 seconds
+
+
+def read_release(release: Reader) -> Release:
+    """The whole section."""
+    approval = release.text("approval", "person", choices=("person", "policy"))
+    code = release.flag("approve_code_changes", False)
+    endpoint = _endpoint(release)
+    approval_only = Release(
+        approval="policy" if approval == "policy" else "person", approve_code_changes=code
+    )
+    if endpoint is None:
+        for key in OF_ENDPOINTS:
+            if release.has(key):
+                release.mistake(key, "no value, as there is no release.endpoint that it is for")
+        release.done()
+        return approval_only
+    strategy = release.text("strategy", "canary", choices=STRATEGIES)
+    read = Release(
+        approval=approval_only.approval,
+        approve_code_changes=code,
+        endpoint=endpoint,
+        production=(
+            "person"
+            if release.text("production", "approved", choices=("approved", "person")) == "person"
+            else "approved"
+        ),
+        strategy=cast("Literal['canary', 'linear', 'all-at-once']", strategy),
+        share=_share(release, strategy),
+        bake=release.seconds("bake", 600, least=0, most=LONGEST_BAKE),
+        guard=_guard(release.section("guard")),
+        smoke_test=_smoke_test(release.section("smoke_test")),
+    )
+    _check(release, read, endpoint)
+    release.done()
+    return read
+
+
+def write_release(release: Release) -> dict[str, Any]:
+    """The section as `read_release` reads it back; without an endpoint only who approves."""
+    document: dict[str, Any] = {
+        "approval": release.approval,
+        "approve_code_changes": release.approve_code_changes,
+    }
+    endpoint = release.endpoint
+    if endpoint is None:
+        return document
+    stepwise = {} if release.strategy == "all-at-once" else {"share": percent(release.share)}
+    guard, smoke_test = release.guard, release.smoke_test
+    return {
+        **document,
+        "production": release.production,
+        "endpoint": {
+            "kind": endpoint.kind,
+            "instance": endpoint.instance,
+            "count": endpoint.count,
+            "capture": percent(endpoint.capture),
+        },
+        "strategy": release.strategy,
+        **stepwise,
+        "bake": duration(release.bake),
+        "guard": {
+            "errors": percent(guard.errors),
+            "latency_p99": milliseconds(guard.latency_p99),
+            "period": duration(guard.period),
+            "evaluations": guard.evaluations,
+        },
+        "smoke_test": {
+            "rows": smoke_test.rows,
+            "requests": smoke_test.requests,
+            "latency_p99": milliseconds(smoke_test.latency_p99),
+            "memory": percent(smoke_test.memory),
+        },
+    }
+
+
+def _endpoint(release: Reader) -> Endpoint | None:
+    """The endpoint; `endpoint: off` (which YAML reads as false) is none."""
+    value = release.raw("endpoint")
+    if value is None or value is False or value == "off":
+        return None
+    if value is True or value == "on":
+        return Endpoint()
+    endpoint = release.section("endpoint")
+    kind = endpoint.raw("kind")
+    later = LATER_KINDS.get(kind) if isinstance(kind, str) else None
+    if later is not None:
+        endpoint.mistake("kind", f"instances: {later} are not built yet")
+    else:
+        endpoint.text("kind", "instances", choices=("instances",))
+    read = Endpoint(
+        instance=endpoint.text(
+            "instance",
+            "ml.m5.large",
+            pattern=INSTANCE,
+            expected="an instance type like ml.m5.large",
+        ),
+        count=endpoint.integer("count", 2, least=1, most=MOST_INSTANCES),
+        capture=_percent(endpoint, "capture", 1.0) or 0.0,
+    )
+    endpoint.not_built("scaling", "autoscaling of endpoints")
+    endpoint.done()
+    return read
+
+
+def _share(release: Reader, strategy: str) -> float:
+    if strategy == "all-at-once":
+        if release.has("share"):
+            release.mistake("share", "no value, as strategy is all-at-once")
+        return Release.share
+    return _percent(release, "share", Release.share, between=SHARES) or 0.0
+
+
+def _guard(guard: Reader) -> Guard:
+    read = Guard(
+        errors=_percent(guard, "errors", Guard.errors, can_be_off=True),
+        latency_p99=_latency(guard, Guard.latency_p99),
+        period=guard.seconds("period", Guard.period, least=10, most=HOUR),
+        evaluations=guard.integer("evaluations", Guard.evaluations, least=1, most=10),
+    )
+    if read.period not in (10, 30) and read.period % 60:
+        guard.mistake("period", "10s, 30s or whole minutes, which are the periods of an alarm")
+    if read.errors is None and read.latency_p99 is None:
+        guard.mistake_at(
+            guard.path, "errors and latency_p99 both off", "at least one that guards the release"
+        )
+    guard.done()
+    return read
+
+
+def _smoke_test(smoke_test: Reader) -> SmokeTest:
+    read = SmokeTest(
+        rows=smoke_test.integer("rows", SmokeTest.rows, least=1, most=10_000),
+        requests=smoke_test.integer("requests", SmokeTest.requests, least=0, most=1000),
+        latency_p99=_latency(smoke_test, SmokeTest.latency_p99),
+        memory=_percent(smoke_test, "memory", SmokeTest.memory, can_be_off=True),
+    )
+    smoke_test.done()
+    return read
+
+
+def _check(release: Reader, read: Release, endpoint: Endpoint) -> None:
+    """What holds between the keys."""
+    if read.strategy != "all-at-once" and endpoint.count < 2:
+        release.mistake_at(
+            release.at("endpoint.count"),
+            str(endpoint.count),
+            f"2 or more, as {read.strategy} shifts traffic instance by instance; or strategy: "
+            "all-at-once",
+        )
+    alarm_s = read.guard.period * read.guard.evaluations
+    if read.bake <= alarm_s:
+        release.mistake_at(
+            release.at("bake"),
+            duration(read.bake),
+            f"longer than {duration(alarm_s)}: the guard's alarms need {read.guard.evaluations} x "
+            f"{duration(read.guard.period)} to go off",
+        )
+
+
+def _percent(
+    entry: Reader,
+    key: str,
+    default: float | None,
+    *,
+    between: tuple[float, float] = (0.0, 1.0),
+    can_be_off: bool = False,
+) -> float | None:
+    """A share, written `1%`, `0.5%` or as a whole number of percent; `off` is None."""
+    value = entry.raw(key)
+    if value is None:
+        return default
+    if can_be_off and (value is False or value == "off"):
+        return None
+    least, most = between
+    share = _parse_percent(value)
+    if share is not None and least <= share <= most:
+        return share
+    or_off = " or off" if can_be_off else ""
+    entry.mistake(key, f"a percentage from {percent(least)} to {percent(most)}, like 50%{or_off}")
+    return default
+
+
+def _parse_percent(value: Any) -> float | None:
+    """A fraction like 0.01 without a sign could mean itself or a percentage: it is neither."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value / 100
+    match = PERCENT.fullmatch(value) if isinstance(value, str) else None
+    return round(float(match[1]) / 100, 5) if match else None
+
+
+def percent(share: float | None) -> str:
+    """The spelling of a share that the settings read back; None is `off`."""
+    return "off" if share is None else f"{round(share * 100, 3):g}%"
+
+
+def _latency(entry: Reader, default: float | None) -> float | None:
+    """Milliseconds, written `500ms` or `2s`; `off` is None."""
+    value = entry.raw("latency_p99")
+    if value is None:
+        return default
+    if value is False or value == "off":
+        return None
+    match = MILLISECONDS.fullmatch(value) if isinstance(value, str) else None
+    found = float(match[1]) * (1000 if match[2] == "s" else 1) if match else 0.0
+    if 0 < found <= LONGEST_LATENCY:
+        return found
+    entry.mistake("latency_p99", "a time like 500ms or 2s, up to 60s, or off")
+    return default
+
+
+def milliseconds(latency: float | None) -> str:
+    """The spelling of a latency that the settings read back; None is `off`."""
+    return "off" if latency is None else f"{latency:.0f}ms"
