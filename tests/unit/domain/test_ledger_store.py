@@ -20,6 +20,7 @@ from perennial.domain.ledger.store import (
     in_chunks,
     move,
     read_model,
+    read_release,
     read_run,
     read_signal,
     read_signals,
@@ -41,6 +42,12 @@ ROWS = st.one_of(
     st.builds(rows.ModelRow),
     st.from_type(rows.ModelRow),
     st.from_type(rows.SettingsRow),
+    st.builds(
+        rows.ReleaseRow,
+        before=st.none() | st.from_type(rows.Live),
+        ending=st.none() | st.from_type(rows.ReleaseEnding),
+        figures=st.dictionaries(st.text(), st.integers() | st.text()),
+    ),
 )
 
 
@@ -75,6 +82,29 @@ FULL_MODEL = model(
     notices=(3,),
     cursor="c",
     removed_ms=0,
+    last_release=4,
+    open_release=4,
+    decided_ms=7,
+    decided_version=2,
+    waiting=rows.Wanted("approval", 5, "arn:5", 8, 9, 3, "d", "ann", "good", "c"),
+    live=rows.Live("endpoint", "config", 3, 4, "arn:4", 6, 5, "d", 3),
+    previous=rows.Live("endpoint", "config0", 2, 3, "arn:3", 5),
+    release_notices=(4,),
+)
+FULL_RELEASE = rows.ReleaseRow(
+    *("census", 4, "approval", 5, "arn:5", 3, 8, 9, 7, 3, "d", "ann", "good", "ended", "{}", "arn"),
+    *("endpoint", "config", FULL_MODEL.live, 10, 11, 12, "token", "bob: fine"),
+    stop=rows.StopRequest("ann", "no"),
+    is_withdrawn=True,
+    ending=rows.ReleaseEnding("failed", "w", "Error", "cause", "config", 5),
+    ended_ms=6,
+    outcome="failed",
+    words="w",
+    error="Error",
+    cause="cause",
+    figures={"rows": 200, "judged_again": True, "words": "fine"},
+    notified=True,
+    rev=3,
 )
 FULL_SIGNAL = data(
     evidence={"figures": [0.5, 1e-9], "ü": None}, state="quarantined", first_bad=("l1", "l2")
@@ -86,6 +116,7 @@ FULL_SIGNAL = data(
     [
         FULL_RUN,
         FULL_MODEL,
+        FULL_RELEASE,
         FULL_SIGNAL,
         settings_row(),
         rows.ModelRow("census"),
@@ -126,8 +157,17 @@ def test_what_absent_fields_mean():
     """A field that is not written has this value; changing one changes old rows."""
     assert astuple(rows.ModelRow("m")) == (
         *("m", 0, 0, None, 0, None, 0, (), 0, 0, 0, False, 0),
-        *(None, None, (), (), "", None, None),
+        *(None, None, (), (), "", None, None, 0, None, 0, 0, None, None, None, ()),
     )
+    assert astuple(rows.ReleaseRow("m", 1, "again", 2, "a", 3, 4, 5)) == (
+        *("m", 1, "again", 2, "a", 3, 4, 5, 0, 0, "", "", "", "opening", "", "", "", "", None),
+        *(None, None, None, "", "", None, False, None, None, None, "", "", "", {}, False, 0),
+    )
+    assert astuple(rows.Live("e", "c", 1, 2, "a", 3)) == ("e", "c", 1, 2, "a", 3, 0, "", 0)
+    assert astuple(rows.Wanted("again", 2, "a", 3)) == (
+        *("again", 2, "a", 3, 0, 0, "", "", "", ""),
+    )
+    assert astuple(rows.ReleaseEnding("failed", "w")) == ("failed", "w", "", "", "", 0)
     assert astuple(rows.RunRow("m", 1, 2, 3)) == (
         *("m", 1, 2, 3, "opening", {}, "", None, (), 0, (), "", None, "", None, None),
         *(None, None, None, None, "", "", None, None, {}, "", (), False, 0),
@@ -167,6 +207,7 @@ def test_keys_sort_by_number():
     """A query of runs is in their order."""
     assert rows.run_key("census", 12).sk == "run#000012"
     assert rows.settings_key("census", 3).sk == "settings#000003"
+    assert rows.release_key("census", 12) == ("model#census", "release#000012")
     assert data().key == rows.open_key("census", data().id)
     assert data(state="consumed").key == rows.done_key("census", data().id)
     assert rows.model_key("census") == ("model#census", "model")
@@ -258,12 +299,14 @@ def test_typed_reads():
     assert read_signal(table, run().key) is None
     assert read_run(table, run().key) == run()
     assert read_run(table, data().key) is None
+    assert read_release(store(FULL_RELEASE), FULL_RELEASE.key) == FULL_RELEASE
+    assert read_release(table, run().key) is None
     assert read_signals(table, "census", rows.OPEN_SK) == (data(),)
 
 
 def test_every_field_of_a_row_is_covered_by_a_full_example():
     """A new field must be added to the examples above, so that it is known to read back."""
-    for full in (FULL_RUN, FULL_MODEL):
+    for full in (FULL_RUN, FULL_MODEL, FULL_RELEASE):
         missing = {
             each.name
             for each in fields(full)

@@ -14,15 +14,19 @@ from perennial.domain.ledger.rows import (
     DONE_SK,
     MODEL_SK,
     OPEN_SK,
+    RELEASE_SK,
     RUN_SK,
     SETTINGS_SK,
     Champion,
     ClosedEvidence,
     Ending,
     FinishedStep,
+    Live,
     ManifestRef,
     ModelRow,
     Paused,
+    ReleaseEnding,
+    ReleaseRow,
     Retry,
     Row,
     RunRow,
@@ -31,12 +35,14 @@ from perennial.domain.ledger.rows import (
     StopRequest,
     Verdict,
     Version,
+    Wanted,
 )
 
-_ROWS: Mapping[str, type[ModelRow | SettingsRow | SignalRow | RunRow]] = {
+_ROWS: Mapping[str, type[Row]] = {
     MODEL_SK: ModelRow,
     SETTINGS_SK: SettingsRow,
     RUN_SK: RunRow,
+    RELEASE_SK: ReleaseRow,
     OPEN_SK: SignalRow,
     DONE_SK: SignalRow,
 }
@@ -47,7 +53,11 @@ _NESTED: Mapping[type[Any], Mapping[str, type[Any]]] = {
         "champion": Champion,
         "retry": Retry,
         "closed": ClosedEvidence,
+        "waiting": Wanted,
+        "live": Live,
+        "previous": Live,
     },
+    ReleaseRow: {"before": Live, "stop": StopRequest, "ending": ReleaseEnding},
     RunRow: {
         "manifest": ManifestRef,
         "verdict": Verdict,

@@ -151,11 +151,16 @@ def forget(model: ModelRow, now_ms: int) -> Transaction:
         raise NotAllowed(
             f"run {model.open_run} of {model.model} is at work; `perennial run stop` ends it"
         )
+    if model.open_release is not None:
+        raise NotAllowed(
+            f"release {model.open_release} of {model.model} is at work; it has to end first"
+        )
     rest = ModelRow(
         model.model,
         model.rev,
         settings=model.settings,
         last_run=model.last_run,
+        last_release=model.last_release,
     )
     expires = (now_ms + TOMBSTONE_MS) // 1000
     return (change(rest, removed_ms=now_ms, expires=expires),)

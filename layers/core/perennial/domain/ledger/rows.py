@@ -17,6 +17,7 @@ from perennial.domain.signals import Signal
 MODEL_SK = "model"
 SETTINGS_SK = "settings#"
 RUN_SK = "run#"
+RELEASE_SK = "release#"
 OPEN_SK = "open#"
 DONE_SK = "done#"
 
@@ -24,6 +25,11 @@ OpenState = Literal["pending", "held", "claimed"]
 DoneState = Literal["consumed", "quarantined", "superseded", "withdrawn", "excluded"]
 RunState = Literal["opening", "claimed", "started", "ended"]
 Outcome = Literal["won", "lost", "refused", "failed", "stopped", "not_claimed"]
+ReleaseKind = Literal["approval", "again", "rollback", "adopt"]
+ReleaseState = Literal["opening", "started", "ended"]
+ReleaseOutcome = Literal[
+    "released", "rolled_back", "failed", "withdrawn", "stale", "superseded", "stopped"
+]
 
 #: A run with one of these has reached its verdict.
 VERDICTS: tuple[Outcome, ...] = ("won", "lost")
@@ -56,6 +62,11 @@ def run_key(model: str, run: int) -> Key:
     return Key(model_pk(model), f"{RUN_SK}{run:06d}")
 
 
+def release_key(model: str, release: int) -> Key:
+    """The key of one release."""
+    return Key(model_pk(model), f"{RELEASE_SK}{release:06d}")
+
+
 def open_key(model: str, signal_id: str) -> Key:
     """The key of a signal that is not settled."""
     return Key(model_pk(model), OPEN_SK + signal_id)
@@ -77,7 +88,8 @@ class Paused:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version recorded as live. ``since_ms``: when it was approved."""
+    """The version recorded as live. ``since_ms``: when a person or the policy decided so: its
+    approval, or the request for its rollback, repetition or adoption."""
 
     version: int
     arn: str
@@ -85,6 +97,45 @@ class Champion:
     run: int
     settings: int
     since_ms: int
+
+
+@dataclass(frozen=True)
+class Live:
+    """A confirmed production configuration: ``config`` is what ``endpoint`` was seen to serve.
+
+    ``release`` made it live with ``version`` (``arn``), of ``run``; it was confirmed at
+    ``since_ms``. ``digest`` and ``settings`` are those of the champion that it serves.
+    """
+
+    endpoint: str
+    config: str
+    release: int
+    version: int
+    arn: str
+    since_ms: int
+    run: int = 0
+    digest: str = ""
+    settings: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A version that a decision wants in production: what a release is opened for.
+
+    ``decided_ms`` orders decisions: the newest wins. ``run`` registered the version, by
+    ``settings``. ``config``: the configuration to go back to, of a rollback alone.
+    """
+
+    kind: ReleaseKind
+    version: int
+    arn: str
+    decided_ms: int
+    run: int = 0
+    settings: int = 0
+    digest: str = ""
+    by: str = ""
+    because: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,6 +195,18 @@ class ModelRow:
     cursor: str = ""
     removed_ms: int | None = None
     expires: int | None = None
+    last_release: int = 0
+    open_release: int | None = None
+    #: The newest decision that was ever heard of: its time and its version. Older ones are late.
+    decided_ms: int = 0
+    decided_version: int = 0
+    #: What goes next, as soon as the open release has ended.
+    waiting: Wanted | None = None
+    live: Live | None = None
+    #: The last good configuration before ``live``: where a rollback goes.
+    previous: Live | None = None
+    #: Releases that ended and whose notice is not sent yet.
+    release_notices: tuple[int, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -331,4 +394,76 @@ class RunRow:
         return run_key(self.model, self.number)
 
 
-Row: TypeAlias = ModelRow | SettingsRow | SignalRow | RunRow
+@dataclass(frozen=True)
+class ReleaseEnding:
+    """How a release ended, written once, before its remains are removed.
+
+    ``config``: what the live endpoint was seen to serve at that time (empty: no endpoint).
+    """
+
+    outcome: ReleaseOutcome
+    words: str
+    error: str = ""
+    cause: str = ""
+    config: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class ReleaseRow:
+    """One release: one execution of the release machine, or an adoption.
+
+    ``settings``: the settings version whose release section counts, the newest at its opening.
+    ``trained``: the one that its version was trained with. ``decided_ms``: when the decision was
+    made that it carries out. ``config``: the configuration that production is asked to take.
+    ``before``: what was live when it was opened.
+    """
+
+    model: str
+    number: int
+    kind: ReleaseKind
+    version: int
+    arn: str
+    settings: int
+    decided_ms: int
+    opened_ms: int
+    run: int = 0
+    trained: int = 0
+    digest: str = ""
+    by: str = ""
+    because: str = ""
+    state: ReleaseState = "opening"
+    input: str = ""
+    execution: str = ""
+    endpoint: str = ""
+    config: str = ""
+    before: Live | None = None
+    started_ms: int | None = None
+    #: When production was about to be changed; from here on a withdrawal comes too late.
+    updating_ms: int | None = None
+    #: Since when a person is asked, and the task token that the answer goes to.
+    asked_ms: int | None = None
+    token: str = ""
+    #: Who let it into production, and why.
+    approved_by: str = ""
+    stop: StopRequest | None = None
+    #: Whether ``stop`` came of the version's approval being taken back.
+    is_withdrawn: bool = False
+    ending: ReleaseEnding | None = None
+    ended_ms: int | None = None
+    outcome: ReleaseOutcome | None = None
+    words: str = ""
+    error: str = ""
+    cause: str = ""
+    #: Whole numbers and short texts: what its smoke test found, whether it was judged again.
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    notified: bool = False
+    rev: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Where this row lies."""
+        return release_key(self.model, self.number)
+
+
+Row: TypeAlias = ModelRow | SettingsRow | SignalRow | RunRow | ReleaseRow

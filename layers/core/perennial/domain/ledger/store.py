@@ -14,6 +14,7 @@ from perennial.domain.errors import Conflict
 from perennial.domain.ledger.rows import (
     Key,
     ModelRow,
+    ReleaseRow,
     Row,
     RunRow,
     SettingsRow,
@@ -49,7 +50,7 @@ Change: TypeAlias = Write | Check
 #: What takes effect whole or not at all; at most :data:`MOST_WRITES` changes, one a key.
 Transaction: TypeAlias = tuple[Change, ...]
 
-RowT = TypeVar("RowT", ModelRow, SettingsRow, SignalRow, RunRow)
+RowT = TypeVar("RowT", ModelRow, SettingsRow, SignalRow, RunRow, ReleaseRow)
 
 
 def create(row: Row, *, after: int = 0) -> Write:
@@ -164,6 +165,12 @@ def read_run(store: Store, key: Key) -> RunRow | None:
     """The run's row."""
     row = store.get(key)
     return row if isinstance(row, RunRow) else None
+
+
+def read_release(store: Store, key: Key) -> ReleaseRow | None:
+    """The release's row."""
+    row = store.get(key)
+    return row if isinstance(row, ReleaseRow) else None
 
 
 def read_signals(store: Store, model: str, sk_prefix: str) -> tuple[SignalRow, ...]:
