@@ -1,5 +1,6 @@
 """The habits of a real cloud, on demand: duplicates, reordering, delay, throttling, sudden death,
-writes that were done although the caller was told that they failed, and spot machines taken away.
+writes that were done although the caller was told that they failed, spot machines taken away, and
+model servers that are slow, fail or crash.
 
 Set through `POST /_local/faults`; everything is off unless asked for. Choices come from one
 seeded generator, so that a failing test can be repeated.
@@ -14,6 +15,7 @@ from typing import Any
 from local.journal import Journal
 
 _RATES = ("duplicates", "reorder")
+_LISTS = ("kill", "lie", "interrupt", "serve")
 
 
 READS = ("Get", "Describe", "List", "Query", "Head", "Scan")
@@ -118,6 +120,32 @@ class Interrupt:
 
 
 @dataclass
+class ServerFault:
+    """Let model servers be slow, fail or crash; each name is a pattern.
+
+    A request waits `delay_ms`; then its server is killed (`crash`), or answers with `status`
+    (0: its own answer). It hits the `rate` of the requests, at most `times` of them (0: no limit).
+    """
+
+    endpoint: str = "*"
+    config: str = "*"
+    variant: str = "*"
+    delay_ms: int = 0
+    status: int = 0
+    crash: bool = False
+    rate: float = 1.0
+    times: int = 0
+    hits: int = 0
+
+    def is_at(self, endpoint: str, config: str, variant: str) -> bool:
+        """Whether a request to this variant can be hit."""
+        if self.times and self.hits >= self.times:
+            return False
+        pairs = ((endpoint, self.endpoint), (config, self.config), (variant, self.variant))
+        return all(fnmatch.fnmatchcase(name, pattern) for name, pattern in pairs)
+
+
+@dataclass
 class Plan:
     """All faults that are on. Rates lie in [0, 1]; `delay_ms` applies to deliveries."""
 
@@ -128,6 +156,7 @@ class Plan:
     kill: list[Kill] = field(default_factory=list)
     lie: list[Lie] = field(default_factory=list)
     interrupt: list[Interrupt] = field(default_factory=list)
+    serve: list[ServerFault] = field(default_factory=list)
 
 
 class FaultsInvalidError(ValueError):
@@ -136,7 +165,7 @@ class FaultsInvalidError(ValueError):
 
 def parse_plan(document: dict[str, Any]) -> Plan:
     """Read a plan from the control API's JSON; raises `FaultsInvalidError` naming the mistake."""
-    unknown = set(document) - {*_RATES, "delay_ms", "throttle", "kill", "lie", "interrupt", "seed"}
+    unknown = set(document) - {*_RATES, *_LISTS, "delay_ms", "throttle", "seed"}
     if unknown:
         raise FaultsInvalidError(f"unknown faults: {', '.join(sorted(unknown))}")
     plan = Plan()
@@ -149,8 +178,15 @@ def parse_plan(document: dict[str, Any]) -> Plan:
         plan.kill = [Kill(**entry) for entry in _entries(document.get("kill"))]
         plan.lie = [Lie(**entry) for entry in _entries(document.get("lie"))]
         plan.interrupt = [Interrupt(**entry) for entry in _entries(document.get("interrupt"))]
+        plan.serve = [ServerFault(**entry) for entry in _entries(document.get("serve"))]
     except TypeError as error:
         raise FaultsInvalidError(str(error)) from None
+    _check_plan(plan)
+    return plan
+
+
+def _check_plan(plan: Plan) -> None:
+    """Raise for a figure that is out of range."""
     for kill in plan.kill:
         if kill.when not in ("before", "after"):
             raise FaultsInvalidError(f"kill.when is {kill.when!r}; it is before or after")
@@ -159,7 +195,12 @@ def parse_plan(document: dict[str, Any]) -> Plan:
             raise FaultsInvalidError(f"interrupt.job is a text and .checkpoint a bool: {found}")
         if min(found.after_seconds, found.capacity_after_seconds, found.times) < 0:
             raise FaultsInvalidError(f"interrupt has a negative figure: {found}")
-    return plan
+    for fault in plan.serve:
+        _rate("serve.rate", fault.rate)
+        if fault.delay_ms < 0 or fault.times < 0 or fault.status not in (0, *range(400, 600)):
+            raise FaultsInvalidError(
+                f"serve has a negative figure, or a status that is no error (400 to 599): {fault}"
+            )
 
 
 def _entries(value: Any) -> list[dict[str, Any]]:
@@ -252,6 +293,24 @@ class Faults:
             else:
                 return None
         self._journal.add("fault", fault="interrupt", job=job, seconds=round(seconds, 3))
+        return found
+
+    @property
+    def serving(self) -> bool:
+        """Whether any fault of model servers is on."""
+        return bool(self._plan.serve)
+
+    def serves(self, endpoint: str, config: str, variant: str) -> ServerFault | None:
+        """What happens to this request to a model server, if anything."""
+        with self._lock:
+            for found in self._plan.serve:
+                if found.is_at(endpoint, config, variant) and self._random.random() < found.rate:
+                    found.hits += 1
+                    break
+            else:
+                return None
+        where = {"endpoint": endpoint, "config": config, "variant": variant}
+        self._journal.add("fault", fault="serve", **where)
         return found
 
     def _note(self, fault: str, call: Call, **facts: Any) -> None:

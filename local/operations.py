@@ -50,6 +50,14 @@ def _router(service: str) -> Any:
     return get_service_router(service)
 
 
+def _named_by_path(service: str, path: str) -> str:
+    smithy = re.search(r"/service/[^/]+/operation/([A-Za-z]+)", path)
+    if smithy:
+        return smithy.group(1)
+    # SageMaker's runtime API is signed for the service of its control plane.
+    return "InvokeEndpoint" if service == "sagemaker" and path.endswith("/invocations") else ""
+
+
 def operation_name(service: str, environ: dict[str, Any], body: bytes) -> str:
     """The operation's name as in botocore's model, or `METHOD path` if the model knows none."""
     target = environ.get("HTTP_X_AMZ_TARGET")
@@ -59,9 +67,9 @@ def operation_name(service: str, environ: dict[str, Any], body: bytes) -> str:
         action = parse_qs(body.decode("utf-8", "replace")).get("Action")
         if action:
             return action[0]
-    smithy = re.search(r"/service/[^/]+/operation/([A-Za-z]+)", environ.get("PATH_INFO", ""))
-    if smithy:
-        return smithy.group(1)
+    named = _named_by_path(service, environ.get("PATH_INFO", ""))
+    if named:
+        return named
     try:
         probe = {**environ, "wsgi.input": io.BytesIO(b"")}
         operation, _ = _router(_BOTOCORE_NAMES.get(service, service)).match(Request(probe))

@@ -1,7 +1,11 @@
-"""SageMaker's control plane, put together from its parts."""
+"""SageMaker's control plane and its runtime API, put together from their parts."""
+
+from collections.abc import Iterable
 
 from local.cloud import Cloud
 from local.jsonapi.service import JsonService
+from local.sagemaker.endpoints.invoke import Invocations
+from local.sagemaker.endpoints.service import Endpoints
 from local.sagemaker.groups import Groups
 from local.sagemaker.packages import Packages
 from local.sagemaker.processing import ProcessingJobs
@@ -9,6 +13,7 @@ from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
 from local.sagemaker.tuning import TuningJobs
+from local.services import Environ, StartResponse
 
 
 class SageMaker(JsonService):
@@ -24,8 +29,16 @@ class SageMaker(JsonService):
         training = TrainingJobs(cloud, self.model, tags, self._runtime)
         processing = ProcessingJobs(cloud, self.model, tags, self._runtime)
         tuning = TuningJobs(cloud, self.model, tags, self._runtime, training)
-        for part in (tags, groups, packages, training, processing, tuning):
+        endpoints = Endpoints(cloud, self.model, tags, self._runtime, packages)
+        self._invocations = Invocations(cloud, endpoints)
+        for part in (tags, groups, packages, training, processing, tuning, endpoints):
             self.operations.update(part.operations())
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Both APIs are signed for the service `sagemaker`; the runtime's paths tell them apart."""
+        if environ.get("PATH_INFO", "").startswith("/endpoints/"):
+            return self._invocations(environ, start_response)
+        return super().__call__(environ, start_response)
 
     def register(self) -> None:
         """Answer for the service, and prepare what the first job would have to wait for."""

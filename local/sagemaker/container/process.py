@@ -68,6 +68,11 @@ class JobProcess:
             raise RuntimeError("the job has no output stream")
         self.output: IO[bytes] = self._child.stdout
 
+    @property
+    def pid(self) -> int:
+        """The launcher's process; the job is in its session."""
+        return self._child.pid
+
     def wait(self, timeout: float | None = None) -> int:
         """The exit code; raises `subprocess.TimeoutExpired` when it takes longer (real seconds)."""
         return self._child.wait(timeout)

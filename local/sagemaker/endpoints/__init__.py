@@ -1,0 +1,1 @@
+"""Models, endpoint configurations and endpoints whose instances are real server processes."""

@@ -1,0 +1,250 @@
+"""One instance of a variant: a server process that is kept alive until it is told to stop."""
+
+import logging
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker.container.folders import JobFolder
+from local.sagemaker.container.output import Output
+from local.sagemaker.container.process import JobProcess
+from local.sagemaker.endpoints.connections import (
+    Connections,
+    Ports,
+    ServerGoneError,
+    ServerSilentError,
+)
+from local.sagemaker.endpoints.container import Artifact, Launch, StartError, prepare
+from local.sagemaker.runtime import JobRuntime
+
+log = logging.getLogger(__name__)
+STARTING, IN_SERVICE, DRAINING, STOPPED = "Starting", "InService", "Draining", "Stopped"
+PING_SECONDS = 2.0  # SageMaker's limit for one answer of /ping
+PING_EVERY = 0.05
+STOP_GRACE = 30.0  # service seconds between SIGTERM and SIGKILL
+STOP_FLOOR = 2.0  # real seconds that a server has at least, however fast the clock runs
+DRAIN_SECONDS = 70.0  # real seconds; no invocation takes longer
+OUTPUT_SECONDS = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # between a crash and the next start, doubled each time
+LOG_GROUP = "/aws/sagemaker/Endpoints/"
+
+
+@dataclass(frozen=True)
+class Post:
+    """What an instance serves, and for whom."""
+
+    endpoint: str
+    config: str
+    variant: str
+    container: Mapping[str, Any]
+    isolated: bool
+
+    @property
+    def log_group(self) -> str:
+        """Where its output goes in CloudWatch Logs."""
+        return LOG_GROUP + self.endpoint
+
+
+class Instance:
+    """A server, and every server that has to take its place after a crash.
+
+    `failure` says why it can never start. Requests take it with `take` and give it back; it is
+    stopped only when all are given back.
+    """
+
+    def __init__(self, runtime: JobRuntime, ports: Ports, post: Post) -> None:
+        self._runtime = runtime
+        self._ports = ports
+        self.post = post
+        self.id = "i-" + secrets.token_hex(8)
+        self.state = STARTING
+        self.failure = ""
+        self.outstanding = 0
+        self._changed = threading.Condition()
+        self._ending = threading.Event()
+        self._connections: Connections | None = None
+        self._process: JobProcess | None = None
+        self._place = runtime.cloud.state_dir / "jobs" / f"endpoint-{post.endpoint}-{self.id}"
+
+    # --- requests ---------------------------------------------------------------------------
+    def take(self) -> Connections | None:
+        """The way to the server for one request, or None while it takes none."""
+        with self._changed:
+            if self.state != IN_SERVICE:
+                return None
+            self.outstanding += 1
+            return self._connections
+
+    def give_back(self) -> None:
+        """The request is answered."""
+        with self._changed:
+            self.outstanding -= 1
+            if not self.outstanding:
+                self._changed.notify_all()
+
+    # --- life -------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._runtime.cloud.background(f"endpoint {self.post.endpoint} {self.id}", self._live)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it came into service within so many real seconds; False also on failure."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.state != STARTING or bool(self.failure), seconds)
+            return self.state == IN_SERVICE
+
+    def drain(self) -> None:
+        """Take no more requests and wait until those under way are answered."""
+        with self._changed:
+            if self.state != STOPPED:
+                self.state = DRAINING
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self.outstanding, DRAIN_SECONDS)
+
+    def stop(self) -> None:
+        """Drain, then SIGTERM, then SIGKILL; returns when the process is gone."""
+        self.drain()
+        self._ending.set()
+        process = self._process
+        if process is not None:
+            process.terminate()
+        grace = max(STOP_FLOOR, self._runtime.cloud.clock.real_seconds(STOP_GRACE))
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.state == STOPPED, grace):
+                process = self._process
+                if process is not None:
+                    process.kill()
+                self._changed.wait_for(lambda: self.state == STOPPED, OUTPUT_SECONDS)
+
+    @property
+    def pid(self) -> int | None:
+        """The process that leads the server's session, while there is one."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def kill(self) -> None:
+        """End the server as a crash would; the next one starts by itself."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _live(self) -> None:
+        pause = FIRST_PAUSE
+        try:
+            artifact = Artifact.fetch(self._runtime, self.post.container, self._place / "artifact")
+            number = 0
+            while not self._ending.is_set():
+                number += 1
+                served = self._run(artifact, number)
+                pause = FIRST_PAUSE if served else min(2 * pause, LONGEST_PAUSE)
+                self._ending.wait(pause)
+        except StartError as error:
+            self._fail(str(error))
+        except Exception as error:
+            log.exception("instance %s of endpoint %s", self.id, self.post.endpoint)
+            self._fail(f"InternalServerError: the local cloud failed: {error}")
+        finally:
+            shutil.rmtree(self._place, ignore_errors=True)
+            with self._changed:
+                self.state = STOPPED
+                self._changed.notify_all()
+
+    def _fail(self, reason: str) -> None:
+        self.say(reason)
+        with self._changed:
+            self.failure = reason
+            self._changed.notify_all()
+
+    def say(self, line: str) -> None:
+        """A line of the platform's own in the endpoint's log."""
+        cloud = self._runtime.cloud
+        cloud.put_log_events(self.post.log_group, self.stream, [line])
+
+    @property
+    def stream(self) -> str:
+        """The log stream of its output."""
+        return f"{self.post.variant}/{self.id}"
+
+    def _run(self, artifact: Artifact, number: int) -> bool:
+        """One server from its start to its end; whether it ever was in service."""
+        cloud = self._runtime.cloud
+        place = self._place / f"start-{number}"
+        folder = JobFolder(place, private=self._runtime.isolation().mounts)
+        port = self._ports.take()
+        try:
+            launch = Launch(self.post.container, artifact, port, network=not self.post.isolated)
+            process = JobProcess(cloud, folder, prepare(self._runtime, folder, launch))
+            output = Output(
+                process.output,
+                self._log_file(),
+                lambda lines: cloud.put_log_events(self.post.log_group, self.stream, lines),
+            )
+            try:
+                return self._follow(process, Connections(port))
+            finally:
+                if not self._ending.is_set():
+                    self.say(f"[local cloud] the server ended ({self._ended(process)})")
+                process.forget()
+                output.join(OUTPUT_SECONDS)
+        finally:
+            self._ports.give_back(port)
+            folder.remove()
+
+    def _log_file(self) -> Path:
+        return self._runtime.log_file("endpoint", f"{self.post.endpoint}-{self.id}")
+
+    def _ended(self, process: JobProcess) -> str:
+        code = process.wait(OUTPUT_SECONDS)
+        return f"signal {code - 128}" if code > 128 else f"exit code {abs(code)}"
+
+    def _follow(self, process: JobProcess, connections: Connections) -> bool:
+        """Until the process has ended."""
+        with self._changed:
+            self._process = process
+            late = self._ending.is_set()
+        if late:  # the stop came before there was anything to stop
+            process.terminate()
+        healthy = False
+        try:
+            while not healthy and not _has_ended(process, PING_EVERY):
+                healthy = self._is_healthy(connections)
+            if healthy:
+                self._enter_service(connections)
+                process.wait()
+        finally:
+            with self._changed:
+                self._process = None
+                self._connections = None
+                if self.state == IN_SERVICE:
+                    self.state = STARTING
+                self._changed.notify_all()
+            connections.close()
+        return healthy
+
+    def _enter_service(self, connections: Connections) -> None:
+        with self._changed:
+            if self.state == STARTING:
+                self._connections = connections
+                self.state = IN_SERVICE
+                self._changed.notify_all()
+
+    def _is_healthy(self, connections: Connections) -> bool:
+        try:
+            answer = connections.ask("GET", "/ping", None, {}, PING_SECONDS)
+        except (ServerGoneError, ServerSilentError):
+            return False
+        return answer.status == 200
+
+
+def _has_ended(process: JobProcess, seconds: float) -> bool:
+    """Whether the process has ended within so many real seconds."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

@@ -1,0 +1,318 @@
+"""SageMaker's runtime API: InvokeEndpoint, from the request to the server's answer and back."""
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from werkzeug.wrappers import Response
+
+from local.cloud import Cloud
+from local.faults import ServerFault
+from local.sagemaker.endpoints.capture import Exchange
+from local.sagemaker.endpoints.connections import (
+    Answer,
+    AnswerTooLargeError,
+    Connections,
+    ServerGoneError,
+    ServerSilentError,
+)
+from local.sagemaker.endpoints.endpoint import Endpoint
+from local.sagemaker.endpoints.fleet import VariantFleet
+from local.sagemaker.endpoints.instance import Instance
+from local.sagemaker.endpoints.meters import Served
+from local.sagemaker.endpoints.service import Endpoints
+from local.services import Environ, StartResponse
+
+log = logging.getLogger(__name__)
+PATH = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations|invocations-response-stream)")
+BODY_LIMIT = 6 * 1024 * 1024  # bytes of a request
+MODEL_SECONDS = 60.0  # service seconds that a model may take for an answer
+MODEL_FLOOR = 5.0  # real seconds that it has at least: it does real work
+TRIES = 100  # instances that may go out of service while one request looks for its own
+CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
+_HEADER = "HTTP_X_AMZN_SAGEMAKER_"
+TEXT_LIMIT = 2048
+NOT_DONE = {
+    "TARGET_MODEL": "multi-model endpoints (TargetModel)",
+    "TARGET_CONTAINER_HOSTNAME": "inference pipelines (TargetContainerHostname)",
+    "INFERENCE_COMPONENT": "inference components (InferenceComponentName)",
+    "ENABLE_EXPLANATIONS": "online explanations (EnableExplanations)",
+    "SESSION_ID": "stateful sessions (SessionId)",
+    "PREFIX_AWARE_ID": "prefix-aware routing (PrefixAwareId)",
+}
+LENGTHS = {"CUSTOM_ATTRIBUTES": 1024, "INFERENCE_ID": 64, "TARGET_VARIANT": 63}
+
+
+class InvocationError(Exception):
+    """An invocation that is refused or failed, in the runtime API's own form."""
+
+    def __init__(self, status: int, code: str, message: str, **more: object) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.body = {"Message": message[:TEXT_LIMIT], "message": message[:TEXT_LIMIT], **more}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One request to a model."""
+
+    body: bytes
+    content_type: str
+    accept: str
+    custom_attributes: str
+    inference_id: str
+    variant: str
+
+    def headers(self) -> dict[str, str]:
+        """What the server is told."""
+        found = {"Content-Type": self.content_type, "Accept": self.accept}
+        found[CUSTOM] = self.custom_attributes
+        return {name: value for name, value in found.items() if value}
+
+
+def parse(environ: Environ) -> Invocation:
+    """The invocation of a request; InvocationError for what is too large or not done here."""
+    for name, words in NOT_DONE.items():
+        if environ.get(_HEADER + name):
+            raise _invalid(f"the local cloud does not support {words} yet")
+    for name, limit in LENGTHS.items():
+        value = environ.get(_HEADER + name, "")
+        if len(value) > limit or not value.isascii():
+            raise _invalid(
+                f"1 validation error detected: Value at '{name.title().replace('_', '')}' failed "
+                f"to satisfy constraint: at most {limit} ASCII characters"
+            )
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length > BODY_LIMIT:
+        raise InvocationError(413, "", f"HTTP content length exceeded {BODY_LIMIT} bytes.")
+    return Invocation(
+        environ["wsgi.input"].read(),
+        environ.get("CONTENT_TYPE", ""),
+        environ.get("HTTP_ACCEPT", ""),
+        environ.get(_HEADER + "CUSTOM_ATTRIBUTES", ""),
+        environ.get(_HEADER + "INFERENCE_ID", ""),
+        environ.get(_HEADER + "TARGET_VARIANT", ""),
+    )
+
+
+def _invalid(message: str) -> InvocationError:
+    return InvocationError(400, "ValidationError", message)
+
+
+class Invocations:
+    """WSGI application for the paths below /endpoints/."""
+
+    def __init__(self, cloud: Cloud, endpoints: Endpoints) -> None:
+        self._cloud = cloud
+        self._endpoints = endpoints
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one invocation."""
+        try:
+            response = self._answer(environ)
+        except InvocationError as error:
+            response = _error(error)
+        except Exception as error:
+            log.exception("%s", environ.get("PATH_INFO"))
+            text = f"The local cloud failed: {type(error).__name__}: {error}"
+            response = _error(InvocationError(500, "InternalFailure", text))
+        response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
+        return response(environ, start_response)
+
+    def _answer(self, environ: Environ) -> Response:
+        began = time.perf_counter()
+        found = PATH.fullmatch(environ.get("PATH_INFO", ""))
+        if found is None or environ.get("REQUEST_METHOD") != "POST":
+            what = f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
+            raise _invalid(f"the local cloud does not support {what} of the runtime API")
+        if found[2] != "invocations":
+            raise _invalid(f"the local cloud does not support {found[2]} yet")
+        name = unquote(found[1])
+        endpoint = self._endpoints.serving(name)
+        if endpoint is None:
+            raise _invalid(f"Endpoint {name} of account {self._cloud.account} not found.")
+        invocation = parse(environ)
+        attempt = _Attempt(self._cloud, self._endpoints, endpoint, invocation, began)
+        return attempt.run()
+
+
+class _Attempt:
+    """One invocation on its way through one instance."""
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        endpoints: Endpoints,
+        endpoint: Endpoint,
+        invocation: Invocation,
+        began: float,
+    ) -> None:
+        self._cloud = cloud
+        self._endpoints = endpoints
+        self._endpoint = endpoint
+        self._invocation = invocation
+        self._began = began
+
+    def run(self) -> Response:
+        """The response for the client; InvocationError for any other end."""
+        fleet, taken = self._choose()
+        if taken is None:
+            self._count(fleet, None, server_error=True)
+            raise InvocationError(
+                503,
+                "ServiceUnavailable",
+                f"No instance of variant {fleet.variant.name} is in service. Please try again.",
+            )
+        instance, connections = taken
+        sent = time.perf_counter()
+        try:
+            answer = self._ask(fleet, instance, connections)
+        except InvocationError:
+            self._count(fleet, sent, server_error=True)
+            raise
+        finally:
+            instance.give_back()
+        client, server = 400 <= answer.status < 500, not 200 <= answer.status < 500
+        self._count(fleet, sent, client_error=client, server_error=server)
+        if client or server:
+            raise self._model_error(instance, answer)
+        self._capture(fleet, answer)
+        return _response(answer, fleet.variant.name)
+
+    def _choose(self) -> tuple[VariantFleet, tuple[Instance, Connections] | None]:
+        """A fleet by the traffic's shares and an instance of it.
+
+        An instance may leave service at any moment of a deployment; then the routes have changed
+        already, and the request looks again.
+        """
+        endpoint, name = self._endpoint, self._invocation.variant or None
+        for _ in range(TRIES):
+            routes = endpoint.routes
+            if routes is None:
+                raise _invalid(
+                    f"Endpoint {endpoint.name} of account {self._cloud.account} not found."
+                )
+            if name is not None and not routes.has(name):
+                raise _invalid(f"Variant {name} of endpoint {endpoint.name} not found.")
+            fleet = routes.pick(name)
+            if fleet is None:
+                raise _invalid(f"No variant of endpoint {endpoint.name} takes traffic.")
+            taken = fleet.take()
+            if taken is not None or routes is endpoint.routes:
+                return fleet, taken
+        raise InvocationError(503, "ServiceUnavailable", "The endpoint changes too quickly.")
+
+    def _ask(self, fleet: VariantFleet, instance: Instance, connections: Connections) -> Answer:
+        """The server's answer, or the fault that stands in for it."""
+        variant = fleet.variant
+        fault: ServerFault | None = None
+        if self._cloud.faults.serving:
+            fault = self._cloud.faults.serves(self._endpoint.name, variant.config, variant.name)
+        if fault is not None:
+            time.sleep(fault.delay_ms / 1000)
+            if fault.crash:
+                instance.kill()
+            if fault.status:
+                return Answer(fault.status, {}, b"fault on demand")
+        invocation = self._invocation
+        seconds = max(MODEL_FLOOR, self._cloud.clock.real_seconds(MODEL_SECONDS))
+        try:
+            return connections.ask(
+                "POST", "/invocations", invocation.body, invocation.headers(), seconds
+            )
+        except ServerSilentError as error:
+            text = (
+                "Your invocation timed out while waiting for a response from container primary. "
+                "Review the latency metrics for each container in Amazon CloudWatch, resolve the "
+                "issue, and try again."
+            )
+            raise self._server_error(instance, text) from error
+        except (ServerGoneError, AnswerTooLargeError) as error:
+            text = f"The container primary did not give a whole response: {error}"
+            raise self._server_error(instance, text) from error
+
+    def _server_error(self, instance: Instance, text: str) -> InvocationError:
+        """The server gave no answer at all: AWS reports status 0."""
+        return self._model_error(instance, Answer(0, {}, text.encode()))
+
+    def _model_error(self, instance: Instance, answer: Answer) -> InvocationError:
+        """AWS's ModelError, with the way to the endpoint's log."""
+        region, account = self._cloud.region, self._cloud.account
+        group = instance.post.log_group
+        side = "client" if 400 <= answer.status < 500 else "server"
+        text = answer.body.decode("utf-8", "replace")
+        link = (
+            f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+            f"#logEventViewer:group={quote(group, safe='/')}"
+        )
+        return InvocationError(
+            424,
+            "ModelError",
+            f'Received {side} error ({answer.status}) from primary with message "{text[:1500]}". '
+            f"See {link} in account {account} for more information.",
+            ErrorCode=f"{side.upper()}_ERROR_FROM_MODEL",
+            OriginalStatusCode=answer.status,
+            OriginalMessage=text[:TEXT_LIMIT],
+            LogStreamArn=f"arn:aws:logs:{region}:{account}:log-group:{group}",
+        )
+
+    def _count(
+        self,
+        fleet: VariantFleet,
+        sent: float | None,
+        *,
+        client_error: bool = False,
+        server_error: bool = False,
+    ) -> None:
+        now = time.perf_counter()
+        model = None if sent is None else (now - sent) * 1e6
+        self._endpoints.requests.add(
+            Served(
+                self._endpoint.name,
+                fleet.variant.name,
+                fleet.variant.config,
+                len(fleet.instances),
+                time.time(),
+                client_error,
+                server_error,
+                model,
+                (now - self._began) * 1e6 - (model or 0.0),
+            )
+        )
+
+    def _capture(self, fleet: VariantFleet, answer: Answer) -> None:
+        plan, invocation = fleet.variant.capture, self._invocation
+        if plan is None or not plan.wants():
+            return
+        exchange = Exchange(
+            invocation.body,
+            invocation.content_type,
+            answer.body,
+            answer.headers.get("content-type", ""),
+            invocation.inference_id,
+            invocation.custom_attributes,
+        )
+        self._endpoints.capture.add(plan, self._endpoint.name, fleet.variant.name, exchange)
+
+
+def _response(answer: Answer, variant: str) -> Response:
+    headers: Mapping[str, str] = answer.headers
+    response = Response(answer.body, 200, content_type=headers.get("content-type"))
+    response.headers["x-Amzn-Invoked-Production-Variant"] = variant
+    custom = headers.get(CUSTOM.lower())
+    if custom:
+        response.headers[CUSTOM] = custom
+    return response
+
+
+def _error(error: InvocationError) -> Response:
+    response = Response(json.dumps(error.body), error.status, content_type="application/json")
+    if error.code:
+        response.headers["x-amzn-ErrorType"] = error.code
+    return response
