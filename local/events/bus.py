@@ -57,8 +57,9 @@ class Bus:
 
     def offer(self, rule: Any, event: dict[str, Any]) -> None:
         """Deliver the event to the rule's targets, if the rule is enabled and matches."""
-        pattern = rule.event_pattern.dump()
-        if rule.state == "DISABLED" or not pattern or not matches(json.loads(pattern), event):
+        # What moto has parsed; a rule that has a schedule alone has no pattern.
+        pattern = rule.event_pattern.get_pattern() if rule.event_pattern.dump() else None
+        if rule.state == "DISABLED" or not pattern or not matches(pattern, event):
             return
         self.fire(rule, event)
 

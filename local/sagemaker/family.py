@@ -116,7 +116,9 @@ class JobFamily(ABC, Generic[J]):
 
     def page(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """List…Jobs, filtered, sorted, paged."""
-        records = [job.snapshot() for job in list(self._jobs.values())]
+        # A copy of every job there ever was would cost more than all the rest of a request.
+        part = parameters.get("NameContains") or ""
+        records = [job.snapshot() for name, job in list(self._jobs.items()) if part in name]
         entries, token = listed(self._listing, records, parameters)
         found: dict[str, Any] = {
             self._listing.result: [project(self._summary, record) for record in entries]
