@@ -39,13 +39,15 @@ class Image:
     `requirements` is the file of its packages (None: none), `train` the command that trains when
     a job names no entry point; empty for an image that runs scripts. `metrics` are those that
     SageMaker defines for its own algorithms, and that no job may define anew. `processing` is the
-    image's own entry point in a processing job; empty if it has none.
+    image's own entry point in a processing job; empty if it has none. `serve` is the command of its
+    model server; empty for an image that cannot serve.
     """
 
     requirements: Path | None
     train: tuple[str, ...] = ()
     metrics: tuple[Mapping[str, str], ...] = ()
     processing: tuple[str, ...] = ()
+    serve: tuple[str, ...] = ()
 
     @property
     def is_built_in(self) -> bool:
@@ -60,7 +62,10 @@ class ImageShelf:
         self.own = repository / ".local" / "images"
         programs = repository / "local" / "images"
         self._aws = {
-            KNOWN: Image(repository / "jobs" / "requirements.txt"),
+            KNOWN: Image(
+                repository / "jobs" / "requirements.txt",
+                serve=("python3", str(programs / "model_server" / "__main__.py")),
+            ),
             # The jobs' environment has all that Clarify's stand-in imports.
             CLARIFY: Image(
                 repository / "jobs" / "requirements.txt",
@@ -83,10 +88,13 @@ class ImageShelf:
         if uri in self._aws:
             return self._aws[uri]
         folder = self.stand_in(uri)
-        if folder is None or not os.access(folder / "train", os.X_OK):
+        if folder is None:
+            return None
+        train, serve = (_program(folder, name) for name in ("train", "serve"))
+        if not train and not serve:
             return None
         requirements = folder / "requirements.txt"
-        return Image(requirements if requirements.exists() else None, (str(folder / "train"),))
+        return Image(requirements if requirements.exists() else None, train, serve=serve)
 
     def stand_in(self, uri: str) -> Path | None:
         """The folder that may stand in for an own image: named as its repository."""
@@ -101,8 +109,12 @@ class ImageShelf:
             return words
         return (
             f"{words}. A folder can stand in for it: {folder}, with an executable file `train` "
-            "(and a requirements.txt of its packages)"
+            "or `serve` (and a requirements.txt of its packages)"
         )
+
+
+def _program(folder: Path, name: str) -> tuple[str, ...]:
+    return (str(folder / name),) if os.access(folder / name, os.X_OK) else ()
 
 
 class Images:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.sagemaker.container.folders import JobFolder
-from local.sagemaker.container.images import base_environment
+from local.sagemaker.container.images import ImageError, base_environment
 from local.sagemaker.container.objects import Objects, unpack_code
 from local.sagemaker.container.process import Command
 from local.sagemaker.container.script_mode import CODE
@@ -43,7 +43,7 @@ def serving_command(image: str, runtime: "JobRuntime", serving: Serving) -> Comm
     """Fetch the code, lay its requirements over the image's, and say what to run.
 
     Raises `DataError` when the code cannot be fetched, `ImageError` when the image is not known or
-    a requirement cannot be met.
+    cannot serve, or a requirement cannot be met.
 
     A server without network keeps the machine's loopback, for it must be reached; what it lacks
     are the credentials, which the caller leaves out of its environment.
@@ -62,8 +62,10 @@ def serving_command(image: str, runtime: "JobRuntime", serving: Serving) -> Comm
         "VIRTUAL_ENV": image_own["VIRTUAL_ENV"],
         "PYTHONPATH": CODE,
     }
-    argv = ["python3", str(PROGRAM)]
-    return Command(argv, environment, CODE, image=place, network=True)
+    found = runtime.images.shelf.find(image)
+    if found is None or not found.serve:
+        raise ImageError(f"{image} has no model server in the local cloud")
+    return Command(list(found.serve), environment, CODE, image=place, network=True)
 
 
 def fetch_code(runtime: "JobRuntime", serving: Serving, target: Path) -> None:

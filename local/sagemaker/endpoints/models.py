@@ -49,9 +49,15 @@ class ModelRules:
             self._adopt_package(container)
         if not container.get("Image"):
             raise invalid("Container Image must be provided unless ModelPackageName is.")
-        self._runtime.check_image(container["Image"])
+        self._check_image(container["Image"])
         container.setdefault("Environment", {})
         self._check_data(container, role)
+
+    def _check_image(self, image: str) -> None:
+        self._runtime.check_image(image)
+        found = self._runtime.images.shelf.find(image)
+        if found is not None and not found.serve:
+            raise unsupported(f"serving models with the image {image}")
 
     def _adopt_package(self, container: Record) -> None:
         """The image, artifact and environment of a registered version, if it is approved."""
