@@ -15,7 +15,7 @@ endif
 
 .PHONY: help
 help: ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -50,6 +50,17 @@ down: ## stop the local cloud and everything it runs
 .PHONY: test
 test: setup ## run every suite (SUITES="unit template" for some)
 	@$(BIN)/python tools/run_tests.py $(SUITES)
+
+.tools/transformers/.done: $(UV) tools/transformers.txt jobs/requirements.txt
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/transformers
+	VIRTUAL_ENV=.tools/transformers $(UV) pip install --quiet --compile-bytecode \
+	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) \
+	  -r jobs/requirements.txt -r tools/transformers.txt
+	@touch $@
+
+.PHONY: test-transformers
+test-transformers: .tools/transformers/.done ## train the tiny DistilBERT of models/stars (installs torch)
+	@.tools/transformers/bin/python -m pytest -q -c tests/transformers/pytest.ini tests/transformers
 
 .PHONY: lint
 lint: setup ## check style and types only

@@ -1,14 +1,22 @@
-"""How many stars does a review give? TF-IDF of its words and word pairs, logistic regression."""
+"""How many stars does a review give?
+
+By default TF-IDF of its words and word pairs, and logistic regression; with the hyperparameter
+`learner: distilbert` a transformer, trained on a GPU instance (`finetune`) and scored everywhere
+(`distilbert`).
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import distilbert
 import numpy as np
 import pandas as pd
+from distilbert import DistilBert
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -66,7 +74,28 @@ def train(
     hyperparameters: dict[str, Any],
     *,
     weights: pd.Series,
-) -> Model:
+    checkpoints: Path | None = None,
+    report: Callable[..., None] | None = None,
+) -> Model | DistilBert:
+    """Train what the hyperparameter `learner` names: `words` (the default) or `distilbert`."""
+    learner = str(hyperparameters.get("learner", "words"))
+    if learner == "words":
+        return train_words(train, hyperparameters, weights)
+    if learner != "distilbert":
+        raise ValueError(f"train.hyperparameters.learner is words or distilbert, not {learner!r}")
+    from finetune import finetune  # noqa: PLC0415 - no other step needs what it imports
+
+    return finetune(
+        (train[TEXT].tolist(), train[LABEL].to_numpy(int), weights.to_numpy(float)),
+        (validation[TEXT].tolist(), validation[LABEL].to_numpy(int)),
+        hyperparameters,
+        classes=STARS,
+        checkpoints=checkpoints,
+        report=report,
+    )
+
+
+def train_words(train: pd.DataFrame, hyperparameters: dict[str, Any], weights: pd.Series) -> Model:
     """Learn the words that occur in at least `min_rows` reviews, the `words` most frequent."""
     vectorizer = words_and_pairs(
         max_features=int(hyperparameters.get("words", 5000)),
@@ -89,14 +118,33 @@ def train(
     return Model(names, vectorizer.idf_, coefficients, intercept, usual, np.sort(telling))
 
 
-def predict(model: Model, frame: pd.DataFrame) -> np.ndarray:
+def predict(model: Model | DistilBert, frame: pd.DataFrame) -> np.ndarray:
     """The probability of each number of stars, from 1 to 5."""
-    odds = np.asarray(model.values(frame) @ model.weights.T) + model.intercept
+    if isinstance(model, DistilBert):
+        odds = model.scores(frame[TEXT].tolist())
+    else:
+        odds = np.asarray(model.values(frame) @ model.weights.T) + model.intercept
     shares = np.exp(odds - odds.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
 
 
-def explain(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
+def explain(model: Model | DistilBert, frame: pd.DataFrame) -> pd.DataFrame:
+    """What adds to the log-odds of each class: of the learner `words`, its words, one by one.
+
+    A transformer weighs no word by itself: its review as a whole adds all that differs from the
+    usual score, which is exact, as there is no other feature.
+    """
+    if not isinstance(model, DistilBert):
+        return explain_words(model, frame)
+    off = model.scores(frame[TEXT].tolist()) - model.usual
+    found = {}
+    for code in range(STARS):
+        found[f"{TEXT}:{code}"] = off[:, code]
+        found[f"expected_value:{code}"] = np.full(len(frame), model.usual[code])
+    return pd.DataFrame(found, index=frame.index)
+
+
+def explain_words(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     """What each telling word adds to the log-odds of each class, and what all others add.
 
     Exact, as the model is linear: a word adds its weight times how far its value lies from the
@@ -118,8 +166,11 @@ def explain(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, index=frame.index)
 
 
-def save(model: Model, folder: str) -> None:
+def save(model: Model | DistilBert, folder: str) -> None:
     """Words as JSON, numbers as npz: both can be read without running any code."""
+    if isinstance(model, DistilBert):
+        distilbert.save(model, Path(folder))
+        return
     (Path(folder) / WORDS_FILE).write_text(json.dumps(model.words), encoding="utf-8")
     np.savez_compressed(
         Path(folder) / NUMBERS_FILE,
@@ -131,8 +182,10 @@ def save(model: Model, folder: str) -> None:
     )
 
 
-def load(folder: str) -> Model:
+def load(folder: str) -> Model | DistilBert:
     """Read back what `save` wrote."""
+    if (Path(folder) / distilbert.CONFIG_FILE).exists():
+        return distilbert.load(Path(folder))
     words = json.loads((Path(folder) / WORDS_FILE).read_text(encoding="utf-8"))
     with np.load(Path(folder) / NUMBERS_FILE, allow_pickle=False) as numbers:
         return Model(words, **{name: numbers[name] for name in numbers.files})
