@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from local.cloudformation.resources import (
+    apis,
     dynamodb,
     events,
     function_events,
@@ -49,6 +50,11 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         monitoring.LogGroup,
         monitoring.MetricFilter,
         stepfunctions.StateMachine,
+        apis.Api,
+        apis.Stage,
+        apis.Route,
+        apis.Integration,
+        apis.Authorizer,
         others.ModelPackageGroup,
         others.Key,
         others.KeyAlias,
