@@ -23,6 +23,7 @@ from perennial.domain.settings import Settings
 
 from jobs.failures import SettingsError
 from jobs.readers import BadObject, BadRow, Chunk, shown
+from jobs.rows import RowCaster
 
 ROW = "__row"
 LANDED = "__landed"
@@ -250,27 +251,24 @@ class TrainingSchema:
         """The features of some requests, checked as training data are.
 
         An unknown level of an open category is a missing value, for the model never saw it.
-        Raises `BadValue` naming the row and the column.
+        Raises `BadCell` naming the row and the column.
         """
-        missing = frozenset(self.missing)
-        values: dict[str, list[Value]] = {}
-        for column in self.features:
-            values[column.name] = [
-                self._accept(column, row, number, missing) for number, row in enumerate(rows, 1)
-            ]
-        index = pd.RangeIndex(len(rows))
-        return pd.DataFrame(
-            {c.name: _series(c, pd.Series(values[c.name], dtype=object)) for c in self.features},
-            index=index,
-        )
+        caster = self.caster()
+        return self.frame_of([caster.cast(row, number) for number, row in enumerate(rows, 1)])
 
-    def _accept(
-        self, column: Column, row: Mapping[str, Any], number: int, missing: frozenset[str]
-    ) -> Value:
-        try:
-            return column.accept(row.get(column.name), missing)
-        except BadValue as error:
-            raise BadValue(f"row {number}, {column.name}: {error}") from None
+    def caster(self) -> RowCaster:
+        """What casts a request's rows."""
+        return RowCaster(self.features, self.missing)
+
+    def frame_of(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """The frame of rows that the caster made."""
+        return pd.DataFrame(
+            {
+                c.name: _series(c, pd.Series([row[c.name] for row in rows], dtype=object))
+                for c in self.features
+            },
+            index=pd.RangeIndex(len(rows)),
+        )
 
 
 def _series(column: Column, values: pd.Series[Any]) -> pd.Series[Any]:

@@ -36,7 +36,7 @@ from jobs.casting import (
     describe_prepared,
 )
 from jobs.check_report import CheckResult, ObjectReport, counted
-from jobs.contract import Project, project_folder
+from jobs.contract import SAMPLE_FILE, SAMPLE_ROWS, Project, project_folder
 from jobs.entries import Entry, Fetched
 from jobs.failures import ModelError, SettingsError
 from jobs.kept import Kept
@@ -310,6 +310,8 @@ def _write_sets(
             raw = facets_of(train, settings)
             facets = facets or pq.ParquetWriter(outputs.training / "facets.parquet", raw.schema)
             facets.write_table(raw)
+            if training is None:
+                write_sample(train, schema, outputs.training / SAMPLE_FILE)
             table, described = _prepared(train, project, schema, first=training is None)
             if training is None:
                 schema = replace(schema, prepared=described)
@@ -322,6 +324,12 @@ def _write_sets(
             if writer is not None:
                 writer.close()
     return schema
+
+
+def write_sample(train: pa.Table, schema: TrainingSchema, path: Path) -> None:
+    """Some rows as they were landed: training compares predict_row and predict on them."""
+    names = [column.name for column in schema.features]
+    pq.write_table(train.select(names).slice(0, SAMPLE_ROWS), path)
 
 
 def facets_of(train: pa.Table, settings: Settings) -> pa.Table:

@@ -27,6 +27,10 @@ from jobs.failures import ModelError
 
 LIGHTGBM_FILE = "model.txt"
 JSON_FILE = "model.json"
+#: Some prepared training rows beside the model, which explanations compare with.
+BACKGROUND_FILE = "background.parquet"
+#: Some raw rows beside the prepared ones, for checks that need a request's row.
+SAMPLE_FILE = "sample.parquet"
 SAMPLE_ROWS = 200
 MODULE = "perennial_project_model"
 
@@ -126,14 +130,17 @@ class Project:
         with self._calling("coefficients"):
             return self.module.coefficients(model)
 
-    def predict_row(self, model: Any, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
-        """The score of one cast request; `frame` has one row."""
-        if hasattr(self.module, "predict_row"):
-            row = frame.iloc[0].to_dict()
-            with self._calling("predict_row"):
-                scores = np.atleast_1d(np.asarray(self.module.predict_row(model, row), float))
-            return self._check_scores(scores, 1)
-        return self.predict(model, self.prepare(frame))
+    @property
+    def predicts_rows(self) -> bool:
+        """Whether model.py has a fast path for one row."""
+        return hasattr(self.module, "predict_row")
+
+    def score_row(self, model: Any, row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+        """The score of one cast row by the project's own predict_row, as `predict` gives it."""
+        with self._calling("predict_row"):
+            scores = np.asarray(self.module.predict_row(model, row), dtype=np.float64)
+            scores = scores.reshape((1, -1) if self.problem == "multiclass" else -1)
+        return self._check_scores(scores, 1, "predict_row")
 
     def check_row_by_row(self, frame: pd.DataFrame) -> None:
         """Prepare a sample whole, in parts and turned round: the rows must come out the same."""
@@ -218,19 +225,21 @@ class Project:
         if taken:
             raise self._broken("prepare", f"returned a column {taken.pop()!r}; that name is taken")
 
-    def _check_scores(self, scores: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
+    def _check_scores(
+        self, scores: np.ndarray[Any, Any], rows: int, function: str = "predict"
+    ) -> np.ndarray[Any, Any]:
         dimensions = 2 if self.problem == "multiclass" else 1
         if scores.ndim != dimensions or len(scores) != rows:
             raise self._broken(
-                "predict",
+                function,
                 f"returned scores of shape {scores.shape} for {rows} rows of a {self.problem} "
                 "problem",
             )
         if not np.isfinite(scores).all():
-            raise self._broken("predict", "returned a score that is not a finite number")
+            raise self._broken(function, "returned a score that is not a finite number")
         if self.problem != "regression" and rows and not (0 <= scores.min() <= scores.max() <= 1):
             raise self._broken(
-                "predict", f"returned {scores.min():g} to {scores.max():g}, no probabilities"
+                function, f"returned {scores.min():g} to {scores.max():g}, no probabilities"
             )
         return scores
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,6 +21,7 @@ from perennial.domain.settings import Facet, Settings
 from jobs.casting import ROW, TrainingSchema, read_schema
 from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
+from jobs.digests import code_digest, model_digest
 from jobs.failures import SettingsError
 from jobs.fitting import fit
 from jobs.measures import (
@@ -36,6 +36,7 @@ from jobs.measures import (
 from jobs.model_quality import THRESHOLD, Figures, figures, statistics
 from jobs.paths import Paths
 from jobs.run_step import read_json
+from jobs.scoring import Scorer, plain
 
 BATCH_ROWS = 50_000
 # The figures of groups; all of them for every group would bury what matters.
@@ -163,30 +164,34 @@ def evaluate(  # noqa: PLR0913  # a job's inputs and its output
 def measure(
     project: Project, model: Any, schema: TrainingSchema, table: pa.Table, folder: Path
 ) -> dict[str, Any]:
-    """How long one request takes, from its JSON values on; the size; what training told."""
+    """How long one request takes, from its JSON values on; size and digests; what training told.
+
+    Raises `ModelError` when the project's predict_row and predict disagree.
+    """
     sample = table.slice(0, LATENCY_ROWS).select([column.name for column in schema.features])
-    rows = [{name: _plain(value) for name, value in row.items()} for row in sample.to_pylist()]
+    rows = [plain(row) for row in sample.to_pylist()]
     # A level that an open column never saw is a missing value there too; ranges are not judged.
     lenient = replace(
         schema,
         columns=tuple(replace(c, minimum=None, maximum=None) for c in schema.columns),
     )
 
-    def score(row: Mapping[str, Any]) -> None:
-        project.predict_row(model, lenient.cast_request([row]))
-
-    found: dict[str, Any] = {"latency_ms": latency(score, rows), "model_bytes": size_of(folder)}
+    scorer = Scorer(project, model, lenient)
+    scorer.check_rows(rows)
+    spent = latency(lambda row: scorer.scores([row]), rows)
+    found: dict[str, Any] = {
+        "latency_ms": spent,
+        "model_bytes": size_of(folder),
+        # What the server holds its own files against.
+        "model_files": model_digest(folder),
+        "code_files": code_digest(project.folder.parent),
+    }
     learning = folder / "learning.json"
     if learning.exists():
         told = read_json(learning)
         found["learning"] = {"rounds": told.get("rounds", [])}
         found["gap"] = told.get("gap")
     return found
-
-
-def _plain(value: Any) -> Any:
-    """A value as a request brings it: dates and times as text."""
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def shapes(

@@ -11,19 +11,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from perennial.domain.holdout import in_validation
 from perennial.domain.settings import Settings
 from perennial.domain.verdict import HEADLINES
 
+from jobs.attribute import BACKGROUND
 from jobs.casting import ROW, SOURCE, TrainingSchema, read_schema, restore_prepared
 from jobs.check_data import write_json
-from jobs.contract import Project, project_folder
+from jobs.contract import BACKGROUND_FILE, SAMPLE_FILE, Project, project_folder
 from jobs.failures import ModelError, SettingsError
 from jobs.learning import LearningCurve
 from jobs.model_quality import figures
 from jobs.paths import Paths
 from jobs.run_step import read_json
+from jobs.scoring import Scorer, plain
 
 FORMAT = 1
 LEARNING_VERSION = 1
@@ -100,6 +104,8 @@ def train(  # noqa: PLR0913  # a job's inputs and its output
     project.save(model, folder)
     features = [name for name, _, _ in schema.prepared]
     loaded = project.check_saved(model, folder, learn[features])
+    check_row_path(Scorer(project, loaded, schema), rows.with_name(SAMPLE_FILE))
+    write_background(learn[features], folder / BACKGROUND_FILE)
     write_json(folder / "schema.json", schema.to_json())
     metadata = {
         "format": FORMAT,
@@ -120,6 +126,22 @@ def train(  # noqa: PLR0913  # a job's inputs and its output
         learning["gap"] = gap_of(project, loaded, learn, schema, found)
     write_json(folder / "learning.json", learning)
     return metrics
+
+
+def check_row_path(scorer: Scorer, sample: Path) -> None:
+    """Raise `ModelError` unless a project's predict_row agrees with predict on some raw rows."""
+    if scorer.has_row_path:
+        scorer.check_rows([plain(row) for row in pq.read_table(sample).to_pylist()])
+
+
+def write_background(prepared: pd.DataFrame, path: Path) -> None:
+    """Keep a few prepared rows with the model, drawn evenly, for explanations."""
+    places = np.linspace(0, len(prepared) - 1, min(BACKGROUND, len(prepared))).astype(int)
+    table = pa.Table.from_pandas(prepared.iloc[places], preserve_index=False)
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):  # levels stand in schema.json
+            table = table.set_column(place, field.name, pc.cast(table.column(place), pa.string()))
+    pq.write_table(table, path)
 
 
 def weights_of(sources: pd.Series[Any], settings: Settings, project: Project) -> pd.Series[Any]:

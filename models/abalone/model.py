@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from jobs.boosted_rows import boosted_row
 from jobs.boosting import boost
 
 LABEL = "rings"
@@ -61,3 +62,9 @@ def train(
 def predict(model: lgb.Booster, frame: pd.DataFrame) -> np.ndarray:
     """The expected number of rings."""
     return model.predict(frame)
+
+
+def predict_row(model: lgb.Booster, row: Mapping[str, Any]) -> float:
+    """The same for one row as it was asked, without a frame."""
+    parts = row["shucked_weight"] + row["viscera_weight"] + row["shell_weight"]
+    return boosted_row(model, {**row, "lost_weight": row["whole_weight"] - parts}, ("sex",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,23 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from jobs.boosted_rows import boosted_row
 from jobs.boosting import boost
 
 LABEL = "income"
 # The survey's sampling weight says nothing about a person's income.
 UNUSED = ["fnlwgt"]
+# In the order of model.yaml, which the prepared frame keeps.
+CATEGORIES = (
+    "workclass",
+    "education",
+    "marital_status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "native_country",
+)
 
 
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -62,3 +74,9 @@ def train(
 def predict(model: lgb.Booster, frame: pd.DataFrame) -> np.ndarray:
     """The probability of more than 50,000 dollars."""
     return model.predict(frame)
+
+
+def predict_row(model: lgb.Booster, row: Mapping[str, Any]) -> float:
+    """The same for one row as it was asked, without a frame: some twenty times faster."""
+    capital = row["capital_gain"] - row["capital_loss"]
+    return boosted_row(model, {**row, "capital": capital}, CATEGORIES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,12 @@ def train(
 def predict(model: dict[str, float], frame: pd.DataFrame) -> np.ndarray:
     """The expected monthly salary."""
     return with_ones(frame) @ np.array([model["intercept"], *(model[name] for name in FEATURES)])
+
+
+def predict_row(model: dict[str, float], row: Mapping[str, Any]) -> float:
+    """The same for one row as it was asked, without a frame."""
+    years = model["management_years"] * row["management_years"]
+    return model["intercept"] + years + model["at_coast"] * (row["site"] == "coast")
 
 
 def coefficients(model: dict[str, float]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from perennial.domain.schema import BadValue
 
 from jobs.casting import read_schema
 from jobs.contract import Project
+from jobs.scoring import Scorer
 
 
 def main(model: Path, holdout: Path, folder: Path) -> dict[str, Any]:
@@ -24,13 +25,14 @@ def main(model: Path, holdout: Path, folder: Path) -> dict[str, Any]:
     table = pq.read_table(holdout).slice(0, 50)
     prepared = project.prepare(schema.frame(table))
     whole = project.predict(loaded, prepared)
+    scorer = Scorer(project, loaded, schema)
     rows = table.drop_columns(["__row", schema.label]).to_pylist()
     as_text = [{k: "" if v is None else f" {v} " for k, v in row.items()} for row in rows]
     found: dict[str, Any] = {"whole": whole.tolist()}
     for name, requests in (("typed", rows), ("text", as_text)):
         frame = schema.cast_request(requests)
         same = frame.dtypes.equals(schema.frame(table).dtypes)
-        scores = [project.predict_row(loaded, frame.iloc[[i]])[0] for i in range(len(frame))]
+        scores = [float(scorer.scores([request])[0]) for request in requests]
         found[name] = {"same_types": bool(same), "scores": scores}
     values = project.explain(loaded, prepared)
     raw = np.log(whole / (1 - whole))

@@ -92,6 +92,7 @@ def test_artifact_carries_what_serving_needs(loop: Loop) -> None:
         "settings.json",
         "metadata.json",
         "learning.json",
+        "background.parquet",
     }
     schema = json.loads((folder / "schema.json").read_text())
     assert schema["classes"] == ["<=50K", ">50K"]
@@ -154,7 +155,8 @@ def served(census: Workbench, loop: Loop) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["typed", "text"])
 def test_a_request_scores_as_its_row_did(served: dict[str, Any], kind: str) -> None:
-    """One row at a time, as JSON values or as text: the same types, the same score."""
+    """One row at a time, without a frame, as JSON values or as text: the same score; and the
+    same types where a frame is made."""
     assert served[kind]["same_types"]
     assert served[kind]["scores"] == pytest.approx(served["whole"], abs=1e-12)
 

@@ -1,8 +1,9 @@
 """Packs a model project with the jobs' code into one archive, byte for byte the same each time.
 
-The archive is what a run's jobs execute: `entry.py` and `requirements.txt` at its root, `jobs/`,
-`perennial/domain/`, the project's own files under `project/`, and its `wheelhouse/`, from which
-the jobs then install without an index. Its SHA-256 names it, so equal
+The archive is what a run's jobs and a model's server execute: `entry.py`, `serve.py` and
+`requirements.txt` at its root, `jobs/`, `perennial/domain/`, the project's own files under
+`project/`, and its `wheelhouse/`, from which the jobs then install without an index.
+`files.sha256` lists them all, for a server to compare. The archive's SHA-256 names it, so equal
 content is equal code on every machine; that is also why it is stored, not compressed: two builds
 of zlib may compress differently.
 """
@@ -17,6 +18,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from perennial.domain.file_digests import CODE_LISTING, listing
 from perennial.domain.project import ProjectInvalid, find_model_mistakes, join_requirements
 
 # A wheelhouse of the whole lock has about 200 MiB.
@@ -48,7 +50,8 @@ def pack_project(folder: Path) -> PackedProject:
     jobs = _package_folder("jobs")
     files = _python_files(jobs, "jobs")
     files |= _python_files(_package_folder("perennial") / "domain", "perennial/domain")
-    files["entry.py"] = (jobs / "entry.py").read_bytes()
+    for name in ("entry.py", "serve.py"):
+        files[name] = (jobs / name).read_bytes()
     files["perennial/__init__.py"] = b""
     files |= {_place(path): content for path, content in own.items()}
     try:
@@ -59,6 +62,8 @@ def pack_project(folder: Path) -> PackedProject:
         mistakes.append(str(error))
     if mistakes:
         raise ProjectInvalid(name, mistakes)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[CODE_LISTING] = listing(digests).encode()
     body = _archive(files)
     return PackedProject(body, hashlib.sha256(body).hexdigest(), sorted(files))
 
