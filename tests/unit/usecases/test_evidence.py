@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+import boto3
 import pytest
 from perennial import gather_evidence, judge_candidate
 from perennial.aws import objects
@@ -137,6 +138,53 @@ def test_reports_lie_beside_the_verdict(world: World, candidate: Candidate) -> N
         (candidate.explanations, "explanations/analysis.json"),
     ):
         assert stored(f"{candidate.base}/verdict/{name}") == stored(uri)
+
+
+def edits(candidate: Candidate) -> dict[str, bytes]:
+    """What lies beside the verdict for the baseline job, by its path."""
+    bucket, prefix = objects.split_uri(f"{candidate.base}/verdict/edits/")
+    listed = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    return {
+        entry["Key"].removeprefix(prefix): stored(f"s3://{bucket}/{entry['Key']}")
+        for entry in listed
+    }
+
+
+def test_what_a_person_edited_is_laid_beside_the_verdict(
+    world: World, candidate: Candidate
+) -> None:
+    """The constraints of the champion's run as they are and as they were, byte for byte."""
+    base = "runs/census/9/baselines"
+    put_json(f"{base}/data_quality/original.json", {"features": [{"name": "age"}]})
+    put(f"{base}/data_quality/constraints.json", b'{"features": [],\n  "edited": true}')
+    put_json(f"{base}/bias/constraints.json", {"version": 0.0})
+    put_json(f"{base}/bias/statistics.json", {"not": "a constraint"})
+    put_json("runs/census/8/baselines/attribution/constraints.json", {"of": "another run"})
+    judge(world.ports, candidate)
+    assert edits(candidate) == {
+        "data_quality/original.json": b'{"features": [{"name": "age"}]}',
+        "data_quality/constraints.json": b'{"features": [],\n  "edited": true}',
+        "bias/constraints.json": b'{"version": 0.0}',
+    }
+
+
+def test_edits_are_those_of_the_moment_of_the_verdict(world: World, candidate: Candidate) -> None:
+    """A second attempt takes what was edited meanwhile."""
+    path = "runs/census/9/baselines/bias/constraints.json"
+    put(path, b"first")
+    judge(world.ports, candidate)
+    put(path, b"second")
+    judge(world.ports, candidate)
+    assert edits(candidate) == {"bias/constraints.json": b"second"}
+
+
+def test_without_edits_none_are_laid(world: World, candidate: Candidate) -> None:
+    """Neither for a champion without baselines, nor for the first run of all."""
+    judge(world.ports, candidate)
+    assert edits(candidate) == {}
+    put_json("runs/census/None/baselines/bias/constraints.json", {})
+    judge(world.ports, replace(candidate, champion=None, comparison=""))
+    assert edits(candidate) == {}
 
 
 def test_the_champions_stored_figures_change_no_gate(world: World, candidate: Candidate) -> None:
