@@ -24,6 +24,10 @@ class ServerGoneError(Exception):
     """The server cannot be reached, or ended before its answer was complete."""
 
 
+class ServerAbsentError(Exception):
+    """Nobody listens: nothing was sent, and another server may be asked."""
+
+
 class AnswerTooLargeError(Exception):
     """The answer passes the limit of an invocation."""
 
@@ -76,7 +80,10 @@ class Connections:
         headers: Mapping[str, str],
         seconds: float,
     ) -> Answer:
-        """One exchange within so many real seconds, the reading of the answer included."""
+        """One exchange within so many real seconds, the reading of the answer included.
+
+        Raises `ServerAbsentError`, `ServerGoneError`, `ServerSilentError`, `AnswerTooLargeError`.
+        """
         deadline = time.monotonic() + seconds
         connection = self._take(seconds)
         try:
@@ -107,7 +114,13 @@ class Connections:
                 if _is_usable(connection, since):
                     return connection
                 connection.close()
-        return http.client.HTTPConnection(HOST, self._port, timeout=seconds)
+        fresh = http.client.HTTPConnection(HOST, self._port, timeout=seconds)
+        try:
+            fresh.connect()
+        except OSError as error:
+            fresh.close()
+            raise ServerAbsentError(str(error)) from error
+        return fresh
 
 
 def _is_usable(connection: http.client.HTTPConnection, since: float) -> bool:

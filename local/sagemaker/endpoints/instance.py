@@ -3,7 +3,6 @@
 import logging
 import secrets
 import shutil
-import subprocess
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from local.sagemaker.container.process import JobProcess
 from local.sagemaker.endpoints.connections import (
     Connections,
     Ports,
+    ServerAbsentError,
     ServerGoneError,
     ServerSilentError,
 )
@@ -203,19 +203,30 @@ class Instance:
         return f"signal {code - 128}" if code > 128 else f"exit code {abs(code)}"
 
     def _follow(self, process: JobProcess, connections: Connections) -> bool:
-        """Until the process has ended."""
+        """Until the process has ended; whether it ever was in service."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            process.wait()
+            ended.set()
+            self._note_change()
+
         with self._changed:
             self._process = process
             late = self._ending.is_set()
         if late:  # the stop came before there was anything to stop
             process.terminate()
+        threading.Thread(target=watch, name=f"watch {self.id}", daemon=True).start()
         healthy = False
         try:
-            while not healthy and not _has_ended(process, PING_EVERY):
-                healthy = self._is_healthy(connections)
-            if healthy:
-                self._enter_service(connections)
-                process.wait()
+            while not ended.is_set():
+                if self.state == STARTING and self._is_healthy(connections):
+                    healthy = True
+                    self._enter_service(connections)
+                with self._changed:
+                    if self.state == STARTING and not ended.is_set():
+                        self._changed.wait(PING_EVERY)
+                    self._changed.wait_for(lambda: ended.is_set() or self.state == STARTING)
         finally:
             with self._changed:
                 self._process = None
@@ -225,6 +236,17 @@ class Instance:
                 self._changed.notify_all()
             connections.close()
         return healthy
+
+    def doubt(self) -> None:
+        """Nobody listens: out of service until /ping passes again or the next server stands."""
+        with self._changed:
+            if self.state == IN_SERVICE:
+                self.state = STARTING
+            self._changed.notify_all()
+
+    def _note_change(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _enter_service(self, connections: Connections) -> None:
         with self._changed:
@@ -236,15 +258,6 @@ class Instance:
     def _is_healthy(self, connections: Connections) -> bool:
         try:
             answer = connections.ask("GET", "/ping", None, {}, PING_SECONDS)
-        except (ServerGoneError, ServerSilentError):
+        except (ServerAbsentError, ServerGoneError, ServerSilentError):
             return False
         return answer.status == 200
-
-
-def _has_ended(process: JobProcess, seconds: float) -> bool:
-    """Whether the process has ended within so many real seconds."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True

@@ -18,6 +18,7 @@ from local.sagemaker.endpoints.connections import (
     Answer,
     AnswerTooLargeError,
     Connections,
+    ServerAbsentError,
     ServerGoneError,
     ServerSilentError,
 )
@@ -161,23 +162,31 @@ class _Attempt:
 
     def run(self) -> Response:
         """The response for the client; InvocationError for any other end."""
-        fleet, taken = self._choose()
-        if taken is None:
-            self._count(fleet, None, server_error=True)
-            raise InvocationError(
-                503,
-                "ServiceUnavailable",
-                f"No instance of variant {fleet.variant.name} is in service. Please try again.",
-            )
-        instance, connections = taken
+        for _ in range(TRIES):
+            fleet, taken = self._choose()
+            if taken is None:
+                self._count(fleet, None, server_error=True)
+                text = f"No instance of variant {fleet.variant.name} is in service."
+                raise InvocationError(503, "ServiceUnavailable", f"{text} Please try again.")
+            instance, connections = taken
+            try:
+                return self._through(fleet, instance, connections)
+            except ServerAbsentError:
+                instance.doubt()  # it has just crashed; another one may answer
+            finally:
+                instance.give_back()
+        raise InvocationError(503, "ServiceUnavailable", "The endpoint changes too quickly.")
+
+    def _through(
+        self, fleet: VariantFleet, instance: Instance, connections: Connections
+    ) -> Response:
+        """Through one instance; ServerAbsentError when nothing could be sent."""
         sent = time.perf_counter()
         try:
             answer = self._ask(fleet, instance, connections)
         except InvocationError:
             self._count(fleet, sent, server_error=True)
             raise
-        finally:
-            instance.give_back()
         client, server = 400 <= answer.status < 500, not 200 <= answer.status < 500
         self._count(fleet, sent, client_error=client, server_error=server)
         if client or server:

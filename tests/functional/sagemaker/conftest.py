@@ -6,6 +6,7 @@ import tarfile
 import textwrap
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -168,3 +169,14 @@ class Jobs:
 def jobs(local_cloud: Any) -> Jobs:
     """One role and bucket for all tests of jobs."""
     return Jobs(local_cloud)
+
+
+@pytest.fixture(scope="session")
+def hosting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A cloud of its own for endpoints, whose waits pass sixty times faster."""
+    from tests.functional.conftest import start_local_cloud
+    from tests.functional.sagemaker.hosting import Hosting
+
+    cloud = start_local_cloud(tmp_path_factory.mktemp("hosting") / "state", "--clock", "60")
+    yield Hosting(cloud)
+    cloud.stop()
