@@ -45,8 +45,8 @@ PLAN = {
     "champion": {"version": 0},
 }
 STATE = dict.fromkeys(
-    ("arn", "artifact", "base", "check_job", "code", "code_sha", "evaluate_job", "evaluation",
-     "execution", "group", "image", "manifest", "settings_uri", "training_job"), "s3://nobody/x",
+    ("arn", "artifact", "base", "check_job", "clarify_image", "code", "code_sha", "evaluate_job",
+     "evaluation", "execution", "group", "image", "manifest", "settings_uri", "training_job"), "s3://nobody/x",
 ) | {"model": "nobody", "run": 1, "verdict": {"uri": "s3://nobody/x", "digest": ""}} | {
     "plan": PLAN,
     "evaluations": dict.fromkeys(EVALUATIONS, DONE),
@@ -54,7 +54,7 @@ STATE = dict.fromkeys(
 }  # fmt: skip
 STATES = {
     "CheckClaimFunction": ("model", "run", "execution"),
-    "PlanRunFunction": ("model", "run", "execution", "image"),
+    "PlanRunFunction": ("model", "run", "execution", "image", "clarify_image"),
     "JudgeCandidateFunction": (
         "model", "run", "base", "manifest", "settings_uri", "code", "code_sha", "plan",
         "evaluations", "examinations",

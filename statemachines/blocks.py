@@ -20,6 +20,7 @@ OBJECT_TIMEOUT = 60
 KEY = "${KmsKeyArn}"
 CODE, SETTINGS, MANIFEST = "$.code", "$.settings_uri", "$.manifest"
 CHAMPION = "$.plan.champion"
+CLARIFY, WARM_START = "$.plan.clarify", "$.plan.warm_start.config"
 INPUTS, OUTPUTS = "/opt/ml/processing/input", "/opt/ml/processing/output"
 # Jobs that call AWS themselves are never isolated from the network.
 CALL_AWS = ("check_data", "smoke_test")
@@ -226,6 +227,24 @@ def processing(  # noqa: PLR0913  # what differs between the jobs of the machine
         retry=retry_job(),
         **more,
     )
+
+
+def by_clarify(state: str, *, config: Any, dataset: Any, **more: Any) -> Any:
+    """A processing job of Amazon SageMaker Clarify that measures bias.
+
+    It has an entry point of its own; its inputs and its output have the names and paths that it
+    asks for. All else is that of the job of ours whose place it takes.
+    """
+    given = {"analysis_config": config, "dataset": dataset}
+    job = processing(state, "measure_bias", inputs=given, outputs=("bias",), **more)
+    request = job.parameters
+    request["AppSpecification"] = {"ImageUri": "${ClarifyImage}"}
+    for entry, folder in zip(request["ProcessingInputs"], ("config", "data"), strict=True):
+        entry["S3Input"]["LocalPath"] = f"{INPUTS}/{folder}"
+    (output,) = request["ProcessingOutputConfig"]["Outputs"]
+    output["OutputName"] = "analysis_result"
+    output["S3Output"]["LocalPath"] = OUTPUTS
+    return job
 
 
 def as_planned(state: str, step: str) -> Any:

@@ -18,6 +18,7 @@ from statemachines.blocks import (
     MANIFEST,
     OBJECT_TIMEOUT,
     SETTINGS,
+    WARM_START,
     catch,
     failed,
     function,
@@ -51,7 +52,11 @@ def plan_run() -> Any:
     """Whom does the candidate meet, and which finished steps need not be repeated?"""
     return function(
         "PlanRun",
-        parameters=of_run(execution=sdk.path("$$.Execution.Id"), image="${JobImage}"),
+        parameters=of_run(
+            execution=sdk.path("$$.Execution.Id"),
+            image="${JobImage}",
+            clarify_image="${ClarifyImage}",
+        ),
         result_path="$.plan",
     )
 
@@ -142,19 +147,21 @@ def enough_data(refused: Any, trained: Any, how_to_train: Any) -> Any:
     return choice
 
 
-def how_to_train(train_state: Any, train_in_vpc: Any, tune_state: Any, tune_in_vpc: Any) -> Any:
-    """One job or a search over many, in the VPC if there is one.
+def how_to_train(jobs: tuple[Any, Any], searches: tuple[Any, Any], warm: tuple[Any, Any]) -> Any:
+    """One job or a search over many, perhaps from earlier searches, in the VPC if there is one.
 
-    The API accepts no empty VpcConfig, and a definition cannot leave a field out: hence two states
-    for the same job.
+    Each pair is the same job without a VPC and in it. The API accepts no empty VpcConfig and no
+    empty WarmStartConfig, and a definition cannot leave a field out: hence states of their own.
     """
     tuned = sdk.ChoiceRule.IsPresent("$.training.tuning", value=True)
+    parents = sdk.ChoiceRule.IsPresent(WARM_START, value=True)
     in_vpc = sdk.ChoiceRule.IsPresent("$.network.vpc", value=True)
     choice = sdk.Choice("HowToTrain")
-    choice.add_choice(sdk.ChoiceRule.And([tuned, in_vpc]), tune_in_vpc)
-    choice.add_choice(tuned, tune_state)
-    choice.add_choice(in_vpc, train_in_vpc)
-    choice.default_choice(train_state)
+    for rules, (outside, inside) in (([tuned, parents], warm), ([tuned], searches)):
+        choice.add_choice(sdk.ChoiceRule.And([*rules, in_vpc]), inside)
+        choice.add_choice(sdk.ChoiceRule.And(rules) if len(rules) > 1 else tuned, outside)
+    choice.add_choice(in_vpc, jobs[1])
+    choice.default_choice(jobs[0])
     return choice
 
 
@@ -200,6 +207,8 @@ def build() -> Any:
     in_vpc = train("TrainInVpc", {"VpcConfig": sdk.path("$.network.vpc")})
     search = tune("Tune", {})
     search_in_vpc = tune("TuneInVpc", {"VpcConfig": sdk.path("$.network.vpc")})
+    warm = tune("TuneFromParents", {}, warm=True)
+    warm_in_vpc = tune("TuneFromParentsInVpc", {"VpcConfig": sdk.path("$.network.vpc")}, warm=True)
     best, scored, examined = read_best(), evaluations(), examinations()
     judge, baselines, register = judge_candidate(), baseline(), register_version()
     approve = approve_candidate()
@@ -211,14 +220,14 @@ def build() -> Any:
     for state in (training, in_vpc):
         state.add_catch(catch(train_failed))
         state.next(scored)
-    for state in (search, search_in_vpc):
+    for state in (search, search_in_vpc, warm, warm_in_vpc):
         state.add_catch(catch(tune_failed))
         state.next(best)
     approve.add_catch(catch(left_for_a_person(registered)))
     approve.next(registered)
 
     sdk.Chain([claim, plan, data_checked(data, summary)])
-    ways = how_to_train(training, in_vpc, search, search_in_vpc)
+    ways = how_to_train((training, in_vpc), (search, search_in_vpc), (warm, warm_in_vpc))
     sdk.Chain([data, summary, enough_data(refused, scored, ways)])
     sdk.Chain([best, scored, examined, judge, won(baselines, register)])
     sdk.Chain([baselines, register, may_be_approved(approve, lost)])

@@ -5,11 +5,15 @@ from typing import Any
 from statemachines import sdk
 from statemachines.blocks import (
     CHAMPION,
+    CLARIFY,
     JOB_TIMEOUT,
     KEY,
     OBJECT_TIMEOUT,
     SETTINGS,
+    WARM_START,
     as_planned,
+    by_clarify,
+    catch,
     either,
     failed,
     inputs,
@@ -79,8 +83,8 @@ def train(state: str, network: dict[str, Any]) -> Any:
     )
 
 
-def tune(state: str, network: dict[str, Any]) -> Any:
-    """A tuning job: trials of the same training with other hyperparameters, the best one wins."""
+def tune(state: str, network: dict[str, Any], *, warm: bool = False) -> Any:
+    """A tuning job: trials of the same training; a warm one begins with what parents found."""
     channels = {
         "training": output_of("check_data", "training"),
         "settings": sdk.path(SETTINGS),
@@ -128,6 +132,7 @@ def tune(state: str, network: dict[str, Any]) -> Any:
                 "EnableManagedSpotTraining": sdk.path("$.training.spot"),
                 **network,
             },
+            **({"WarmStartConfig": sdk.path(WARM_START)} if warm else {}),
             "Tags": sdk.path("$.tags"),
         },
         result_selector={
@@ -248,7 +253,7 @@ def compare() -> Any:
 
 
 def measure_bias() -> Any:
-    """How the labels and the candidate treat the groups of each facet."""
+    """How the labels and the candidate treat the groups of each facet, by our job or Clarify's."""
     job = processing(
         "MeasureBias",
         "measure_bias",
@@ -256,13 +261,22 @@ def measure_bias() -> Any:
         outputs=("bias",),
         output_path="$.plan.done.measure_bias",
     )
-    return either(
-        "BiasNeeded",
-        is_true("$.plan.do.measure_bias"),
-        job,
-        as_planned("BiasAsPlanned", "measure_bias"),
-        without("BiasNotMeasured"),
+    managed = by_clarify(
+        "MeasureBiasWithClarify",
+        config=sdk.path(f"{CLARIFY}.config"),
+        dataset=output_of("evaluate", "evaluation/clarify"),
+        output_path="$.plan.done.measure_bias",
     )
+    unknown = without("BiasNotMeasured")
+    decide = sdk.Choice("BiasNeeded")
+    needed = is_true("$.plan.do.measure_bias")
+    is_managed = sdk.ChoiceRule.IsPresent(CLARIFY, value=True)
+    decide.add_choice(sdk.ChoiceRule.And([needed, is_managed]), managed)
+    decide.add_choice(needed, job)
+    decide.default_choice(as_planned("BiasAsPlanned", "measure_bias"))
+    for each in (job, managed):
+        each.add_catch(catch(unknown))
+    return sdk.Chain([decide])
 
 
 def explain() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.observability import logger, observed
-from perennial.plan_run import plan_run
+from perennial.plan_run import RegionImages, plan_run
 from perennial.wiring import ports
 
 
@@ -13,7 +13,8 @@ from perennial.wiring import ports
 def handler(event: Any, _context: Any) -> dict[str, Any]:
     """Answer the run's plan."""
     model, run, execution = event["model"], int(event["run"]), event["execution"]
-    plan = plan_run(ports(), model, run, execution, event["image"])
+    images = RegionImages(event["image"], event["clarify_image"])
+    plan = plan_run(ports(), model, run, execution, images)
     reused = sorted(step for step, done in plan.done.items() if done)
     logger.info(
         "planned",
@@ -22,6 +23,7 @@ def handler(event: Any, _context: Any) -> dict[str, Any]:
             "run": run,
             "champion": plan.champion.version or plan.champion.words,
             "reused": reused,
+            "warm_start": plan.warm_start.words if plan.warm_start else "",
         },
     )
     return plan.to_json()

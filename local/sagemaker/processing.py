@@ -128,8 +128,13 @@ class ProcessingJob(Job):
         }
         if not folder.private:
             environment["SAGEMAKER_BASE_DIR"] = str(folder.ml)
-        argv = [*spec.get("ContainerEntrypoint", []), *spec.get("ContainerArguments", [])]
+        entry = spec.get("ContainerEntrypoint") or self._own_entry(spec["ImageUri"])
+        argv = [*entry, *spec.get("ContainerArguments", [])]
         return command(argv, environment, "/opt/ml", place, network=network)
+
+    def _own_entry(self, image: str) -> tuple[str, ...]:
+        found = self.runtime.images.shelf.find(image)
+        return found.processing if found is not None else ()
 
     def _outputs(self) -> list[Mapping[str, Any]]:
         outputs = self.record.get("ProcessingOutputConfig", {}).get("Outputs", [])
@@ -205,7 +210,8 @@ class ProcessingJobs(JobFamily[ProcessingJob]):
             raise unsupported("experiments (ExperimentConfig)")
         spec = record["AppSpecification"]
         self.runtime.check_image(spec["ImageUri"])
-        if not spec.get("ContainerEntrypoint"):
+        image = self.runtime.images.shelf.find(spec["ImageUri"])
+        if not spec.get("ContainerEntrypoint") and not (image and image.processing):
             raise unsupported(f"the image's own entry point ({spec['ImageUri']} has none)")
         cluster = record["ProcessingResources"].get("ClusterConfig", {})
         if cluster.get("InstanceCount", 1) != 1:

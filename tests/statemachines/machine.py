@@ -56,6 +56,7 @@ SUBSTITUTIONS = {
     "AwsPartition": "aws",
     "ArtifactBucket": "artifacts",
     "JobImage": "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3",
+    "ClarifyImage": "131013547314.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0",
     "JobRoleArn": f"arn:aws:iam::{ACCOUNT}:role/perennial-JobRole",
     "KmsKeyArn": "",
     **{

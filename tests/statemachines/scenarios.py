@@ -12,14 +12,17 @@ from typing import Any
 
 from tests.statemachines.machine import Program, Ran, Throw, run
 
-JOBS = ("CheckData", "Train", "TrainInVpc", "Tune", "TuneInVpc", "Evaluate", "EvaluateChampion",
-        "Compare", "MeasureBias", "Explain", "Baseline")  # fmt: skip
+JOBS = ("CheckData", "Train", "TrainInVpc", "Tune", "TuneInVpc", "TuneFromParents",
+        "TuneFromParentsInVpc", "Evaluate", "EvaluateChampion", "Compare", "MeasureBias",
+        "MeasureBiasWithClarify", "Explain", "Baseline")  # fmt: skip
 FUNCTIONS = ("CheckClaim", "PlanRun", "JudgeCandidate", "RegisterVersion", "ApproveCandidate")
 TASKS = (*FUNCTIONS[:2], "CheckData", "ReadCheck", "ReadBest", *JOBS[1:], *FUNCTIONS[2:])
-TUNING = ("Tune", "TuneInVpc", "ReadBest")
+WARM = ("TuneFromParents", "TuneFromParentsInVpc")
+TUNING = ("Tune", "TuneInVpc", *WARM, "ReadBest")
 #: What the candidate is judged without, should it fail, and who then says so to the verdict.
 NOT_NEEDED = {"EvaluateChampion": "ChampionNotScored", "Compare": "NotCompared",
-              "MeasureBias": "BiasNotMeasured", "Explain": "NotExplained"}  # fmt: skip
+              "MeasureBias": "BiasNotMeasured", "MeasureBiasWithClarify": "BiasNotMeasured",
+              "Explain": "NotExplained"}  # fmt: skip
 STEPS = {"CheckData": "check_data", "Train": "train", "Evaluate": "evaluate",
          "EvaluateChampion": "evaluate_champion", "Compare": "compare",
          "MeasureBias": "measure_bias", "Explain": "explain"}  # fmt: skip
@@ -76,7 +79,15 @@ REUSED: dict[str, Any] = {
 REUSED["train"]["artifact"] = ARTIFACT.replace("12", "11")
 
 
-def planned(*not_done: str, champion: bool = True) -> dict[str, Any]:
+PARENTS = {
+    "WarmStartType": "TransferLearning",
+    "ParentHyperParameterTuningJobs": [
+        {"HyperParameterTuningJobName": "perennial-fedcba9876543210-0"}
+    ],
+}
+
+
+def planned(*not_done: str, champion: bool = True, **more: Any) -> dict[str, Any]:
     """A plan that does every step but those named, which an earlier run has done."""
     opponent = {"evaluate_champion", "compare"}
     do = {step: step not in not_done for step in STEPS.values()}
@@ -90,7 +101,25 @@ def planned(*not_done: str, champion: bool = True) -> dict[str, Any]:
         "done": {**done, "baseline": {}},
         "champion": CHAMPION if champion else {"version": 0, "words": "there is no champion yet"},
         "check_key": "runs/census/12/check/summary.json",
+        **more,
     }
+
+
+def by_clarify() -> dict[str, Any]:
+    """A plan in which Clarify measures the bias."""
+    return planned(clarify={"config": f"{BASE}/clarify/analysis_config.json"})
+
+
+def from_parents() -> dict[str, Any]:
+    """A plan in which the search continues from an earlier one."""
+    return planned(warm_start={"words": "the search continues from x", "config": PARENTS})
+
+
+def plan_for(task: str) -> dict[str, Any]:
+    """A plan by which a Task is reached."""
+    if task == "MeasureBiasWithClarify":
+        return by_clarify()
+    return from_parents() if task in WARM else planned()
 
 
 ANSWERS: dict[str, list[Any]] = {
@@ -112,6 +141,7 @@ ANSWERS: dict[str, list[Any]] = {
             ("EvaluateChampion", "evaluate-champion"),
             ("Compare", "compare"),
             ("MeasureBias", "measure-bias"),
+            ("MeasureBiasWithClarify", "measure-bias"),
             ("Explain", "explain"),
             ("Baseline", "baseline"),
         )
@@ -121,12 +151,11 @@ ANSWERS: dict[str, list[Any]] = {
     "ApproveCandidate": [{"approved": True, "words": "by policy"}],
 }
 ANSWERS["TrainInVpc"] = ANSWERS["Train"]
-ANSWERS["Tune"] = ANSWERS["TuneInVpc"] = [
-    {
-        "HyperParameterTuningJobName": "perennial-0123456789abcdef-0",
-        "BestTrainingJob": {"TrainingJobName": "perennial-0123456789abcdef-0-003-0a1b"},
-    }
-]
+SEARCHED = {
+    "HyperParameterTuningJobName": "perennial-0123456789abcdef-0",
+    "BestTrainingJob": {"TrainingJobName": "perennial-0123456789abcdef-0-003-0a1b"},
+}
+ANSWERS |= {state: [SEARCHED] for state in ("Tune", "TuneInVpc", *WARM)}
 ANSWERS["ReadBest"] = [
     {
         "TrainingJobName": "perennial-0123456789abcdef-0-003-0a1b",
@@ -259,6 +288,18 @@ def _whole_runs() -> list[Scenario]:
                  answers={"Train": [], "TuneInVpc": []}),
         Scenario("won, tuned in the VPC", "TuneInVpc", "SUCCEEDED", WON, tuned=True, vpc=True,
                  visits=("ReadBest",), answers={"TrainInVpc": [], "Tune": []}),
+        Scenario("won, tuned from earlier searches", "TuneFromParents", "SUCCEEDED", WON,
+                 tuned=True, visits=("ReadBest",),
+                 answers={"PlanRun": [from_parents()], "Train": [], "Tune": []}),
+        Scenario("won, tuned from earlier searches in the VPC", "TuneFromParentsInVpc",
+                 "SUCCEEDED", WON, tuned=True, vpc=True, visits=("ReadBest",),
+                 answers={"PlanRun": [from_parents()], "TrainInVpc": [], "TuneInVpc": []}),
+        Scenario("won, tuned without an earlier search", "Tune", "SUCCEEDED", WON, tuned=True,
+                 answers={"PlanRun": [planned(warm_start={"words": "the search starts cold"})],
+                          "TuneFromParents": []}),
+        Scenario("won, bias measured by Clarify", "MeasureBiasWithClarify", "SUCCEEDED", WON,
+                 answers={"PlanRun": [by_clarify()], "MeasureBias": []},
+                 avoids=("MeasureBias", "BiasNotMeasured")),
         Scenario("won, outside a VPC", "Train", "SUCCEEDED", WON),
         Scenario("won, approval fails", "ApproveCandidate", "SUCCEEDED", WON,
                  answers={"ApproveCandidate": [Throw("States.TaskFailed")]},
@@ -303,7 +344,7 @@ def _whole_runs() -> list[Scenario]:
 def _failed(task: str, error: str, attempts: int, words: str) -> Scenario:
     """A Task that fails for good ends the run by its name; a failed approval does not."""
     vpc, tuned = task.endswith("InVpc"), task in TUNING
-    answers = {task: [Throw(error, "the cause")]}
+    answers = {"PlanRun": [plan_for(task)], task: [Throw(error, "the cause")]}
     name = f"{task}: {words}"
     if task == "ApproveCandidate":
         left = {"approved": False, "words": f"left for a person: {error}"}
@@ -312,7 +353,7 @@ def _failed(task: str, error: str, attempts: int, words: str) -> Scenario:
     if task in NOT_NEEDED:
         return Scenario(name, task, "SUCCEEDED", WON, attempts=attempts, answers=answers,
                         visits=(NOT_NEEDED[task],))  # fmt: skip
-    ends = f"{task.removesuffix('InVpc')}Failed"
+    ends = f"{task.removesuffix('InVpc').removesuffix('FromParents')}Failed"
     return Scenario(
         name, task, "FAILED", ends, ends, f"{error}: the cause", attempts, answers, vpc, tuned
     )
@@ -340,7 +381,8 @@ def _of_task(task: str) -> list[Scenario]:
         _failed(task, "Terminal", 1, "an error that time does not heal is never retried"),
     ]
     for error, retries in errors_of(task).items():
-        answers = {task: [Throw(error), Throw(error), ANSWERS[task][0]]}
+        passes = [Throw(error), Throw(error), {**ANSWERS, "PlanRun": [plan_for(task)]}[task][0]]
+        answers = {"PlanRun": [plan_for(task)], task: passes}
         found.append(
             Scenario(
                 f"{task}: {error} passes",

@@ -17,7 +17,7 @@ import pytest
 from perennial.domain import errors
 
 from tests.statemachines.machine import load, states_of
-from tests.statemachines.scenarios import FUNCTIONS, JOBS, NOT_NEEDED, TASKS
+from tests.statemachines.scenarios import FUNCTIONS, JOBS, NOT_NEEDED, TASKS, WARM
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools" / "asl"
@@ -107,7 +107,8 @@ def test_states_are_those_of_the_design() -> None:
     """Each Task is one of the known steps, and each has its failure by name."""
     tasks = {name for name, state in STATES.items() if state["Type"] == "Task"}
     assert tasks == set(TASKS)
-    failing = {*TASKS} - {"TrainInVpc", "TuneInVpc", "ApproveCandidate", *NOT_NEEDED}
+    variants = {"TrainInVpc", "TuneInVpc", *WARM}
+    failing = {*TASKS} - {*variants, "ApproveCandidate", *NOT_NEEDED}
     failures = {n: s for n, s in STATES.items() if s["Type"] == "Fail"}
     assert set(failures) == {f"{name}Failed" for name in failing} | {"Refused", "NotClaimed"}
     assert {state["Error"] for state in failures.values()} == set(failures)
@@ -148,14 +149,46 @@ def test_the_run_waits_for_its_jobs() -> None:
 
 
 def test_both_trainings_are_the_same_job() -> None:
-    """`Train` and `TrainInVpc` differ in the VPC alone, and so do `Tune` and `TuneInVpc`."""
+    """`Train` and `TrainInVpc` differ in the VPC alone, and so do both pairs of searches."""
     train, in_vpc = (copy.deepcopy(STATES[n]) for n in ("Train", "TrainInVpc"))
     assert in_vpc["Parameters"].pop("VpcConfig.$") == "$.network.vpc"
     assert train == in_vpc
-    tune, in_vpc = (copy.deepcopy(STATES[n]) for n in ("Tune", "TuneInVpc"))
-    trial = in_vpc["Parameters"]["TrainingJobDefinition"]
-    assert trial.pop("VpcConfig.$") == "$.network.vpc"
-    assert tune == in_vpc
+    for search in ("Tune", "TuneFromParents"):
+        tune, in_vpc = (copy.deepcopy(STATES[n]) for n in (search, f"{search}InVpc"))
+        trial = in_vpc["Parameters"]["TrainingJobDefinition"]
+        assert trial.pop("VpcConfig.$") == "$.network.vpc"
+        assert tune == in_vpc
+
+
+def test_a_warm_search_is_the_same_search() -> None:
+    """`Tune` and `TuneFromParents` differ in the parents alone."""
+    tune, warm = (copy.deepcopy(STATES[n]) for n in ("Tune", "TuneFromParents"))
+    assert warm["Parameters"].pop("WarmStartConfig.$") == "$.plan.warm_start.config"
+    assert tune == warm
+
+
+def test_clarifys_job_is_ours_but_for_its_container() -> None:
+    """Name, machine, role, key, network, limits and failure are those of `MeasureBias`."""
+    ours, theirs = (copy.deepcopy(STATES[n]) for n in ("MeasureBias", "MeasureBiasWithClarify"))
+    (output,) = theirs["Parameters"]["ProcessingOutputConfig"]["Outputs"]
+    assert output["S3Output"]["LocalPath"] == "/opt/ml/processing/output"
+    (our_output,) = ours["Parameters"]["ProcessingOutputConfig"]["Outputs"]
+    assert output["S3Output"]["S3Uri.$"] == our_output["S3Output"]["S3Uri.$"]
+    assert "clarify" in theirs["Parameters"]["AppSpecification"].pop("ImageUri")
+    assert theirs["Parameters"].pop("AppSpecification") == {}
+    paths = {
+        entry["InputName"]: entry["S3Input"]["LocalPath"]
+        for entry in theirs["Parameters"].pop("ProcessingInputs")
+    }
+    assert paths == {
+        "analysis_config": "/opt/ml/processing/input/config",
+        "dataset": "/opt/ml/processing/input/data",
+    }
+    for each in (ours, theirs):
+        each["Parameters"]["ProcessingOutputConfig"].pop("Outputs")
+    for own in ("AppSpecification", "ProcessingInputs"):
+        ours["Parameters"].pop(own)
+    assert ours == theirs
 
 
 def test_a_trial_is_the_training_with_other_hyperparameters() -> None:

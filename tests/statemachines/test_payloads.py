@@ -14,7 +14,7 @@ from perennial.domain.settings import parse_settings
 
 from tests.statemachines.aws_api import JOB_OPERATIONS, mistakes
 from tests.statemachines.machine import Ran, load, parse, run, states_of
-from tests.statemachines.scenarios import ANSWERS, document
+from tests.statemachines.scenarios import ANSWERS, by_clarify, document, from_parents
 
 DEFINITION = load("retrain")
 STATES = states_of(DEFINITION)
@@ -88,16 +88,28 @@ NETWORKS = {
 }
 
 
+#: A search that continues from another one, and bias that Clarify measures.
+OTHER_WAYS = {
+    **ANSWERS,
+    "PlanRun": [{**from_parents(), "clarify": by_clarify()["clarify"]}],
+}
+
+
 @pytest.fixture(scope="module")
 def ran() -> dict[str, Ran]:
     """One execution for each kind of network."""
     program = parse(DEFINITION)
-    return {
-        name: run(program, input_of(network), ANSWERS) for name, network in NETWORKS.items()
-    } | {
-        f"{name}, tuned": run(program, input_of(network, tuned=True), ANSWERS)
-        for name, network in NETWORKS.items()
-    }
+    return (
+        {name: run(program, input_of(network), ANSWERS) for name, network in NETWORKS.items()}
+        | {
+            f"{name}, tuned": run(program, input_of(network, tuned=True), ANSWERS)
+            for name, network in NETWORKS.items()
+        }
+        | {
+            f"{name}, warm, by Clarify": run(program, input_of(network, tuned=True), OTHER_WAYS)
+            for name, network in NETWORKS.items()
+        }
+    )
 
 
 def _api(state: str) -> tuple[str, str]:
@@ -120,7 +132,7 @@ def _requests(ran: dict[str, Ran]) -> list[tuple[str, str, dict[str, Any]]]:
 def test_aws_would_accept_every_request(ran: dict[str, Ran]) -> None:
     """Each evaluated request fits the API's own model: members, enums, patterns, lengths."""
     requests = _requests(ran)
-    assert len(requests) == (9 + 10) * len(NETWORKS)
+    assert len(requests) == (9 + 10 + 10) * len(NETWORKS)
     assert [
         (network, state, *found)
         for network, state, payload in requests
@@ -197,6 +209,12 @@ def test_the_network_reaches_every_job(ran: dict[str, Ran]) -> None:
         trial = tune["TrainingJobDefinition"]
         assert trial.get("VpcConfig") == expected
         assert trial["EnableNetworkIsolation"] is network.isolated
+        warm = ran[f"{name}, warm, by Clarify"].payloads
+        search = warm["TuneFromParentsInVpc" if network.subnets else "TuneFromParents"][0]
+        assert search["TrainingJobDefinition"].get("VpcConfig") == expected
+        clarify = warm["MeasureBiasWithClarify"][0]["NetworkConfig"]
+        assert clarify.get("VpcConfig") == expected
+        assert clarify["EnableNetworkIsolation"] is network.isolated
         for state, isolated in (("CheckData", False), *((s, network.isolated) for s in others)):
             assert sent[state][0]["NetworkConfig"].get("VpcConfig") == expected
             assert sent[state][0]["NetworkConfig"]["EnableNetworkIsolation"] is isolated
@@ -222,7 +240,7 @@ def test_functions_get_what_they_ask_for(ran: dict[str, Ran]) -> None:
     sent = ran["open"].payloads
     asked = {
         "CheckClaim": {"model", "run", "execution"},
-        "PlanRun": {"model", "run", "execution", "image"},
+        "PlanRun": {"model", "run", "execution", "image", "clarify_image"},
         "JudgeCandidate": {"model", "run", "base", "manifest", "settings_uri", "code", "code_sha",
                            "plan", "evaluations", "examinations"},
         "RegisterVersion": {"model", "run", "execution", "group", "verdict", "artifact", "code",

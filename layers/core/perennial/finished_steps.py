@@ -23,10 +23,13 @@ STEP_OF_STATE = {
     "TrainInVpc": "train",
     "Tune": "train",
     "TuneInVpc": "train",
+    "TuneFromParents": "train",
+    "TuneFromParentsInVpc": "train",
     "Evaluate": "evaluate",
     "EvaluateChampion": "evaluate_champion",
     "Compare": "compare",
     "MeasureBias": "measure_bias",
+    "MeasureBiasWithClarify": "measure_bias",
     "Explain": "explain",
 }
 

@@ -46,7 +46,7 @@ class Candidate:
     `base` to `artifact` are as the machine's states before it made them; all but `code_sha` are
     S3 URIs, as are `report`, `schema`, `comparison`, `bias` and `explanations`. `champion` has
     version, run, arn, words, comparable and schema (a URI). `failures` are the steps that
-    failed, with words; `jobs` have step, job, kind and reused.
+    failed, with words; `jobs` have step, job, kind and reused; `warm_start` are the plan's words.
     """
 
     model: str
@@ -66,6 +66,7 @@ class Candidate:
     explanations: str = ""
     failures: Mapping[str, str] | None = None
     jobs: Sequence[Mapping[str, Any]] | None = None
+    warm_start: str = ""
 
 
 @dataclass(frozen=True)
@@ -297,6 +298,8 @@ class _Gathered:
         reused = [str(job["step"]) for job in self.candidate.jobs or () if job.get("reused")]
         if reused:
             notes.append(f"reused from an earlier run: {', '.join(reused)}")
+        if self.candidate.warm_start:
+            notes.append(findings.sentence(self.candidate.warm_start))
         notes += () if self.report is None else self.report.notes
         notes += () if self.bias is None else self.bias.notes
         notes += () if self.explanations is None else self.explanations["notes"]

@@ -10,21 +10,23 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects, registry
 from perennial.check_claim import check_claim
+from perennial.choose_parents import choose_parents
 from perennial.commit_change import commit_change
 from perennial.describe_model import known_model
 from perennial.describe_run import known_run
-from perennial.domain import naming
-from perennial.domain.errors import NotFound
+from perennial.domain import clarify, naming
+from perennial.domain.errors import NotFound, Rejected
 from perennial.domain.ledger import claims
 from perennial.domain.ledger.rows import FinishedStep, RunRow, run_key
 from perennial.domain.ledger.store import Transaction, read_run
 from perennial.domain.settings import Settings
 from perennial.domain.step_keys import Basis, place_of, step_keys
+from perennial.domain.warm_start import WarmStart
 from perennial.list_runs import list_runs
 
 if TYPE_CHECKING:
@@ -71,13 +73,19 @@ class Opponent:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `do` by step, and for those that are not done anew the `done` ones."""
+    """What a run does: `do` by step, and for those that are not done anew the `done` ones.
+
+    `clarify` is the URI of Clarify's configuration if it measures the bias; `warm_start` is what
+    the search continues from, if it was asked for.
+    """
 
     places: Mapping[str, str]
     do: Mapping[str, bool]
     done: Mapping[str, Mapping[str, Any]]
     champion: Opponent
     keys: Mapping[str, str] = field(default_factory=dict)
+    clarify: str = ""
+    warm_start: WarmStart | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The plan as the machine carries it; the keys stay in S3."""
@@ -88,13 +96,25 @@ class Plan:
             "done": {step: dict(found) for step, found in self.done.items()},
             "champion": self.champion.to_json(),
             "check_key": check_key,
+            # The machine asks whether these are there: a definition cannot leave a field out.
+            **({"clarify": {"config": self.clarify}} if self.clarify else {}),
+            **({"warm_start": self.warm_start.to_json()} if self.warm_start else {}),
         }
 
 
-def plan_run(ports: Ports, model: str, run: int, execution: str, image: str) -> Plan:
+@dataclass(frozen=True)
+class RegionImages:
+    """The images of the stack's Region: that of our jobs, and Clarify's (empty: it has none)."""
+
+    jobs: str
+    clarify: str = ""
+
+
+def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionImages) -> Plan:
     """Decide what the run compares and repeats, and note it on the run's row.
 
-    Raises `NotClaimed` when the execution does not hold the run.
+    Where Clarify measures the bias, its configuration is written. Raises `NotClaimed` when the
+    execution does not hold the run, `Rejected` when the settings ask for Clarify where it is not.
     """
     check_claim(ports, model, run, execution)
     row = known_run(ports.ledger, model, run)
@@ -109,13 +129,19 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, image: str) -> 
             # When a window began differs from run to run; what it listed is what counts.
             window={"kind": manifest.get("window", {}).get("kind", "all")},
             code_sha=source_digest(objects.get_bytes(given["code"])),
-            image=image,
+            image=images.jobs,
+            clarify_image=images.clarify,
             settings=settings_document,
             champion=(champion.arn, *champion.digests),
         )
     )
     found = _find_finished(ports, row, keys, settings.reuse * 1000)
     plan = make_plan(given["base"], settings, champion, keys, found)
+    plan = _with_clarify(plan, given["base"], settings, images.clarify)
+    tuning = settings.train.tuning
+    if plan.do["train"] and tuning is not None and tuning.warm_start:
+        earlier = [each for each in list_runs(ports, model, MOST_RUNS) if each.number < run]
+        plan = replace(plan, warm_start=choose_parents(given, earlier))
     text = json.dumps({"keys": plan.keys, "places": plan.places}, sort_keys=True)
 
     def decide() -> Transaction:
@@ -124,6 +150,21 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, image: str) -> 
 
     commit_change(ports, decide)
     return plan
+
+
+def _with_clarify(plan: Plan, base: str, settings: Settings, image: str) -> Plan:
+    """Write Clarify's configuration below `base`, if it is to measure this run's bias."""
+    if settings.bias.provider != "sagemaker" or not plan.do["measure_bias"]:
+        return plan
+    if not image:
+        raise Rejected(
+            f"providers.bias of {settings.project} is sagemaker, and Clarify has no image in this "
+            "Region: set it to perennial and push"
+        )
+    bucket, key = objects.split_uri(f"{base}/{clarify.CONFIG}")
+    body = objects.compact_json(clarify.analysis_config(settings))
+    uri = objects.put_bytes(bucket, key, body, content_type="application/json")
+    return replace(plan, clarify=uri)
 
 
 def source_digest(archive: bytes) -> str:

@@ -50,6 +50,7 @@ def candidate_of(event: Mapping[str, Any]) -> Candidate:
             for step in OPTIONAL
             if "failure" in outcomes[step]
         },
+        warm_start=str(plan.get("warm_start", {}).get("words", "")),
         jobs=tuple(_job(step, done) for step, done in outcomes.items() if done.get("job")),
     )
 

@@ -15,10 +15,12 @@ TUNING = Tuning("auc", "maximize", (Range("rate", "float", 0.1, 0.2),))
 
 
 def test_what_is_built_passes() -> None:
-    """Spot machines and a search are no obstacle."""
+    """Spot machines, a search that continues from others, and Clarify are no obstacle."""
     refuse_not_built(PLAIN)
-    train = replace(PLAIN.train, spot=True, max_wait=7200, tuning=TUNING)
-    refuse_not_built(replace(PLAIN, train=train))
+    search = replace(TUNING, warm_start=True)
+    train = replace(PLAIN.train, spot=True, max_wait=7200, tuning=search)
+    bias = replace(PLAIN.bias, provider="sagemaker")
+    refuse_not_built(replace(PLAIN, train=train, bias=bias))
 
 
 @pytest.mark.parametrize(
@@ -26,11 +28,6 @@ def test_what_is_built_passes() -> None:
     [
         (replace(PLAIN, train=replace(PLAIN.train, algorithm="xgboost")), "train.algorithm"),
         (replace(PLAIN, train=replace(PLAIN.train, image="1.dkr/x:1")), "train.image"),
-        (
-            replace(PLAIN, train=replace(PLAIN.train, tuning=replace(TUNING, warm_start=True))),
-            "train.tuning.warm_start",
-        ),
-        (replace(PLAIN, bias=replace(PLAIN.bias, provider="sagemaker")), "providers.bias"),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(settings: Settings, key: str) -> None:

@@ -86,11 +86,26 @@ def test_what_no_result_rests_on_changes_no_key(path: str, value: Any) -> None:
         (replace(BASIS, objects=[{**OBJECT, "version_id": "v2"}]), STEPS),
         (replace(BASIS, window={"window": "1 day"}), STEPS),
         (replace(BASIS, champion=("arn:5", "n" * 64)), {"evaluate_champion", "compare"}),
+        (replace(BASIS, clarify_image="clarify:2"), set()),
+        (changed("providers.bias", "sagemaker"), {"evaluate", "compare", "measure_bias"}),
     ],
 )  # fmt: skip
 def test_a_change_reaches_the_steps_behind_it(other: Basis, steps: set[str]) -> None:
     """What a step rests on changes its key and the keys of those that build on it, no others."""
     assert differing(other) == steps
+
+
+def test_clarifys_measurement_has_a_key_of_its_own() -> None:
+    """It rests on Clarify's image, and on a dataset in which outcomes are told apart."""
+    managed = changed("providers.bias", "sagemaker")
+    settings = copy.deepcopy(dict(managed.settings))
+    settings["bias"]["positive"] = [">50K"]
+    for other, steps in (
+        (replace(managed, clarify_image="clarify:2"), {"measure_bias"}),
+        (replace(managed, settings=settings), {"evaluate", "compare", "measure_bias"}),
+    ):
+        before, after = step_keys(managed), step_keys(other)
+        assert {step for step in STEPS if before[step] != after[step]} == steps
 
 
 def test_the_margin_is_the_verdicts_business() -> None:

@@ -12,17 +12,19 @@ from typing import Any
 import boto3
 import pytest
 from perennial import finished_steps, plan_run
+from perennial.aws import objects
 from perennial.aws.history import Visit
 from perennial.describe_run import known_run
-from perennial.domain.errors import NotClaimed
+from perennial.domain.errors import NotClaimed, Rejected
 from perennial.domain.ledger.rows import FinishedStep
 from perennial.domain.naming import code_key
-from perennial.plan_run import Opponent, make_plan, source_digest
+from perennial.plan_run import Opponent, RegionImages, make_plan, source_digest
 from perennial.read_outcomes import candidate_of
 
 from tests.unit.domain.test_not_built import PLAIN
 from tests.unit.world import MODEL, World
 
+IMAGES = RegionImages("image", "clarify")
 CHAMPION = Opponent(4, 9, "arn:4", comparable=True)
 BASE = "s3://artifacts/runs/census/12"
 ALL = ("check_data", "train", "evaluate", "evaluate_champion", "compare", "measure_bias",
@@ -107,15 +109,15 @@ def running(world: World) -> World:
 def test_a_plan_is_made_once_and_kept_on_the_row(running: World) -> None:
     """A second attempt answers the same; a stranger's execution gets none."""
     execution = running.run(1).execution
-    first = plan_run.plan_run(running.ports, MODEL, 1, execution, "image")
+    first = plan_run.plan_run(running.ports, MODEL, 1, execution, IMAGES)
     row = running.run(1)
-    assert plan_run.plan_run(running.ports, MODEL, 1, execution, "image") == first
+    assert plan_run.plan_run(running.ports, MODEL, 1, execution, IMAGES) == first
     assert running.run(1) == row
     kept = json.loads(row.plan)
     assert set(kept["keys"]) == set(ALL)
     assert kept["places"] == first.places
     with pytest.raises(NotClaimed):
-        plan_run.plan_run(running.ports, MODEL, 1, execution + "x", "image")
+        plan_run.plan_run(running.ports, MODEL, 1, execution + "x", IMAGES)
 
 
 def test_what_an_execution_finished_is_noted_and_found_again(
@@ -123,12 +125,13 @@ def test_what_an_execution_finished_is_noted_and_found_again(
 ) -> None:
     """Done steps are noted, failed and unfinished ones are not; output that is gone is no use."""
     row = running.run(1)
-    plan = plan_run.plan_run(running.ports, MODEL, 1, row.execution, "image")
+    plan = plan_run.plan_run(running.ports, MODEL, 1, row.execution, IMAGES)
     path = (
         Visit("CheckData", "Task", 1, 2, "job-1"),
         Visit("Train", "Task", 2, 3, "job-2"),
         Visit("Evaluate", "Task", 3, 4, "job-3", error="States.TaskFailed"),
         Visit("MeasureBias", "Task", 4, None, "job-4"),
+        Visit("MeasureBiasWithClarify", "Task", 4, 5, "job-5"),
         Visit("Won", "Choice", 4, 5),
     )
     monkeypatch.setattr(finished_steps, "visits", lambda _: path)
@@ -143,6 +146,7 @@ def test_what_an_execution_finished_is_noted_and_found_again(
     assert [(step.step, step.job) for step in steps] == [
         ("check_data", "job-1"),
         ("train", "job-2"),
+        ("measure_bias", "job-5"),
     ]
     put = boto3.client("s3").put_object
     put(Bucket="artifacts", Key="models/census/1/model.tar.gz", Body=b"m")
@@ -159,6 +163,44 @@ def test_what_an_execution_finished_is_noted_and_found_again(
     assert set(look(running.ports, running.run(1), plan.keys, now - 3)) == {"train"}
     assert look(running.ports, running.run(1), plan.keys, now - 4) == {}
     assert look(running.ports, running.run(1), plan.keys, 0) == {}
+
+
+def settings_with(world: World, **changed: Any) -> None:
+    """Other settings of run 1, as the run reads them."""
+    key = "runs/census/1/settings.json"
+    given = json.loads(boto3.client("s3").get_object(Bucket="artifacts", Key=key)["Body"].read())
+    body = json.dumps({**given, **changed}).encode()
+    boto3.client("s3").put_object(Bucket="artifacts", Key=key, Body=body)
+
+
+BY_CLARIFY = {"providers": {"bias": "sagemaker"}, "facets": {"age": {"edges": [40]}}}
+
+
+def test_clarify_is_told_what_to_measure(running: World) -> None:
+    """Its configuration lies in S3 before its job begins, and the machine is told where."""
+    settings_with(running, **BY_CLARIFY)
+    plan = plan_run.plan_run(running.ports, MODEL, 1, running.run(1).execution, IMAGES)
+    uri = plan.to_json()["clarify"]["config"]
+    assert uri == "s3://artifacts/runs/census/1/clarify/analysis_config.json"
+    config = objects.get_json(uri)
+    assert config["facet"] == [{"name_or_index": "age"}]
+    assert config["label"] == "income"
+
+
+def test_clarify_is_not_told_what_is_known_already(running: World) -> None:
+    """Without a provider of AWS's there is no configuration, and the machine takes our job."""
+    plan = plan_run.plan_run(running.ports, MODEL, 1, running.run(1).execution, IMAGES)
+    assert "clarify" not in plan.to_json()
+    assert "warm_start" not in plan.to_json()
+
+
+def test_a_region_without_clarify_is_named(running: World) -> None:
+    """The run ends with what to change, before anything is paid for."""
+    settings_with(running, **BY_CLARIFY)
+    with pytest.raises(Rejected, match=r"providers\.bias of census .* no image in this Region"):
+        plan_run.plan_run(
+            running.ports, MODEL, 1, running.run(1).execution, RegionImages("image", "")
+        )
 
 
 def outcome_event(**changes: Any) -> dict[str, Any]:
@@ -198,6 +240,14 @@ def test_a_failed_step_speaks_by_its_last_words() -> None:
     candidate = candidate_of(outcome_event(**failed))
     assert candidate.failures == {"evaluate_champion": "no column x"}
     assert candidate.comparison == ""
+
+
+def test_the_judge_is_told_what_a_search_continues_from() -> None:
+    """In the plan's words; without a search there are none."""
+    event = outcome_event()
+    assert candidate_of(event).warm_start == ""
+    event["plan"]["warm_start"] = {"words": "the search starts cold"}
+    assert candidate_of(event).warm_start == "the search starts cold"
 
 
 def test_a_search_is_told_by_its_tuning_job() -> None:

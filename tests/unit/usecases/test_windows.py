@@ -16,7 +16,7 @@ from perennial.end_run import end_run
 from perennial.exclude_object import exclude_object
 from perennial.explain_wait import explain_object, explain_wait
 from perennial.include_object import include_object
-from perennial.plan_run import plan_run
+from perennial.plan_run import RegionImages, plan_run
 from perennial.sweep import sweep
 
 from tests.unit.world import DOCUMENT, MODEL, World, boto_client
@@ -205,7 +205,7 @@ def test_a_window_that_moved_over_the_same_objects_repeats_no_step(world: World)
         assert number is not None
         arn = world.run(number).execution
         put(f"code/{MODEL}/{code * 64}.tar.gz", EMPTY_ARCHIVE)
-        plan_run(world.ports, MODEL, number, arn, image="image")
+        plan_run(world.ports, MODEL, number, arn, RegionImages("image"))
         keys_of_runs.append(json.loads(world.run(number).plan)["keys"])
         end_run(world.ports, world.win(number))
         world.wait(600)

@@ -14,16 +14,6 @@ def refuse_not_built(settings: Settings) -> None:
         for path, value, wanted in (
             ("train.algorithm", train.algorithm, "no value: model.py trains"),
             ("train.image", train.image, "no value: model.py trains"),
-            (
-                "train.tuning.warm_start",
-                "true" if train.tuning is not None and train.tuning.warm_start else "",
-                "false",
-            ),
-            (
-                "providers.bias",
-                settings.bias.provider if settings.bias.provider != "perennial" else "",
-                "perennial",
-            ),
         )
         if value
     ]

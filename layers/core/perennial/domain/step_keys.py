@@ -26,7 +26,8 @@ class Basis:
     """What a run works on. `objects` are the manifest's entries, `settings` its document.
 
     `champion` names the version that the candidate is compared with (its package's ARN, and the
-    digests of its model and code), or is empty.
+    digests of its model and code), or is empty; `clarify_image` is what measures bias where the
+    settings say so.
     """
 
     objects: Sequence[Mapping[str, Any]]
@@ -35,6 +36,7 @@ class Basis:
     image: str
     settings: Mapping[str, Any]
     champion: tuple[str, ...] = ()
+    clarify_image: str = ""
 
 
 def step_keys(basis: Basis) -> dict[str, str]:
@@ -48,10 +50,15 @@ def step_keys(basis: Basis) -> dict[str, str]:
     group = settings.get("bias", {}).get("group")
     keys = {"check_data": _key("check_data", common, data, group, basis.objects, basis.window)}
     keys["train"] = _key("train", keys["check_data"], train)
-    keys["evaluate"] = _key("evaluate", keys["train"])
+    bias = dict(settings.get("bias") or {})
+    by_clarify = settings.get("providers", {}).get("bias") == "sagemaker"
+    # Then the evaluation also writes what Clarify reads, in which outcomes are told apart.
+    outcome = [bias.get("positive"), bias.get("threshold")] if by_clarify else []
+    keys["evaluate"] = _key("evaluate", keys["train"], *outcome)
     keys["evaluate_champion"] = _key("evaluate_champion", keys["check_data"], basis.champion)
     keys["compare"] = _key("compare", keys["evaluate"], keys["evaluate_champion"], compared)
-    keys["measure_bias"] = _key("measure_bias", keys["evaluate"], settings.get("bias"))
+    provider = [basis.clarify_image] if by_clarify else []
+    keys["measure_bias"] = _key("measure_bias", keys["evaluate"], settings.get("bias"), *provider)
     keys["explain"] = _key("explain", keys["train"], settings.get("explain"))
     return keys
 
