@@ -26,6 +26,8 @@ TASKS = {"binary": "CLASSIFICATION", "multiclass": "CLASSIFICATION", "regression
 # What SageMaker lets a value of CustomerMetadataProperties hold: letters, digits and these.
 UNFIT = re.compile(r"[^\w .:/=+\-@]")
 LONGEST_VALUE = 256
+#: What jobs/serve.py reads and answers.
+CONTENT_TYPES = ("text/csv", "application/json", "application/jsonlines")
 QUALITY_FOLDERS = {"ModelDataQuality": "data_quality", "ModelQuality": "model_quality"}
 QUALITY_FILES = ("Statistics", "Constraints")
 #: Kind, folder, and what SageMaker calls the constraints of it; a run need not have them.
@@ -114,16 +116,11 @@ def create_request(
                 {
                     "Image": registration.image,
                     "ModelDataUrl": registration.artifact,
-                    # The server refuses a model or code that has another digest.
-                    "Environment": {
-                        "PERENNIAL_CODE": registration.code,
-                        "PERENNIAL_CODE_SHA256": judged["code_digest"],
-                        "PERENNIAL_MODEL_SHA256": judged["artifact_digest"],
-                    },
+                    "Environment": _environment(registration, judged),
                 }
             ],
-            "SupportedContentTypes": ["text/csv", "application/json"],
-            "SupportedResponseMIMETypes": ["text/csv", "application/json"],
+            "SupportedContentTypes": list(CONTENT_TYPES),
+            "SupportedResponseMIMETypes": list(CONTENT_TYPES),
         },
         "ModelMetrics": {
             "ModelQuality": {"Statistics": _evaluation(verdict)},
@@ -138,6 +135,24 @@ def create_request(
         "SkipModelValidation": "All",
         "Domain": "MACHINE_LEARNING",
         "Task": TASKS[verdict["problem"]],
+    }
+
+
+def _environment(registration: Registration, judged: Mapping[str, Any]) -> dict[str, str]:
+    """What a release and a server compare before they use the version.
+
+    The archives' digests are for the release, which can read them; those of the files in them
+    are for the server (jobs/digests.py), which sees nothing else.
+    """
+    files = {
+        "PERENNIAL_MODEL_FILES_SHA256": judged.get("model_files_digest"),
+        "PERENNIAL_CODE_FILES_SHA256": judged.get("code_files_digest"),
+    }
+    return {
+        "PERENNIAL_CODE": registration.code,
+        "PERENNIAL_CODE_SHA256": judged["code_digest"],
+        "PERENNIAL_MODEL_SHA256": judged["artifact_digest"],
+        **{name: digest for name, digest in files.items() if digest},
     }
 
 

@@ -34,12 +34,15 @@ def put(key: str, body: bytes) -> str:
     return f"s3://artifacts/{key}"
 
 
+FILES = {"model_files": "a1" * 32, "code_files": "b2" * 32}
+
+
 def evaluation(**metrics: float | None) -> bytes:
     """An evaluation with these figures."""
     section = {
         name: {"value": value, "standard_deviation": 0.001} for name, value in metrics.items()
     }
-    ours = {"rows": 6501, "problem": "binary", "metrics": metrics, "threshold": 0.5}
+    ours = {"rows": 6501, "problem": "binary", "metrics": metrics, "threshold": 0.5, **FILES}
     return json.dumps({"binary_classification_metrics": section, "perennial": ours}).encode()
 
 
@@ -174,6 +177,35 @@ def test_a_winner_waits_for_approval(world: World, candidate: Candidate) -> None
     assert metadata["perennial:code_digest"] == CODE_SHA
     assert metadata["perennial:auc"] == "0.93"
     assert metadata["perennial:training_job"] == "perennial-census-1-train-0"
+
+
+def test_a_server_learns_which_files_were_judged(world: World, candidate: Candidate) -> None:
+    """The digests of the evaluation's unpacked model and code reach the container's variables."""
+    asked = registration(world, candidate, judge_candidate(world.ports, candidate))
+    version = register_version(world.ports, asked)
+    package = boto3.client("sagemaker").describe_model_package(ModelPackageName=version.arn)
+    specification = package["InferenceSpecification"]
+    variables = specification["Containers"][0]["Environment"]
+    assert variables["PERENNIAL_MODEL_FILES_SHA256"] == FILES["model_files"]
+    assert variables["PERENNIAL_CODE_FILES_SHA256"] == FILES["code_files"]
+    assert "application/jsonlines" in specification["SupportedContentTypes"]
+
+
+@pytest.mark.parametrize("files", [{}, {"model_files": None, "code_files": "no digest"}])
+def test_an_evaluation_without_digests_names_none(
+    world: World, candidate: Candidate, files: dict[str, Any]
+) -> None:
+    """Then the server, which finds no variable, refuses; nothing is made up."""
+    document = json.loads(evaluation(auc=0.93, f1=0.7, accuracy=0.87))
+    for name in FILES:
+        del document["perennial"][name]
+    document["perennial"] |= files
+    put("runs/census/1/evaluation/evaluation.json", json.dumps(document).encode())
+    asked = registration(world, candidate, judge_candidate(world.ports, candidate))
+    version = register_version(world.ports, asked)
+    package = boto3.client("sagemaker").describe_model_package(ModelPackageName=version.arn)
+    variables = package["InferenceSpecification"]["Containers"][0]["Environment"]
+    assert not [name for name in variables if name.endswith("_FILES_SHA256")]
 
 
 def test_a_loser_is_rejected(world: World, candidate: Candidate) -> None:

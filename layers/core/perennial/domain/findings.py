@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from perennial.domain import clarify
 from perennial.domain.settings import Facet
 from perennial.domain.text import printable
 
+DIGEST = re.compile("[0-9a-f]{64}")
 LONGEST_NAME = 80
 LONGEST_WORDS = 300
 MOST_GROUP_FIGURES = 300
@@ -128,6 +130,8 @@ class Evaluated:
     sections: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     shown: Mapping[str, float | None] = field(default_factory=dict)
+    #: What the server compares: the digests of the model's and of the code's unpacked files.
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_evaluation(document: Any) -> Evaluated:
@@ -158,7 +162,12 @@ def read_evaluation(document: Any) -> Evaluated:
         "confusion": _confusion(headline.get("confusion_matrix")),
     }
     shown_finite = {name: None if value is None else number(value) for name, value in shown.items()}
-    return Evaluated(metrics, int(ours["rows"]), sections, notes, shown_finite)
+    files = {
+        f"{what}_digest": str(ours[what])
+        for what in ("model_files", "code_files")
+        if DIGEST.fullmatch(str(ours.get(what)))
+    }
+    return Evaluated(metrics, int(ours["rows"]), sections, notes, shown_finite, files)
 
 
 def _headline(document: Mapping[str, Any]) -> Mapping[str, Any]:
