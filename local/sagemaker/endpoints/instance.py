@@ -110,7 +110,9 @@ class Instance:
         """Drain, then SIGTERM, then SIGKILL; returns when the process is gone."""
         self.drain()
         self._ending.set()
-        process = self._process
+        process, connections = self._process, self._connections
+        if connections is not None:
+            connections.close()  # a server that drains would wait for them
         if process is not None:
             process.terminate()
         grace = max(STOP_FLOOR, self._runtime.cloud.clock.real_seconds(STOP_GRACE))
