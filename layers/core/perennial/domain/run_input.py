@@ -63,7 +63,7 @@ def build(
         "instances": {step: _instance(settings, step) for step in STEPS},
         "hyperparameters": _hyperparameters(pushed.code),
         "training": _training(run, settings, place),
-        "network": _network(place.network),
+        "network": network_parts(place.network),
         "tags": _tags(run, settings, place),
     }
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -159,7 +159,7 @@ def tuning_config(tuning: Tuning) -> dict[str, Any]:
     }
 
 
-def _network(network: Network) -> dict[str, Any]:
+def network_parts(network: Network) -> dict[str, Any]:
     """Isolation reaches every job but ``check_data``, which reads S3 itself, in the VPC."""
     vpc: dict[str, Any] = {}
     if network.subnets:
