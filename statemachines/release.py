@@ -92,7 +92,7 @@ def sagemaker(state: str, action: str, parameters: dict[str, Any], **more: Any) 
 
 def plan_release() -> Any:
     """May this version still go out, over which champion, and with which requests?"""
-    return function("PlanRelease", parameters=of_release(image="${JobImage}"), result_path=PLAN)
+    return function("PlanRelease", parameters=of_release(), result_path=PLAN)
 
 
 def evaluate_champion() -> Any:
@@ -251,18 +251,12 @@ def create_endpoint_config() -> Any:
 
 def guard_endpoint() -> Any:
     """Alarms that look at the new fleet alone; they end the deployment if it is slow or fails."""
-    return function(
-        "GuardEndpoint", parameters=of_release(guard=planned("guard")), result_path=None
-    )
+    return function("GuardEndpoint", parameters=of_release(), result_path=None)
 
 
 def check_release() -> Any:
     """The last look before production changes: is all as it was planned?"""
-    return function(
-        "CheckRelease",
-        parameters=of_release(plan=planned("expected")),
-        result_path="$.ready",
-    )
+    return function("CheckRelease", parameters=of_release(), result_path="$.ready")
 
 
 def create_endpoint() -> Any:

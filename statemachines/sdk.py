@@ -39,15 +39,7 @@ with quiet_import():
     from sagemaker.processing import ProcessingInput, ProcessingOutput, Processor
     from sagemaker.session import Session
     from stepfunctions.inputs import Placeholder  # type: ignore[import-untyped]  # has no types
-    from stepfunctions.steps import (
-        Chain,
-        Choice,
-        ChoiceRule,
-        Graph,
-        Succeed,
-        Wait,
-        integration_resources,
-    )  # type: ignore[import-untyped]  # has no types
+    from stepfunctions.steps import Chain, Choice, ChoiceRule, Graph, integration_resources  # type: ignore[import-untyped]  # has no types
     from stepfunctions.steps import sagemaker as sdk_sagemaker
     from stepfunctions.steps import states as sdk_states
 
@@ -103,6 +95,7 @@ def _with_fields(base: type[Any], *fields: _New) -> type[Any]:
     return type(base.__name__, (base,), {"allowed_fields": allowed_fields})
 
 
+Succeed, Wait = sdk_states.Succeed, sdk_states.Wait
 Catch = _with_fields(sdk_states.Catch)
 Fail = _with_fields(sdk_states.Fail, _New.CAUSE_PATH)
 Parallel = _with_fields(sdk_states.Parallel, _New.RESULT_SELECTOR)

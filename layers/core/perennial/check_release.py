@@ -1,0 +1,82 @@
+"""The last look before production changes: is all still as it was planned?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perennial.aws import objects
+from perennial.aws.endpoints import describe_endpoint
+from perennial.commit_change import commit_change
+from perennial.domain import naming
+from perennial.domain.errors import Rejected, Unavailable
+from perennial.domain.ledger.release_claims import announce_update, note_figures
+from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.ledger.store import Transaction
+from perennial.domain.release_truth import CHANGING, SeenEndpoint
+from perennial.own_release import own_release
+from perennial.plan_release import approved_version
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+#: A configuration is only ever updated from rest; or from a rollback that failed, as a repair.
+UPDATABLE = ("InService", "UpdateRollbackFailed")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Production may change; `exists`: there is an endpoint to update, else it is made."""
+
+    exists: bool
+
+
+def check_release(ports: Ports, model: str, release: int, execution: str) -> Ready:
+    """Look once more, and note that production is about to change: from here on nobody withdraws.
+
+    Raises `NotClaimed` and `Withdrawn`, `Unavailable` while somebody else's update is under way,
+    and `Rejected` for an endpoint that can only be removed, or that an approval would take from
+    somebody else: what serves there is not what was live when the release was opened.
+    """
+    row = own_release(ports, model, release, execution)
+    approved_version(row)
+    exists = _check_endpoint(row, describe_endpoint(row.endpoint))
+    figures = _figures(ports, row)
+
+    def note() -> Transaction:
+        return note_figures(own_release(ports, model, release, execution), figures)
+
+    def announce() -> Transaction:
+        return announce_update(own_release(ports, model, release, execution), ports.clock())
+
+    commit_change(ports, note)
+    commit_change(ports, announce)
+    return Ready(exists)
+
+
+def _figures(ports: Ports, row: ReleaseRow) -> Mapping[str, Any]:
+    """What the smoke test measured; a rollback has none."""
+    key = f"{naming.release_base(row.model, row.number)}/smoke-test/smoke_test.json"
+    found = objects.find_json(f"s3://{ports.deployment.artifact_bucket}/{key}")
+    figures: Mapping[str, Any] = {} if found is None else found["figures"]
+    return figures
+
+
+def _check_endpoint(row: ReleaseRow, endpoint: SeenEndpoint | None) -> bool:
+    if endpoint is None:
+        return False
+    if endpoint.status in CHANGING:
+        raise Unavailable(f"endpoint {row.endpoint} is {endpoint.status} by somebody else")
+    if endpoint.status not in UPDATABLE:
+        raise Rejected(
+            f"endpoint {row.endpoint} is {endpoint.status} ({endpoint.reason or 'no reason'}) and "
+            f"cannot be updated; `perennial endpoint {row.model} --remove` takes it away"
+        )
+    if row.kind == "approval" and (row.before is None or row.before.config != endpoint.config):
+        raise Rejected(
+            f"endpoint {row.endpoint} serves {endpoint.config}, which no release of {row.model} "
+            f"put there; `perennial adopt {row.model}` records it, `perennial release {row.model} "
+            f"--version {row.version}` replaces it"
+        )
+    return True
