@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from perennial.aws.machine import describe
+from perennial.aws.machine import Execution, describe
 from perennial.domain.errors import Conflict, NotFound, Rejected, Retryable, Terminal
 from perennial.domain.ledger import opening
 from perennial.domain.ledger.book import Book, read_book
@@ -35,6 +35,7 @@ MOST_STEPS = 100  # a run takes about ten; more would be a rule that never comes
 MOST_CONFLICTS = 25
 # StartExecution and DescribeExecution need not agree at once.
 GONE_AFTER_MS = 120_000
+TUNING_FAILED = "TuneFailed"  # what the machine calls a search of which nothing came
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,7 @@ def _watch(now: _Pass, run: RunRow) -> bool:
             return True
         ending = execution_gone(run)
     elif execution.is_over:
-        end = ExecutionEnd(execution.status, execution.output, execution.error, execution.cause)
-        ending = ending_of(run, end)
+        ending = ending_of(run, _end_of(execution))
     else:
         if run.stop is not None:
             now.ports.machine.stop(run.execution, error="Stopped", cause=run.stop.because)
@@ -200,6 +200,18 @@ def _watch(now: _Pass, run: RunRow) -> bool:
     now.ports.ledger.commit(record_ending(run, ending, now_ms))
     now.done = replace(now.done, watching=None)
     return False
+
+
+def _end_of(execution: Execution) -> ExecutionEnd:
+    """The end as the execution tells it, and what it does not tell of a search that failed."""
+    beneath = None
+    if execution.error == TUNING_FAILED:
+        from perennial.failed_trials import failed_trials  # noqa: PLC0415  # as in _settle
+
+        beneath = failed_trials(execution.cause)
+    return ExecutionEnd(
+        execution.status, execution.output, execution.error, execution.cause, beneath
+    )
 
 
 def _settle(now: _Pass, book: Book) -> bool:

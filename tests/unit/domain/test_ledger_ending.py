@@ -6,6 +6,7 @@ import json
 
 import pytest
 from perennial.domain.ledger.ending import (
+    Beneath,
     ExecutionEnd,
     ending_of,
     execution_gone,
@@ -154,3 +155,22 @@ def test_an_ending_is_recorded_once():
     changes = record_ending(claimed_run(), Ending("won", ""), NOW)
     (row,) = written(changes)
     assert (row.ending, changes[0].expect) == (Ending("won", "", at_ms=NOW), 5)
+
+
+@pytest.mark.parametrize(
+    ("reason", "passing"),
+    [
+        ("AlgorithmError: ModelError: train() raised ValueError: Throttling", False),
+        ("ClientError: no data", False),
+        (f"AlgorithmError: {SERVICE}", True),
+        ("CapacityError: Unable to provision requested ML compute capacity", True),
+    ],
+)
+def test_a_search_failed_for_what_its_trials_failed_for(reason, passing):
+    """SageMaker's own words name no reason: those of the trials decide and are told."""
+    words = "3 of 3 trials failed, the first so: " + reason
+    cause = json.dumps({"FailureReason": "No training job succeeded after 3 attempts."})
+    found = end("FAILED", error="TuneFailed", cause=cause, beneath=Beneath(words, reason))
+    assert found.words == f"failed: TuneFailed: {words}"
+    assert found.transient is passing
+    assert found.cause == cause

@@ -31,13 +31,25 @@ _PASSING = re.compile(
 
 
 @dataclass(frozen=True)
+class Beneath:
+    """A failure that a cause does not tell: in words, and as the job's ``FailureReason``."""
+
+    words: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ExecutionEnd:
-    """What DescribeExecution told of an execution that is over; ``output`` is parsed JSON."""
+    """What DescribeExecution told of an execution that is over; ``output`` is parsed JSON.
+
+    ``beneath`` is what the cause does not tell: why the trials of a search failed.
+    """
 
     status: str
     output: Any = None
     error: str = ""
     cause: str = ""
+    beneath: Beneath | None = None
 
 
 def ending_of(run: RunRow, end: ExecutionEnd) -> Ending:
@@ -55,10 +67,11 @@ def ending_of(run: RunRow, end: ExecutionEnd) -> Ending:
     if end.error == "NotClaimed":
         ending = _failure(end, "its execution did not hold the claim", transient=True)
         return replace(ending, outcome="not_claimed")
-    words = (
-        f"failed: {end.error or 'unknown error'}: {telling_line(end.cause) or 'no cause was given'}"
-    )
-    return _failure(end, words, transient=is_passing(end.error, end.cause))
+    told, cause = telling_line(end.cause) or "no cause was given", end.cause
+    if end.beneath is not None:
+        told, cause = end.beneath.words, f"FailureReason: {end.beneath.reason}"
+    words = f"failed: {end.error or 'unknown error'}: {told}"
+    return _failure(end, words, transient=is_passing(end.error, cause))
 
 
 def execution_gone(run: RunRow) -> Ending:
