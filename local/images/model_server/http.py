@@ -84,15 +84,13 @@ class Loop:
         self._connections: dict[int, Connection] = {}
         self._heads: dict[bytes, Head] = {}
         self._stopping = False
-        self._abandons = False
         self._poll = select.epoll()
         # Only one of the processes that share the socket wakes for a new connection.
         self._poll.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
-    def stop(self, *, abandon: bool = False) -> None:
-        """End once everything that has begun is answered; `abandon`: as soon as possible."""
+    def stop(self) -> None:
+        """End once everything that has begun is answered."""
         self._stopping = True
-        self._abandons = self._abandons or abandon
 
     def run(self) -> None:
         """Serve until stopped."""
@@ -102,8 +100,10 @@ class Loop:
             if self._stopping and accepting:
                 accepting = False
                 self._poll.unregister(self._listener.fileno())
+                while self._accept():  # who is connected already may not be turned away
+                    pass
                 self._hurry()
-            if self._stopping and (not self._connections or self._abandons):
+            if self._stopping and not self._connections:
                 break
             for number, _ in self._poll.poll(SWEEP_SECONDS):
                 connection = self._connections.get(number)
@@ -116,8 +116,6 @@ class Loop:
             if now - swept > SWEEP_SECONDS:
                 swept = now
                 self._sweep(now)
-        for connection in list(self._connections.values()):
-            self._close(connection)
         self._poll.close()
 
     def _hurry(self) -> None:
@@ -127,19 +125,21 @@ class Loop:
             if not connection.received:
                 connection.deadline = min(connection.deadline, soon)
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Take one waiting connection, if there is any."""
         try:
             sock, _ = self._listener.accept()
         except OSError as error:
             # Another worker was faster, the client has gone, or too many files are open.
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 time.sleep(0.01)
-            return
+            return False
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections[sock.fileno()] = Connection(sock, time.monotonic() + IDLE_SECONDS)
         self._poll.register(sock.fileno(), select.EPOLLIN)
+        return True
 
     def _serve(self, connection: Connection) -> None:
         try:
