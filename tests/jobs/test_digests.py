@@ -1,0 +1,152 @@
+"""Which model and which code a server takes: those that were judged, to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from perennial.domain.file_digests import CODE_LISTING, digest_of, listing, read_listing
+from perennial.pack_project import pack_project
+
+from jobs.digests import (
+    CODE_VARIABLE,
+    MODEL_VARIABLE,
+    UNVERIFIED_VARIABLE,
+    WrongFiles,
+    code_digest,
+    model_digest,
+    verify,
+)
+from tests.jobs.conftest import ROOT
+
+NAMES = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["C", "Z"]), min_size=1)
+DIGESTS = st.binary(min_size=1, max_size=4).map(lambda body: hashlib.sha256(body).hexdigest())
+
+
+@given(st.dictionaries(NAMES, DIGESTS, max_size=6))
+def test_a_listing_reads_back_whatever_the_order(digests: dict[str, str]) -> None:
+    """The digest is of names and contents alone."""
+    assert read_listing(listing(digests)) == digests
+    turned = dict(reversed(digests.items()))
+    assert digest_of(turned) == digest_of(digests)
+    assert digest_of({**digests, "one more": "0" * 64}) != digest_of(digests)
+
+
+@pytest.mark.parametrize("text", ["x\n", f"{'0' * 64} one blank\n", f"{'g' * 64}  a\n", "\n"])
+def test_another_text_is_no_listing(text: str) -> None:
+    """The line that is wrong is named."""
+    with pytest.raises(ValueError, match="line 1 "):
+        read_listing(text)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of two files."""
+    folder = tmp_path / "model"
+    (folder / "part").mkdir(parents=True)
+    (folder / "model.txt").write_text("tree")
+    (folder / "part" / "schema.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A project's packed code, unpacked as a server finds it."""
+    folder = tmp_path / "code"
+    with tarfile.open(fileobj=io.BytesIO(pack_project(ROOT / "models/salary").body)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def named(model: Path, code: Path) -> dict[str, str]:
+    """The variables that name both."""
+    return {MODEL_VARIABLE: model_digest(model), CODE_VARIABLE: str(code_digest(code))}
+
+
+def test_what_was_judged_is_taken(model: Path, code: Path, named: dict[str, str]) -> None:
+    """Also beside what Amazon's toolkit and Python leave in the code folder, and one of several."""
+    for name in ("setup.py", "setup.cfg", "MANIFEST.in", "serve.egg-info/PKG-INFO"):
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_text("")
+    (code / "jobs" / "__pycache__").mkdir(exist_ok=True)
+    (code / "jobs" / "__pycache__" / "x.pyc").write_text("")
+    verify(model, code, named)
+    verify(model, code, {**named, MODEL_VARIABLE: f"{'0' * 64}, {named[MODEL_VARIABLE]}"})
+
+
+def test_the_listing_of_the_code_names_all_but_itself(code: Path) -> None:
+    """Its own SHA-256 is the digest that the variable holds, so sha256sum can check it."""
+    body = (code / CODE_LISTING).read_bytes()
+    there = {p.relative_to(code).as_posix() for p in code.rglob("*") if p.is_file()}
+    assert set(read_listing(body.decode())) == there - {CODE_LISTING}
+    assert {"serve.py", "jobs/serve.py", "project/model.py"} <= there
+    assert code_digest(code) == hashlib.sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "content"),
+    [
+        ("model", "model.txt", "another tree"),
+        ("model", "part/schema.json", None),
+        ("model", "more.txt", "x"),
+        ("code", "project/model.py", "def prepare(frame): ..."),
+        ("code", "jobs/served.py", None),
+        ("code", "numpy.py", "x"),
+        ("code", "project/helper.py", "x"),
+        ("code", CODE_LISTING, ""),
+        ("code", CODE_LISTING, "no listing"),
+    ],
+)
+def test_anything_changed_missing_or_added_is_refused(  # noqa: PLR0917 - what was done to what
+    tmp_path: Path,
+    model: Path,
+    code: Path,
+    named: dict[str, str],
+    folder: str,
+    name: str,
+    content: str | None,
+) -> None:
+    """The words say which of both it is; nothing is served."""
+    path = tmp_path / folder / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(WrongFiles, match=folder):
+        verify(model, code, named)
+
+
+def test_a_link_in_a_model_is_refused(model: Path) -> None:
+    """A file elsewhere can change after it was looked at."""
+    (model / "link").symlink_to(model / "model.txt")
+    with pytest.raises(WrongFiles, match="is a link"):
+        model_digest(model)
+
+
+@pytest.mark.parametrize("variable", [MODEL_VARIABLE, CODE_VARIABLE])
+@pytest.mark.parametrize("value", [None, "", "0" * 64])
+def test_what_nobody_named_is_refused(
+    model: Path, code: Path, named: dict[str, str], variable: str, value: str | None
+) -> None:
+    """A variable that is missing, empty, or names other files: the text names it."""
+    given = {name: digest for name, digest in named.items() if name != variable}
+    if value is not None:
+        given[variable] = value
+    with pytest.raises(WrongFiles, match=variable):
+        verify(model, code, given)
+
+
+def test_a_checkout_is_served_only_when_told_so(model: Path, named: dict[str, str]) -> None:
+    """It has no listing, so nothing can be compared; one variable leaves both checks out."""
+    assert code_digest(ROOT) is None
+    with pytest.raises(WrongFiles, match=r"no files\.sha256"):
+        verify(model, ROOT, named)
+    verify(model, ROOT, {UNVERIFIED_VARIABLE: "yes"})
+    with pytest.raises(WrongFiles, match=UNVERIFIED_VARIABLE):
+        verify(model, ROOT, {UNVERIFIED_VARIABLE: "1"})
