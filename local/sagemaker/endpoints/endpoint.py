@@ -51,7 +51,7 @@ class Endpoint:
         self.fleet: Fleet | None = None
         self.pending: Pending | None = None
         self.parts: Mapping[str, float] = {}
-        self.working = False
+        self.working = 0
 
     # --- what is shown ----------------------------------------------------------------------
     @property
@@ -110,14 +110,16 @@ class Endpoint:
         self.cloud.publish_event("aws.sagemaker", kind, detail, [self.record["EndpointArn"]])
 
     def work(self, body: Callable[[], None]) -> None:
-        """Run a change in the background; the caller has checked that none is under way."""
-        self.working = True
+        """Run a change in the background; its last step is a status at rest, or the end."""
+        with self.lock:
+            self.working += 1
 
         def run() -> None:
             try:
                 body()
             finally:
-                self.working = False
+                with self.lock:
+                    self.working -= 1
 
         self.cloud.background(f"endpoint {self.name}", run)
 

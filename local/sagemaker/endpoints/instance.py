@@ -69,6 +69,7 @@ class Instance:
         self._ending = threading.Event()
         self._connections: Connections | None = None
         self._process: JobProcess | None = None
+        self._proven = False  # whether it has ever been in service
         self._place = runtime.cloud.state_dir / "jobs" / f"endpoint-{post.endpoint}-{self.id}"
 
     # --- requests ---------------------------------------------------------------------------
@@ -142,7 +143,7 @@ class Instance:
             number = 0
             while not self._ending.is_set():
                 number += 1
-                served = self._run(artifact, number)
+                served = self._again(artifact, number)
                 pause = FIRST_PAUSE if served else min(2 * pause, LONGEST_PAUSE)
                 self._ending.wait(pause)
         except StartError as error:
@@ -155,6 +156,18 @@ class Instance:
             with self._changed:
                 self.state = STOPPED
                 self._changed.notify_all()
+
+    def _again(self, artifact: Artifact, number: int) -> bool:
+        """The first start, or one after a crash: then what cannot be had now may come back."""
+        try:
+            served = self._run(artifact, number)
+        except StartError as error:
+            if not self._proven:
+                raise
+            self.say(f"[local cloud] the server cannot be started again yet: {error}")
+            return False
+        self._proven = self._proven or served
+        return served
 
     def _fail(self, reason: str) -> None:
         self.say(reason)

@@ -206,7 +206,7 @@ class Endpoints:
         name = parameters["EndpointName"]
         endpoint = self.find(name)
         with endpoint.lock:
-            if endpoint.status not in AT_REST or endpoint.working:
+            if endpoint.status not in AT_REST:
                 raise self._in_progress(endpoint)
             endpoint.move(DELETING)
 
@@ -228,7 +228,7 @@ class Endpoints:
                     f'Cannot update endpoint "{endpoint.record["EndpointArn"]}" in status Failed; '
                     "it can only be deleted."
                 )
-            if endpoint.status not in AT_REST or endpoint.working:
+            if endpoint.status not in AT_REST:
                 raise self._in_progress(endpoint)
             yield endpoint
 

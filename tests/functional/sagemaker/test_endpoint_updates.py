@@ -1,7 +1,10 @@
 """Blue/green updates: shares, rollback by a real alarm, no lost requests, what is refused."""
 
+import contextlib
 import json
 import math
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -126,15 +129,52 @@ def events(hosting: Hosting) -> Any:
     return read
 
 
+@pytest.fixture(scope="module", autouse=True)
+def ruined(hosting: Hosting) -> tuple[str, str]:
+    """An endpoint under rollback to a fleet that cannot start again; its code's key.
+
+    Begun first, for the old fleet has its time to come back.
+    """
+    container = hosting.container("blue")
+    key = container["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"].split("/", 3)[3]
+    name = hosting.endpoint(
+        hosting.config(hosting.variant(hosting.model(container=container), count=2))
+    )
+    alarm = f"watch-{name}"
+    cloudwatch = hosting.cloud.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName=alarm,
+        Namespace="AWS/SageMaker",
+        MetricName="Invocation5XXErrors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+    )
+    old = set(hosting.processes(name))
+    green = hosting.config(hosting.variant(hosting.model("green"), count=2))
+    canary = policy("CANARY", 3600, alarms=[alarm], step=("CAPACITY_PERCENT", 50))
+    update(hosting, name, green, DeploymentConfig=canary)
+    baking(hosting, name, 0.5)
+    hosting.s3.delete_object(Bucket=hosting.bucket, Key=key)
+    for pid in old:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    cloudwatch.delete_alarms(AlarmNames=[alarm])
+    return name, key
+
+
 def test_a_canary_gets_its_share_and_no_request_fails(hosting: Hosting) -> None:
     """Each step's share lies within binomial bounds; from blue to green nobody is turned away."""
     name = hosting.serve("blue", count=2)
     green = hosting.config(hosting.variant(hosting.model("green"), count=2))
     with Load(hosting, name) as load:
-        update(hosting, name, green, DeploymentConfig=policy("CANARY", 150, 30))
+        update(hosting, name, green, DeploymentConfig=policy("CANARY", 100, 30))
         baking(hosting, name, 0.2)
         began = time.monotonic()
-        load.answers(300)
+        load.answers(250)
         ended = time.monotonic()
         found = hosting.settle(name)
         after = time.monotonic()
@@ -156,7 +196,7 @@ def test_a_linear_update_raises_the_share_step_by_step(hosting: Hosting, events:
     name = hosting.serve("blue", count=2)
     green = hosting.config(hosting.variant(hosting.model("green"), count=2))
     with Load(hosting, name, threads=2) as load:
-        linear = policy("LINEAR", 40, 0, step=("CAPACITY_PERCENT", 40))
+        linear = policy("LINEAR", 20, 0, step=("CAPACITY_PERCENT", 40))
         update(hosting, name, green, DeploymentConfig=linear)
         found = hosting.settle(name)
     assert load.failures == []
@@ -283,11 +323,20 @@ def test_retained_properties_survive_an_update_and_others_do_not(hosting: Hostin
         variant = found["ProductionVariants"][0]
         return variant["CurrentInstanceCount"], variant["CurrentWeight"]
 
-    assert updated(RetainAllVariantProperties=True) == (2, 3.0)
-    weight = [{"VariantPropertyType": "DesiredWeight"}]
-    kept = updated(RetainAllVariantProperties=True, ExcludeRetainedVariantProperties=weight)
-    assert kept == (2, 1.0)
-    assert updated() == (1, 1.0)
+    with Load(hosting, name, threads=2) as load:
+        assert updated(RetainAllVariantProperties=True) == (2, 3.0)
+        weight = [{"VariantPropertyType": "DesiredWeight"}]
+        kept = updated(RetainAllVariantProperties=True, ExcludeRetainedVariantProperties=weight)
+        assert kept == (2, 1.0)
+        assert updated() == (1, 1.0)
+        for count in (3, 1):
+            wanted = [{"VariantName": "main", "DesiredInstanceCount": count}]
+            hosting.sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName=name, DesiredWeightsAndCapacities=wanted
+            )
+            hosting.settle(name)
+    assert load.failures == []
+    assert len(load.words) > 50
 
 
 def test_a_challenger_joins_and_leaves_by_plain_updates(hosting: Hosting) -> None:
@@ -376,3 +425,26 @@ def test_one_change_at_a_time(hosting: Hosting, single: str) -> None:
         )
     with pytest.raises(ClientError, match="Could not find endpoint configuration"):
         update(hosting, single, "nothing")
+
+
+def test_a_rollback_to_a_fleet_that_is_gone_has_failed(
+    hosting: Hosting, ruined: tuple[str, str]
+) -> None:
+    """UpdateRollbackFailed says both reasons; another update repairs the endpoint."""
+    name, key = ruined
+    found = hosting.settle(name)
+    assert found["EndpointStatus"] == "UpdateRollbackFailed"
+    assert f"the alarm watch-{name} does not exist any more" in found["FailureReason"]
+    assert "The old fleet is not in service" in found["FailureReason"]
+    with pytest.raises(hosting.runtime.exceptions.ServiceUnavailable):
+        hosting.invoke(name)
+    lines = hosting.cloud.client("logs").filter_log_events(
+        logGroupName=f"/aws/sagemaker/Endpoints/{name}",
+        filterPattern='"cannot be started again yet"',
+    )["events"]
+    assert key in lines[0]["message"]
+    update(hosting, name, hosting.config(hosting.variant(hosting.model("green"))))
+    repaired = hosting.settle(name)
+    assert repaired["EndpointStatus"] == "InService"
+    assert "FailureReason" not in repaired
+    assert json.loads(hosting.invoke(name)["Body"].read())["word"] == "green"

@@ -67,6 +67,13 @@ def own_image() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def silent(hosting: Hosting) -> str:
+    """An endpoint whose server never answers /ping; created first, for it takes its time."""
+    config = hosting.config(hosting.variant(hosting.model(script=NEVER_READY)))
+    return hosting.endpoint(config, wait=False)
+
+
 @pytest.fixture(scope="module")
 def mirror(hosting: Hosting, own_image: str) -> str:
     """An endpoint of the own image, one instance."""
@@ -274,30 +281,14 @@ def test_killed_processes_do_not_stop_an_endpoint_of_two(hosting: Hosting) -> No
     )
 
 
-def test_time_limits_end_what_does_not_answer(hosting: Hosting, mirror: str) -> None:
-    """A server that never answers /ping fails the endpoint; one invocation ends as status 0."""
-    silent = hosting.endpoint(
-        hosting.config(hosting.variant(hosting.model(script=NEVER_READY))), wait=False
-    )
+def test_an_invocation_without_an_answer_in_time_is_status_0(hosting: Hosting, mirror: str) -> None:
+    """A model error in AWS's words; the server is left alone."""
+    before = hosting.processes(mirror)
     with pytest.raises(hosting.runtime.exceptions.ModelError) as caught:
         hosting.invoke(mirror, "sleep 30")
     assert caught.value.response["OriginalStatusCode"] == 0
     assert "Your invocation timed out" in caught.value.response["OriginalMessage"]
-    busy = f'Cannot update in-progress endpoint "{hosting.look(silent)["EndpointArn"]}".'
-    delete = hosting.sagemaker.delete_endpoint
-    refused(lambda: delete(EndpointName=silent), "ValidationException", busy)
-    found = hosting.settle(silent)
-    assert found["EndpointStatus"] == "Failed"
-    assert found["FailureReason"] == (
-        "The primary container for production variant main did not pass the ping health check. "
-        "Please check CloudWatch logs for this endpoint."
-    )
-    assert not hosting.processes(silent)
-    refused(lambda: hosting.invoke(silent), "ValidationError", f"Endpoint {silent} of account")
-    call = hosting.sagemaker.update_endpoint
-    wanted = {"EndpointName": silent, "EndpointConfigName": found["EndpointConfigName"]}
-    refused(lambda: call(**wanted), "ValidationException", "it can only be deleted")
-    hosting.remove(silent)
+    assert hosting.processes(mirror) == before
 
 
 def test_artifacts_that_cannot_be_read_fail_the_endpoint_by_name(hosting: Hosting) -> None:
@@ -349,3 +340,19 @@ def test_servers_die_with_the_cloud_also_after_kill_9(start_cloud: StartCloud) -
     while hosting.processes(name) and time.monotonic() < end:
         time.sleep(0.02)
     assert not hosting.processes(name)
+
+
+def test_a_server_that_never_answers_ping_fails_its_endpoint(hosting: Hosting, silent: str) -> None:
+    """In AWS's words; no process is left, nobody can invoke or update it, it can be deleted."""
+    found = hosting.settle(silent)
+    assert found["EndpointStatus"] == "Failed"
+    assert found["FailureReason"] == (
+        "The primary container for production variant main did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint."
+    )
+    assert not hosting.processes(silent)
+    refused(lambda: hosting.invoke(silent), "ValidationError", f"Endpoint {silent} of account")
+    call = hosting.sagemaker.update_endpoint
+    wanted = {"EndpointName": silent, "EndpointConfigName": found["EndpointConfigName"]}
+    refused(lambda: call(**wanted), "ValidationException", "it can only be deleted")
+    hosting.remove(silent)
