@@ -14,16 +14,24 @@ from perennial.domain.ledger import champion as champions
 from perennial.domain.ledger import claims
 from perennial.domain.ledger.rows import RUN_SK, Champion, RunRow, Version, model_pk
 from perennial.domain.ledger.store import Transaction, read_model, read_run
+from perennial.request_release import is_released, request_release, withdraw_release
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
-Decision = Literal["recorded", "known", "not approved", "not ours", "gone"]
+Decision = Literal[
+    "recorded", "new", "superseded", "known", "withdrawn", "not approved", "not ours", "gone"
+]
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What became of an approval."""
+    """What became of an approval.
+
+    `recorded`: its version is champion. `new`: a release brings it into production. `superseded`:
+    a newer decision was heard of first. `known`: heard of before. `withdrawn`: the version is not
+    approved any more, and was kept from production.
+    """
 
     decision: Decision
     model: str = ""
@@ -40,10 +48,11 @@ def record_approval(ports: Ports, event: Any) -> Recorded:
 
 
 def record_champion(ports: Ports, group: str, arn: str, approved_ms: int) -> Recorded:
-    """Record the version of an approval event, if it is ours and still approved.
+    """Hear of a version's approval, if it is ours and still approved.
 
-    The newest approval wins, in whatever order approvals are heard of. A version that no run of
-    the ledger registered never becomes champion.
+    Of a model that is served the version goes to production by a release, which makes it champion;
+    else it is champion at once. The newest approval wins, in whatever order approvals are heard
+    of. A version that no run of the ledger registered never becomes champion by its approval.
     """
     model = group.removeprefix(f"{ports.deployment.token}-")
     if group != naming.package_group(ports.deployment.stack, model):
@@ -54,10 +63,13 @@ def record_champion(ports: Ports, group: str, arn: str, approved_ms: int) -> Rec
     try:
         version = registry.describe_version(arn)
     except NotFound:
-        return Recorded("gone", model)
+        is_kept = withdraw_release(ports, model, arn, "it was removed from the registry")
+        return Recorded("withdrawn" if is_kept else "gone", model)
     if version.status != registry.APPROVED:
-        return Recorded("not approved", model)
-    run = _run_of(ports, model, arn)
+        words = f"version {version.number} is {version.status}: {version.approval_words}"
+        is_kept = withdraw_release(ports, model, arn, words)
+        return Recorded("withdrawn" if is_kept else "not approved", model)
+    run = run_of_version(ports, model, arn)
     if run is None:
         return Recorded("not ours", model)
     champion = Champion(
@@ -68,9 +80,13 @@ def record_champion(ports: Ports, group: str, arn: str, approved_ms: int) -> Rec
         settings=run.settings,
         since_ms=approved_ms,
     )
-    recorded = _record(ports, model, champion)
+    decision: Decision
+    if is_released(ports, row):
+        decision = request_release(ports, model, champion, version.approval_words)
+    else:
+        decision = "recorded" if _record(ports, model, champion) else "known"
     _note_status(ports, run, Version(version.number, arn, version.status))
-    return Recorded("recorded" if recorded else "known", model, champion)
+    return Recorded(decision, model, champion)
 
 
 def _record(ports: Ports, model: str, champion: Champion) -> bool:
@@ -89,7 +105,7 @@ def _note_status(ports: Ports, run: RunRow, version: Version) -> None:
     commit_change(ports, decide)
 
 
-def _run_of(ports: Ports, model: str, arn: str) -> RunRow | None:
+def run_of_version(ports: Ports, model: str, arn: str) -> RunRow | None:
     """The run that registered a version, as the ledger knows it; packages may claim anything."""
     for row in ports.ledger.query(model_pk(model), RUN_SK):
         if isinstance(row, RunRow) and row.version is not None and row.version.arn == arn:

@@ -47,11 +47,16 @@ class Deployment:
     signal_dead_letters_url = _Name("SIGNAL_DEAD_LETTERS_URL", "SignalDeadLettersUrl")
     run_ended_dead_letters_url = _Name("RUN_ENDED_DEAD_LETTERS_URL", "RunEndedDeadLettersUrl")
     event_dead_letters_url = _Name("EVENT_DEAD_LETTERS_URL", "EventDeadLettersUrl")
+    release_ended_dead_letters_url = _Name(
+        "RELEASE_ENDED_DEAD_LETTERS_URL", "ReleaseEndedDeadLettersUrl"
+    )
     machine_arn = _Name("RETRAIN_MACHINE_ARN", "RetrainMachineArn")
+    release_machine_arn = _Name("RELEASE_MACHINE_ARN", "ReleaseMachineArn")
     notices_topic_arn = _Name("NOTICES_TOPIC_ARN", "NoticesTopicArn")
     job_role_arn = _Name("JOB_ROLE_ARN", "JobRoleArn")
     schedule_group = _Name("SCHEDULE_GROUP", "ScheduleGroup")
     schedule_role_arn = _Name("SCHEDULE_ROLE_ARN", "ScheduleRoleArn")
+    predictions_url = _Name("PREDICTIONS_URL", "PredictionsUrl")
     stack_changed_arn = _Name("STACK_CHANGED_FUNCTION_ARN", "StackChangedFunctionArn")
 
     def optional(self, variable: str) -> str:

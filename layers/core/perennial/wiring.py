@@ -42,6 +42,11 @@ class Ports:
         return Machine(self.deployment.machine_arn)
 
     @cached_property
+    def release_machine(self) -> Machine:
+        """The release machine."""
+        return Machine(self.deployment.release_machine_arn)
+
+    @cached_property
     def notices(self) -> Notices:
         """The topic that people subscribe to."""
         return Notices(self.deployment.notices_topic_arn)

@@ -9,7 +9,7 @@ from typing import Any
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound, Rejected
-from perennial.domain.naming import is_job_of, is_tuning_job_of
+from perennial.domain.naming import is_job_of, is_release_job_of, is_tuning_job_of
 
 ACTIVE = ("InProgress", "Stopping")
 
@@ -131,3 +131,22 @@ def describe_processing_job(name: str) -> Any:
     """SageMaker's description of a processing job; raises `NotFound`."""
     with translated(f"describing processing job {name}"):
         return client("sagemaker").describe_processing_job(ProcessingJobName=name)
+
+
+def stop_release_jobs(prefix: str) -> Sequence[Job]:
+    """Ask a release's active jobs to stop, and return those that are not over yet; repeat."""
+    sagemaker: Any = client("sagemaker")
+    active = []
+    for status in ACTIVE:
+        with translated(f"listing processing jobs of {prefix}"):
+            paginator = sagemaker.get_paginator("list_processing_jobs")
+            for page in paginator.paginate(NameContains=prefix, StatusEquals=status):
+                active += [
+                    Job("processing", found["ProcessingJobName"], found["ProcessingJobStatus"])
+                    for found in page["ProcessingJobSummaries"]
+                    if is_release_job_of(prefix, found["ProcessingJobName"])
+                ]
+    for job in active:
+        if job.status == "InProgress":
+            _stop(job)
+    return active

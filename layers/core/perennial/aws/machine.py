@@ -1,4 +1,4 @@
-"""Executions of the retrain machine in Step Functions."""
+"""Executions of our state machines in Step Functions."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Machine:
             found = describe(arn)
             if found is not None and found.input != document:
                 raise Rejected(
-                    f"execution {name} exists already and works on something else; a retry of "
-                    "the run takes the next number"
+                    f"execution {name} exists already and works on something else; asked again, "
+                    "it takes the next number"
                 ) from None
             return arn
         return answer["executionArn"]
@@ -77,6 +77,15 @@ class Machine:
                 )
         except NotFound:
             return
+
+    def answer(self, token: str) -> bool:
+        """Let the state that waits with this task token go on; False when none waits any more."""
+        try:
+            with translated("answering a task token"):
+                client("stepfunctions").send_task_success(taskToken=token, output="{}")
+        except (NotFound, Rejected):
+            return False
+        return True
 
 
 def describe(execution: str) -> Execution | None:

@@ -13,6 +13,7 @@ from perennial.domain.errors import NotFound
 
 PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
 LONGEST_DESCRIPTION = 1024
+LONGEST_PROPERTY = 256
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,30 @@ def update_approval(arn: str, status: str, words: str) -> None:
             ModelPackageArn=arn,
             ModelApprovalStatus=status,  # type: ignore[arg-type]  # one of the three above
             ApprovalDescription=words[:LONGEST_DESCRIPTION],
+        )
+
+
+def note_metadata(arn: str, properties: Mapping[str, str]) -> None:
+    """Add to a version's CustomerMetadataProperties, or replace some of them."""
+    with translated(f"noting {', '.join(properties)} of {arn}"):
+        client("sagemaker").update_model_package(
+            ModelPackageArn=arn,
+            CustomerMetadataProperties={
+                name: value[:LONGEST_PROPERTY] for name, value in properties.items()
+            },
+        )
+
+
+def set_stage(arn: str, stage: str, status: str, words: str) -> None:
+    """Set a version's ModelLifeCycle: the stage it is in, or on its way to."""
+    with translated(f"setting {arn} to {stage}"):
+        client("sagemaker").update_model_package(
+            ModelPackageArn=arn,
+            ModelLifeCycle={
+                "Stage": stage,
+                "StageStatus": status,
+                "StageDescription": words[:LONGEST_DESCRIPTION],
+            },
         )
 
 

@@ -1,0 +1,218 @@
+"""Carry out what the rules of releases ask for, step by step, until nothing is to be done.
+
+As with runs (`perennial.advance`), this loop is all there is to opening and ending releases: the
+function that hears of an approval, the one that hears of an execution's end, the sweeper and the
+command line run it alike.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from perennial.aws.endpoints import describe_endpoint
+from perennial.aws.machine import Execution, describe
+from perennial.domain import naming
+from perennial.domain.errors import Conflict, Rejected, Retryable, Terminal
+from perennial.domain.ledger import releases
+from perennial.domain.ledger.releases import ReleaseNames, read_release_book
+from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.release_truth import AtWork, SeenExecution, outcome_of
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+MOST_STEPS = 400  # a release takes about ten; the others wait a second each
+MOST_CONFLICTS = 25
+# StartExecution and DescribeExecution need not agree at once.
+GONE_AFTER_MS = 120_000
+
+
+@dataclass(frozen=True)
+class ReleaseAdvance:
+    """What one pass did for a model's releases, and why it stopped there.
+
+    `watching`: this release is at work, `words` say on what. `unfinished`: this one is over, but
+    what it leaves behind is still being removed; repeat later.
+    """
+
+    model: str
+    opened: tuple[int, ...] = ()
+    started: tuple[int, ...] = ()
+    ended: tuple[ReleaseRow, ...] = ()
+    watching: int | None = None
+    unfinished: int | None = None
+    words: str = ""
+
+
+@dataclass
+class _Pass:
+    """One pass under way. `last_state_of`: the release whose execution asks in its last state."""
+
+    ports: Ports
+    model: str
+    may_open: bool
+    until: float
+    last_state_of: int | None
+    done: ReleaseAdvance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = ReleaseAdvance(self.model)
+
+
+def advance_releases(
+    ports: Ports,
+    model: str,
+    *,
+    may_open: bool = True,
+    patience_s: float = 0,
+    last_state_of: int | None = None,
+) -> ReleaseAdvance:
+    """Repeat the next step of the model's releases until there is none now.
+
+    `may_open`: also open and start releases. `patience_s`: how long to wait for what comes to rest
+    by itself. `last_state_of`: this release's execution runs no more states that change anything.
+    """
+    now = _Pass(ports, model, may_open, time.monotonic() + patience_s, last_state_of)
+    conflicts = 0
+    for _ in range(MOST_STEPS):
+        try:
+            if _step(now):
+                return now.done
+        except Conflict:
+            conflicts += 1
+            if conflicts > MOST_CONFLICTS:
+                raise
+            time.sleep(random.uniform(0, 0.02 * conflicts))  # noqa: S311  # spreads, no secret
+    raise Retryable(f"the releases of {model} did not come to rest within {MOST_STEPS} steps")
+
+
+def _step(now: _Pass) -> bool:
+    """Take one step; True when there is nothing more to do now."""
+    book = read_release_book(now.ports.ledger, now.model)
+    if book is None:
+        return True
+    step = releases.next_step(book, now.ports.clock())
+    match step:
+        case releases.DropWish() | releases.RecordReleaseEnding():
+            now.ports.ledger.commit(step.changes)
+            return False
+        case releases.OpenRelease() | releases.StartRelease():
+            return not now.may_open or _bring_about(now, step)
+        case releases.WatchRelease():
+            return _watch(now, step.release)
+        case releases.SettleRelease():
+            return _settle(now, book)
+    return True
+
+
+def names_of(ports: Ports, model: str, number: int, opened_ms: int) -> ReleaseNames:
+    """What a release is called in AWS; its input tells it from one of an earlier ledger."""
+    stack = ports.deployment.stack
+    prefix = naming.release_prefix(stack, model, number)
+    document = {"model": model, "release": number, "prefix": prefix, "opened_ms": opened_ms}
+    return ReleaseNames(
+        execution=naming.execution_arn(ports.deployment.release_machine_arn, prefix),
+        input=json.dumps(document, sort_keys=True, separators=(",", ":")),
+        endpoint=naming.live_endpoint(stack, model),
+        config=prefix,
+    )
+
+
+def _bring_about(now: _Pass, step: releases.OpenRelease | releases.StartRelease) -> bool:
+    """Take the model for its next release, or start the one that was opened."""
+    if isinstance(step, releases.StartRelease):
+        return _start(now, step.release)
+    now_ms = now.ports.clock()
+    names = names_of(now.ports, now.model, step.number, now_ms)
+    _, changes = releases.open_release(step, names, now_ms)
+    now.ports.ledger.commit(changes)
+    now.done = replace(now.done, opened=(*now.done.opened, step.number))
+    return False
+
+
+def _start(now: _Pass, release: ReleaseRow) -> bool:
+    """Start the release's execution, or give up on it as the rules say."""
+    ports = now.ports
+    try:
+        ports.release_machine.start(release.execution.rsplit(":", 1)[-1], release.input)
+    except (Retryable, Terminal) as error:
+        is_final = isinstance(error, Rejected)
+        changes = releases.start_failed(release, str(error), ports.clock(), final=is_final)
+        if not changes:
+            raise
+        ports.ledger.commit(changes)
+        return False
+    ports.ledger.commit(releases.mark_started(release, ports.clock()))
+    now.done = replace(now.done, started=(*now.done.started, release.number))
+    return False
+
+
+def _watch(now: _Pass, release: ReleaseRow) -> bool:
+    """Look after the release at work; True while it goes on."""
+    ports, now_ms = now.ports, now.ports.clock()
+    found = describe(release.execution)
+    if found is None and now_ms - (release.started_ms or now_ms) < GONE_AFTER_MS:
+        now.done = replace(now.done, watching=release.number, words="it was just started")
+        return True
+    _push_on(ports, release, found)
+    execution = _seen(found, is_last=now.last_state_of == release.number)
+    ending = outcome_of(release, describe_endpoint(release.endpoint), execution, now_ms)
+    if isinstance(ending, AtWork):
+        now.done = replace(now.done, watching=release.number, words=ending.words)
+        return not _waits(now, execution)
+    ports.ledger.commit(releases.record_ending(release, ending, now_ms))
+    now.done = replace(now.done, watching=None, words="")
+    return False
+
+
+def _push_on(ports: Ports, release: ReleaseRow, found: Execution | None) -> None:
+    """Stop an execution that shall stop; repeat a person's answer that may have been lost."""
+    if found is None or found.is_over:
+        return
+    if release.stop is not None:
+        ports.release_machine.stop(
+            release.execution,
+            error="Withdrawn" if release.is_withdrawn else "Stopped",
+            cause=release.stop.because,
+        )
+    elif release.approved_by and release.token and release.updating_ms is None:
+        ports.release_machine.answer(release.token)
+
+
+def _waits(now: _Pass, execution: SeenExecution | None) -> bool:
+    """Whether to look again soon: the execution is over, and there is patience left."""
+    if (execution is not None and not execution.is_over) or time.monotonic() >= now.until:
+        return False
+    time.sleep(1)
+    return True
+
+
+def _seen(found: Execution | None, *, is_last: bool) -> SeenExecution | None:
+    if found is None:
+        return None
+    return SeenExecution(
+        status=found.status,
+        is_over=found.is_over or is_last,
+        error=found.error,
+        cause=found.cause,
+        stopped_ms=found.stopped_ms or 0,
+    )
+
+
+def _settle(now: _Pass, book: releases.ReleaseBook) -> bool:
+    """Settle the release that is over; True when something of it is still being removed."""
+    from perennial.settle_release import settle_release  # noqa: PLC0415  # spares a cold start
+
+    settled = settle_release(now.ports, book)
+    if settled.row is not None:
+        now.done = replace(now.done, ended=(*now.done.ended, settled.row), unfinished=None)
+        return False
+    now.done = replace(now.done, unfinished=book.model.open_release, words=settled.words)
+    if time.monotonic() < now.until:
+        time.sleep(1)
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""Describe a model's endpoint: what it serves now beside what the ledger says is live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from perennial.aws import endpoints
+from perennial.describe_model import known_model, read_settings_of
+from perennial.domain import naming
+from perennial.domain.errors import NotFound
+from perennial.domain.ledger.rows import Live
+from perennial.domain.release_truth import IN_SERVICE, SeenEndpoint
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The instances of one variant, and its share of the traffic as weights say."""
+
+    variant: str
+    instance: str
+    count: int
+    wanted: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class EndpointDescription:
+    """The endpoint as it is; `status` is empty when there is none.
+
+    `version` is what the ledger says is live (0: nothing). `words` name what is not as it should
+    be, and what to do; empty: all is well.
+    """
+
+    model: str
+    endpoint: str
+    status: str
+    config: str
+    reason: str
+    version: int
+    live: Live | None
+    previous: Live | None
+    open_release: int | None
+    fleets: tuple[Fleet, ...]
+    words: str
+
+
+def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
+    """The model's endpoint now; raises `NotFound` when it neither has nor should have one."""
+    row = known_model(ports.ledger, model)
+    name = naming.live_endpoint(ports.deployment.stack, model)
+    seen = endpoints.describe_endpoint(name)
+    wants = read_settings_of(ports.ledger, row).release.endpoint is not None
+    if seen is None and row.live is None and row.open_release is None:
+        how = (
+            "approve a version" if wants else "add release.endpoint to model.yaml, push and approve"
+        )
+        raise NotFound(f"{model} has no endpoint; to have one: {how}")
+    config = seen.config if seen is not None else ""
+    return EndpointDescription(
+        model=model,
+        endpoint=name,
+        status=seen.status if seen is not None else "",
+        config=config,
+        reason=seen.reason if seen is not None else "",
+        version=row.live.version if row.live else 0,
+        live=row.live,
+        previous=row.previous,
+        open_release=row.open_release,
+        fleets=_fleets(name, config) if seen is not None else (),
+        words="" if row.open_release is not None else _trouble(name, model, seen, row.live),
+    )
+
+
+def _trouble(name: str, model: str, seen: SeenEndpoint | None, live: Live | None) -> str:
+    """What is wrong while no release is at work; empty: nothing."""
+    if seen is None:
+        return f"{name} was deleted by someone; `perennial release {model}` makes it anew"
+    if seen.status != IN_SERVICE:
+        return f"{name} is {seen.status}{f': {seen.reason}' if seen.reason else ''}"
+    if live is None or live.config != seen.config:
+        return (
+            f"{name} serves {seen.config}, which no release of the ledger put there; `perennial "
+            f"adopt {model}` records it, `perennial release {model}` replaces it"
+        )
+    return ""
+
+
+def _fleets(name: str, config: str) -> tuple[Fleet, ...]:
+    try:
+        instances = {each.variant: each.instance for each in endpoints.describe_config(config)}
+        variants = endpoints.describe_variants(name)
+    except NotFound:  # it went away between the questions
+        return ()
+    return tuple(
+        Fleet(
+            variant=each["VariantName"],
+            instance=instances.get(each["VariantName"], ""),
+            count=int(each.get("CurrentInstanceCount", 0)),
+            wanted=int(each.get("DesiredInstanceCount", 0)),
+            weight=float(each.get("CurrentWeight", 0)),
+        )
+        for each in variants
+    )

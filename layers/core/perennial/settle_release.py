@@ -1,0 +1,111 @@
+"""Settle a release whose ending is recorded: what it leaves behind removed, its version marked,
+its model freed. Each part may be repeated after a crash at any point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from perennial.aws import alarms, endpoints, jobs, registry
+from perennial.aws.machine import describe
+from perennial.domain import naming
+from perennial.domain.errors import Conflict, NotFound
+from perennial.domain.ledger import releases
+from perennial.domain.ledger.releases import ReleaseBook
+from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.ledger.store import read_release
+from perennial.domain.release_truth import is_stillborn
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+
+@dataclass(frozen=True)
+class SettledRelease:
+    """The release's row as it ended; None while something is being removed, as `words` say."""
+
+    row: ReleaseRow | None
+    words: str = ""
+
+
+def settle_release(ports: Ports, book: ReleaseBook) -> SettledRelease:
+    """Settle and free the open release.
+
+    Raises `Conflict` when another process settles the same one; read again.
+    """
+    release = book.release
+    if release is None or release.ending is None:
+        raise Conflict(f"{book.model.model} has no release to settle")
+    words = _remove_endpoints(ports, release)
+    if words:
+        return SettledRelease(None, words)
+    _remove_configs(ports, book, release)
+    _mark_version(release)
+    ports.ledger.commit(releases.free(book.model, release, ports.clock()))
+    ended = read_release(ports.ledger, release.key)
+    return SettledRelease(ended if ended is not None else replace(release, state="ended"))
+
+
+def _remove_endpoints(ports: Ports, release: ReleaseRow) -> str:
+    """Stop the release's jobs, remove its staging endpoint and one that never came up.
+
+    In words what is not gone yet; empty: nothing is left.
+    """
+    stack, model = ports.deployment.stack, release.model
+    prefix = naming.release_prefix(stack, model, release.number)
+    execution = describe(release.execution)
+    if execution is None or execution.is_over:
+        stopping = jobs.stop_release_jobs(prefix)
+        if stopping:
+            return f"job {stopping[0].name} is being stopped"
+    gone = [naming.staging_endpoint(stack, model)]
+    live = endpoints.describe_endpoint(release.endpoint)
+    if live is not None and is_stillborn(release, live):
+        gone.append(release.endpoint)
+    for name in gone:
+        if remove_endpoint_named(name):
+            return f"endpoint {name} is being removed"
+    return ""
+
+
+def remove_endpoint_named(name: str) -> bool:
+    """Ask for an endpoint's removal; False once it is gone. One that changes is asked later."""
+    found = endpoints.describe_endpoint(name)
+    if found is None:
+        return False
+    if found.status not in ("Deleting", "Creating", "Updating", "RollingBack", "SystemUpdating"):
+        endpoints.delete_endpoint(name)
+    return True
+
+
+def _remove_configs(ports: Ports, book: ReleaseBook, release: ReleaseRow) -> None:
+    """Remove alarms, the staging configuration, and configurations that nothing needs any more."""
+    stack, model = ports.deployment.stack, release.model
+    prefix = naming.release_prefix(stack, model, release.number)
+    alarms.delete_alarms(
+        [naming.guard_alarm(stack, model, release.number, kind) for kind in naming.GUARD_KINDS]
+    )
+    endpoints.delete_config(naming.staging_config(prefix))
+    live = endpoints.describe_endpoint(release.endpoint)
+    for config in releases.left_over(book.model, release):
+        is_served = live is not None and live.config == config
+        # What was adopted under a name of somebody else's is theirs to remove.
+        if not is_served and naming.release_of_name(stack, model, config) is not None:
+            endpoints.delete_config(config)
+            endpoints.delete_model(config)
+
+
+def _mark_version(release: ReleaseRow) -> None:
+    """Let the registry tell what became of the version; one that is gone needs no mark."""
+    ending = release.ending
+    try:
+        registry.note_metadata(
+            release.arn,
+            {
+                "perennial:release": str(release.number),
+                "perennial:release_outcome": ending.outcome if ending else "",
+                "perennial:release_words": ending.words if ending else "",
+            },
+        )
+    except NotFound:
+        return
