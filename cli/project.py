@@ -165,7 +165,7 @@ def push_folder(session: Session, folder: Path, sets: tuple[str, ...]) -> Pushed
 
     screen = session.screen
     settings = read_settings(folder, parse_sets(sets))
-    code = pack(folder, settings if sets else None)
+    code = pack(folder, settings, changed=bool(sets))
     with screen.people.status(f"pushing {settings.project}") as status:
 
         def tell(event: StackEvent) -> None:
@@ -174,8 +174,8 @@ def push_folder(session: Session, folder: Path, sets: tuple[str, ...]) -> Pushed
         return push_project(session.ports, settings, code, pushed_by=session.who, tell=tell)
 
 
-def pack(folder: Path, changed: Settings | None) -> Code:
-    """The packed project; with `--set`, its model.yaml is the one that holds after them.
+def pack(folder: Path, settings: Settings, *, changed: bool) -> Code:
+    """The packed project; `changed` by `--set`, its model.yaml is the one that holds after them.
 
     So the archive's digest tells everything that was published: the same code with another
     setting is another version.
@@ -184,15 +184,16 @@ def pack(folder: Path, changed: Settings | None) -> Code:
     from perennial.push_project import Code  # noqa: PLC0415 - boto3 costs 0.2 s
 
     with tempfile.TemporaryDirectory() as scratch:
-        if changed is not None:
+        if changed:
             copy = Path(scratch) / folder.resolve().name
             shutil.copytree(folder, copy, symlinks=True)
             (copy / "model.yaml").write_text(
-                yaml.safe_dump(changed.to_json(), sort_keys=False), encoding="utf-8"
+                yaml.safe_dump(settings.to_json(), sort_keys=False), encoding="utf-8"
             )
             folder = copy
         try:
-            packed = pack_project(folder)
+            train = settings.train
+            packed = pack_project(folder, algorithm=train.algorithm, image=train.image)
         except ProjectInvalid as error:
             raise CommandError(str(error), "Nothing was changed.") from error
     return Code(packed.body, packed.sha256)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jobs.built_in import BuiltInModel
 from jobs.contract import Project
 from jobs.engine.attributions import (
     Array,
@@ -93,7 +94,10 @@ class Explainer:
             found = self._measured(*self._of_frame(self.model), "own")
             return self._held(found, "explain")
         notes = []
-        for method, way in (("tree", self._tree), ("linear", self._linear)):
+        ways = [("tree", self._tree), ("linear", self._linear)]
+        if isinstance(self.model, BuiltInModel):
+            ways = [(self.model.method, self._built_in)]
+        for method, way in ways:
             try:
                 values = way()
             except (ModelError, ValueError) as error:
@@ -134,6 +138,11 @@ class Explainer:
             f"must give one number for each feature and then {EXPECTED}, class by class "
             "(feature:0, …) for a multiclass problem."
         )
+
+    def _built_in(self) -> Attributions | None:
+        """Exact values of a model that one of AWS's algorithms trained."""
+        model: BuiltInModel = self.model
+        return model.explain(self.rows, self.background)
 
     def _tree(self) -> Attributions | None:
         """Exact TreeSHAP values of a LightGBM or XGBoost model, or None for another."""

@@ -21,6 +21,7 @@ from perennial.domain.holdout import canonical, row_identity
 from perennial.domain.schema import BadValue, Column, Value
 from perennial.domain.settings import Settings
 
+from jobs.encoding import EncodedColumn
 from jobs.failures import SettingsError
 from jobs.readers import BadObject, BadRow, Chunk, shown
 from jobs.rows import RowCaster
@@ -154,7 +155,10 @@ class Caster:
 @dataclass(frozen=True)
 class TrainingSchema:
     """What a model was trained on: columns with every level that was seen, and what `prepare`
-    made of them. It travels in the model's archive, and the server casts requests to it."""
+    made of them. It travels in the model's archive, and the server casts requests to it.
+
+    `encoding` is the table of numbers that a container of its own was given; empty without one.
+    """
 
     problem: str
     label: str
@@ -162,6 +166,7 @@ class TrainingSchema:
     columns: tuple[Column, ...]
     missing: tuple[str, ...]
     prepared: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    encoding: tuple[EncodedColumn, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings, levels: Sequence[set[str]]) -> TrainingSchema:
@@ -203,6 +208,7 @@ class TrainingSchema:
                 {"name": name, "dtype": dtype, "levels": list(levels)}
                 for name, dtype, levels in self.prepared
             ],
+            **({"encoding": [c.to_json() for c in self.encoding]} if self.encoding else {}),
         }
 
     @classmethod
@@ -230,6 +236,7 @@ class TrainingSchema:
             columns,
             tuple(document["missing"]),
             tuple((p["name"], p["dtype"], tuple(p["levels"])) for p in document["prepared"]),
+            tuple(EncodedColumn.from_json(entry) for entry in document.get("encoding", ())),
         )
 
     def frame(self, table: pa.Table) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from perennial.domain.schema import BadHeader
 from perennial.domain.settings import Settings
 from perennial.domain.sources import LABELLED_TRAFFIC, REVIEWS
 from perennial.domain.text import printable
+from perennial.domain.training_job import reads_tables
 
 from jobs.casting import (
     LANDED,
@@ -46,6 +47,7 @@ from jobs.readers import BadObject, Reading, open_object, shown
 from jobs.reviews import read_reviews
 from jobs.run_step import read_json
 from jobs.spool import Spool
+from jobs.tables import count_validation, write_tables
 from jobs.traffic import Traffic
 
 FIRST_BAD = 10
@@ -55,11 +57,12 @@ ENOUGH_BAD = 1000
 
 @dataclass(frozen=True)
 class Outputs:
-    """The folders that a check writes."""
+    """The folders that a check writes; `channels` gets the tables, if a container trains."""
 
     check: Path
     training: Path
     holdout: Path
+    channels: Path
 
 
 def run(paths: Paths, settings: Settings) -> str:
@@ -68,8 +71,10 @@ def run(paths: Paths, settings: Settings) -> str:
     from jobs.objects import fetch_all  # noqa: PLC0415
 
     entries = read_manifest(paths.input("manifest"))
-    outputs = Outputs(paths.output("check"), paths.output("training"), paths.output("holdout"))
-    project = Project(project_folder(), settings.project, settings.problem, settings.label)
+    outputs = Outputs(
+        *map(paths.output, ("check", "training", "holdout", "channels")),
+    )
+    project = Project.of(settings, project_folder())
     with tempfile.TemporaryDirectory(prefix="objects-") as folder:
         result = check(settings, project, fetch_all(entries, Path(folder)), outputs)
     print(f"rows_training={result.training};\nrows_holdout={result.holdout};")
@@ -110,6 +115,9 @@ def check(
         result.findings = {**found, "conflicts": kept.conflicts, "traffic": traffic}
         if not result.refused:
             schema = _write_sets(kept, project, schema, settings, outputs)
+            if reads_tables(settings.train):
+                prepared = outputs.training / "rows.parquet"
+                schema = write_tables(settings, schema, prepared, outputs.channels)
             write_json(outputs.check / "schema.json", schema.to_json())
     write_json(outputs.check / "report.json", result.report())
     write_json(outputs.check / "summary.json", result.summary())
@@ -240,7 +248,9 @@ def _look(
     counts: dict[str, Counter[str]] = {PRODUCER: Counter(), SOURCE: Counter()}
     watch = LeakWatch([column.name for column in schema.features], settings.label)
     oldest, newest = [], []
+    watched, share = 0, settings.train.validation
     for sets in kept.sets():
+        watched = watched or count_validation(sets[0].column(ROW).to_pylist(), share)
         for i, table in enumerate(sets):
             classes[i] |= set(pc.unique(table.column(settings.label)).to_pylist())
         both = pa.concat_tables(sets)
@@ -255,6 +265,12 @@ def _look(
         result.training += len(sets[0])
         result.holdout += len(sets[1])
     _refuse(result, classes, settings, schema)
+    if not (result.refused or watched) and reads_tables(settings.train) and share:
+        result.refused = True
+        result.reason = (
+            f"rows: none of {result.training:,} to train on falls into train.validation, a share "
+            f"of {share:g}; bring more rows, or set it to 0"
+        )
     window = settings.data.window
     return {
         "producers": dict(counts[PRODUCER]),

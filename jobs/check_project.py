@@ -29,6 +29,7 @@ from perennial.domain.settings import (
     apply_overrides,
     parse_settings,
 )
+from perennial.domain.training_job import reads_tables
 
 from jobs import environment
 from jobs.casting import read_schema
@@ -103,13 +104,15 @@ def load(progress: Progress, folder: Path, overrides: Sequence[str]) -> tuple[Se
             pairs = dict(entry.partition("=")[::2] for entry in overrides)
             settings = apply_overrides(settings, pairs, scope="push")
         try:
-            mistakes = find_model_mistakes((folder / "model.py").read_text(encoding="utf-8"))
+            source = (folder / "model.py").read_text(encoding="utf-8")
+            algorithm, image = settings.train.algorithm, settings.train.image
+            mistakes = find_model_mistakes(source, algorithm=algorithm, image=image)
         except OSError:
-            mistakes = [f"project {name} has no model.py"]
+            mistakes = [] if settings.train.algorithm else [f"project {name} has no model.py"]
         if mistakes:
             raise ModelError("; ".join(mistakes))
         install_requirements(folder, name)
-        project = Project(folder.resolve(), name, settings.problem, settings.label)
+        project = Project.of(settings, folder.resolve())
         facts["words"] = (
             f"{settings.problem}: predict {settings.label} from {len(settings.features)} columns"
         )
@@ -148,7 +151,8 @@ def loop(
     progress: Progress, settings: Settings, project: Project, files: Sequence[Path], folder: Path
 ) -> int:
     """Check, train, evaluate and judge; the exit code."""
-    outputs = Outputs(*(_made(folder / name) for name in ("check", "training", "holdout")))
+    folders = ("check", "training", "holdout", "channels")
+    outputs = Outputs(*(_made(folder / name) for name in folders))
     with progress.step("check_data") as facts:
         with tempfile.TemporaryDirectory(prefix="objects-") as copies:
             checked = check(settings, project, copy_local(files, Path(copies)), outputs)
@@ -156,6 +160,14 @@ def loop(
     if checked.refused:
         _result(progress, checked, words=checked.words)
         return LOST
+    if reads_tables(settings.train):
+        trainer = settings.train.algorithm or settings.train.image
+        words = (
+            f"the data and prepare() are good, and the tables for {trainer} can be written. It "
+            "trains in a container of its own: push the project to see its figures"
+        )
+        _result(progress, checked, words=words, passed=True)
+        return PASSED
     schema = read_schema(outputs.check / "schema.json")
     model = _made(folder / "model")
     with progress.step("train") as facts:

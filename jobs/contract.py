@@ -21,7 +21,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from perennial.domain.project import needed_functions
+from perennial.domain.settings import Settings
 
+from jobs.built_in import BuiltInModel, load_built_in
 from jobs.casting import ROW, SOURCE
 from jobs.failures import ModelError
 
@@ -38,15 +41,40 @@ MODULE = "perennial_project_model"
 class Project:
     """A model project, loaded: its functions, with defaults for what it leaves out."""
 
-    def __init__(self, folder: Path, name: str, problem: str, label: str) -> None:
+    def __init__(  # noqa: PLR0913  # what a project is
+        self,
+        folder: Path,
+        name: str,
+        problem: str,
+        label: str,
+        *,
+        algorithm: str = "",
+        image: str = "",
+    ) -> None:
         self.folder = folder
         self.name = name
         self.problem = problem
         self.label = label
+        self.algorithm = algorithm
+        self.image = image
         self.module = self._load_module()
+
+    @classmethod
+    def of(cls, settings: Settings, folder: Path) -> Project:
+        """The project in a folder, trained as the settings say."""
+        return cls(
+            folder,
+            settings.project,
+            settings.problem,
+            settings.label,
+            algorithm=settings.train.algorithm,
+            image=settings.train.image,
+        )
 
     def prepare(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The prepared features of some rows; the caller's frame stays as it is."""
+        if not hasattr(self.module, "prepare"):
+            return frame.copy()
         with self._calling("prepare"):
             prepared = self.module.prepare(frame.copy())
         self._check_prepared(frame, prepared)
@@ -74,6 +102,8 @@ class Project:
     def predict(self, model: Any, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """The scores of prepared rows: probability of the positive class, one column of
         probabilities per class, or the value, by problem."""
+        if isinstance(model, BuiltInModel):
+            return self._check_scores(model.predict(frame), len(frame))
         with self._calling("predict"):
             scores = self.module.predict(model, frame.copy())
             scores = np.asarray(scores, dtype=np.float64)
@@ -88,7 +118,9 @@ class Project:
             self._save_default(model, folder)
 
     def load(self, folder: Path) -> Any:
-        """Read back what `save` wrote."""
+        """Read back what `save` wrote, or what the algorithm or the image did."""
+        if self.algorithm:
+            return load_built_in(self.algorithm, folder, self.name)
         if hasattr(self.module, "load"):
             with self._calling("load"):
                 return self.module.load(str(folder))
@@ -174,6 +206,8 @@ class Project:
 
     def _load_module(self) -> ModuleType:
         source = self.folder / "model.py"
+        if self.algorithm and not source.exists():
+            return ModuleType(MODULE)  # an algorithm may learn from the columns as they are
         spec = importlib.util.spec_from_file_location(MODULE, source)
         if not source.exists() or spec is None or spec.loader is None:
             raise ModelError(f"project {self.name} has no model.py at {source}")
@@ -183,7 +217,7 @@ class Project:
             sys.path.insert(0, str(self.folder))
         with self._calling("import"):
             spec.loader.exec_module(module)
-        for function in ("prepare", "train", "predict"):
+        for function in needed_functions(algorithm=self.algorithm, image=self.image):
             if not callable(getattr(module, function, None)):
                 raise ModelError(f"model.py of {self.name} has no function {function}")
         return module

@@ -34,6 +34,7 @@ from jobs.measures import (
     size_of,
 )
 from jobs.model_quality import THRESHOLD, Figures, figures, statistics
+from jobs.packaging import ARCHIVE, complete, pack
 from jobs.paths import Paths
 from jobs.run_step import read_json
 from jobs.scoring import Scorer, plain
@@ -52,9 +53,11 @@ def run(paths: Paths, settings: Settings) -> str:
 
     The champion's own archive runs it too, on the holdout of a run that may have other settings.
     """
-    project = Project(project_folder(), settings.project, settings.problem, settings.label)
+    project = Project.of(settings, project_folder())
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         unpack(paths.input("model"), Path(folder))
+        if complete(Path(folder), settings, paths.input("check") / "schema.json"):
+            pack(Path(folder), paths.output("package") / ARCHIVE)
         document = evaluate(
             settings,
             project,

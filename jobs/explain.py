@@ -23,6 +23,7 @@ from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
 from jobs.evaluate import unpack
 from jobs.failures import SettingsError
+from jobs.packaging import complete
 from jobs.paths import Paths
 
 VERSION = "1.0"
@@ -30,9 +31,10 @@ VERSION = "1.0"
 
 def run(paths: Paths, settings: Settings) -> str:
     """The job: model archive and holdout in, analysis.json, out.csv and rows.csv out."""
-    project = Project(project_folder(), settings.project, settings.problem, settings.label)
+    project = Project.of(settings, project_folder())
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         unpack(paths.input("model"), Path(folder))
+        complete(Path(folder), settings, paths.input("check") / "schema.json")
         document = explain(
             settings,
             project,

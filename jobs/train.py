@@ -42,7 +42,7 @@ def run(paths: Paths, settings: Settings) -> str:
     settings = replace(
         settings, train=replace(settings.train, hyperparameters=tuple(parameters.items()))
     )
-    project = Project(project_folder(), settings.project, settings.problem, settings.label)
+    project = Project.of(settings, project_folder())
     rows = paths.channel("training") / "rows.parquet"
     kept = checkpoints_of(paths, settings)
     metrics = train(settings, project, schema, rows, paths.model, checkpoints=kept)

@@ -56,6 +56,10 @@ def plan_run() -> Any:
             execution=sdk.path("$$.Execution.Id"),
             image="${JobImage}",
             clarify_image="${ClarifyImage}",
+            algorithm_images={
+                "xgboost": "${XGBoostImage}",
+                "linear-learner": "${LinearLearnerImage}",
+            },
         ),
         result_path="$.plan",
     )
@@ -103,7 +107,7 @@ def register_version() -> Any:
             execution=sdk.path("$$.Execution.Id"),
             group=sdk.path("$.group"),
             verdict=sdk.path("$.verdict"),
-            artifact=sdk.path("$.plan.done.train.artifact"),
+            artifact=sdk.path("$.verdict.artifact"),
             code=sdk.path(CODE),
             code_sha=sdk.path("$.code_sha"),
             image="${JobImage}",

@@ -9,7 +9,6 @@ from statemachines.blocks import (
     JOB_TIMEOUT,
     KEY,
     OBJECT_TIMEOUT,
-    SETTINGS,
     WARM_START,
     as_planned,
     by_clarify,
@@ -33,16 +32,24 @@ def check_data() -> Any:
         "CheckData",
         "check_data",
         inputs=inputs(),
-        outputs=("check", "training", "holdout"),
+        outputs=("check", "training", "holdout", "channels"),
     )
 
 
+#: What trains, and what it is given: script mode, an algorithm of AWS's or an own image. Only the
+#: plan knows which, and where the channels lie.
+TRAINER = {
+    "AlgorithmSpecification": sdk.path("$.plan.training.algorithm"),
+    "InputDataConfig": sdk.path("$.plan.training.channels"),
+}
+
+
 def train(state: str, network: dict[str, Any]) -> Any:
-    """A training job in script mode."""
-    return sdk.TrainingStep(
+    """A training job."""
+    job = sdk.TrainingStep(
         state,
         estimator=sdk.Estimator(
-            image_uri="${JobImage}",
+            image_uri="replaced below",
             role="${JobRoleArn}",
             instance_count=sdk.path("$.instances.train.count"),
             instance_type="ml.placeholder",  # the SDK wants text; replaced below
@@ -56,15 +63,9 @@ def train(state: str, network: dict[str, Any]) -> Any:
         ),
         job_name=job_name("train"),
         output_data_config_path=sdk.path("$.models"),
-        data={
-            "training": sdk.TrainingInput(s3_data=output_of("check_data", "training")),
-            "settings": sdk.TrainingInput(s3_data=sdk.path(SETTINGS)),
-            "check": sdk.TrainingInput(s3_data=output_of("check_data", "check")),
-        },
         hyperparameters=sdk.path("$.hyperparameters"),
         tags=sdk.path("$.tags"),
         parameters={
-            "AlgorithmSpecification": {"MetricDefinitions": sdk.path("$.training.metrics")},
             # Only a spot job writes checkpoints; the place can be named for any.
             "CheckpointConfig": {"S3Uri": sdk.path("$.training.checkpoints")},
             "EnableManagedSpotTraining": sdk.path("$.training.spot"),
@@ -81,15 +82,13 @@ def train(state: str, network: dict[str, Any]) -> Any:
         timeout_seconds=JOB_TIMEOUT,
         retry=retry_job(),
     )
+    # The SDK knows no placeholder for these, and merges what it is given into its own.
+    job.parameters |= TRAINER
+    return job
 
 
 def tune(state: str, network: dict[str, Any], *, warm: bool = False) -> Any:
     """A tuning job: trials of the same training; a warm one begins with what parents found."""
-    channels = {
-        "training": output_of("check_data", "training"),
-        "settings": sdk.path(SETTINGS),
-        "check": output_of("check_data", "check"),
-    }
     return sdk.Task(
         state,
         resource="arn:${AwsPartition}:states:::sagemaker:createHyperParameterTuningJob.sync",
@@ -101,25 +100,8 @@ def tune(state: str, network: dict[str, Any], *, warm: bool = False) -> Any:
             "HyperParameterTuningJobConfig": sdk.path("$.training.tuning"),
             "TrainingJobDefinition": {
                 "StaticHyperParameters": sdk.path("$.hyperparameters"),
-                "AlgorithmSpecification": {
-                    "TrainingImage": "${JobImage}",
-                    "TrainingInputMode": "File",
-                    "MetricDefinitions": sdk.path("$.training.metrics"),
-                },
+                **TRAINER,
                 "RoleArn": "${JobRoleArn}",
-                "InputDataConfig": [
-                    {
-                        "ChannelName": name,
-                        "DataSource": {
-                            "S3DataSource": {
-                                "S3DataType": "S3Prefix",
-                                "S3Uri": uri,
-                                "S3DataDistributionType": "FullyReplicated",
-                            }
-                        },
-                    }
-                    for name, uri in channels.items()
-                ],
                 "OutputDataConfig": {"S3OutputPath": sdk.path("$.models"), "KmsKeyId": KEY},
                 "ResourceConfig": {
                     "InstanceCount": sdk.path("$.instances.train.count"),
@@ -176,7 +158,8 @@ def evaluate_candidate() -> Any:
         "Evaluate",
         "evaluate",
         inputs=inputs("holdout", "check", model=sdk.path("$.plan.done.train.artifact")),
-        outputs=("evaluation",),
+        # What a container of its own trained is completed here with what our servers need.
+        outputs=("evaluation", "package"),
         output_path="$.plan.done.evaluate",
     )
     return either(
@@ -319,7 +302,7 @@ def baseline() -> Any:
             "training",
             "holdout",
             "check",
-            model=sdk.path("$.plan.done.train.artifact"),
+            model=sdk.path("$.verdict.artifact"),
             # Beside the verdict lies what it rests on, so far as there is any.
             verdict=sdk.fmt("{}/verdict", "$.base"),
         ),

@@ -68,7 +68,7 @@ def test_domain_imports_only_the_standard_library_and_itself() -> None:
         ("functions", ("perennial",)),
         ("jobs", ("jobs", "perennial.domain")),
         ("statemachines", ("statemachines", "perennial.domain")),
-        ("local", ("local", "perennial.domain.naming")),
+        ("local", ("local", "perennial.domain.naming", "perennial.domain.algorithm_parameters")),
         ("cli", ("cli", "perennial")),
         ("models", ("jobs",)),
     ],

@@ -122,7 +122,8 @@ class Workbench:
 
     def unpacked(self) -> Path:
         """The project's packed code, unpacked as a job finds it in /opt/ml/code."""
-        packed = pack_project(self.project)
+        train = project_settings(self.project).train
+        packed = pack_project(self.project, algorithm=train.algorithm, image=train.image)
         code = self.folder / f"code-{packed.sha256[:16]}"
         if not code.exists():
             with tarfile.open(fileobj=io.BytesIO(packed.body)) as archive:

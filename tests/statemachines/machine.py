@@ -37,6 +37,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
     ResourceCondition,
 )
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import (
+    WaitFunction,
+)
 from moto.stepfunctions.parser.asl.eval.evaluation_details import (
     AWSExecutionDetails,
     EvaluationDetails,
@@ -57,12 +60,19 @@ SUBSTITUTIONS = {
     "ArtifactBucket": "artifacts",
     "JobImage": "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3",
     "ClarifyImage": "131013547314.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0",
-    "JobRoleArn": f"arn:aws:iam::{ACCOUNT}:role/perennial-JobRole",
+    "XGBoostImage": "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.0-5",
+    "LinearLearnerImage": "438346466558.dkr.ecr.eu-west-1.amazonaws.com/linear-learner:1",
+    **{
+        f"{name}Arn": f"arn:aws:iam::{ACCOUNT}:role/perennial-{name}"
+        for name in ("JobRole", "SmokeTestRole", "EndpointRole")
+    },
     "KmsKeyArn": "",
     **{
         f"{name}FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
         for name in (
             *("CheckClaim", "PlanRun", "JudgeCandidate", "RegisterVersion", "ApproveCandidate"),
+            *("PlanRelease", "JudgeRelease", "AwaitApproval", "GuardEndpoint", "CheckRelease"),
+            "ConfirmRelease",
         )
     },
 }
@@ -76,11 +86,16 @@ class Throw:
     cause: str = "because"
 
 
+class Visits(list[Any]):
+    """Answers of a Task in a loop: one a visit, the last one for every later visit."""
+
+
 @dataclass
 class Ran:
     """What an execution did, from its history.
 
-    `ways` are the steps from state to state, `largest` is the longest state input in bytes.
+    `ways` are the steps from state to state, `largest` is the longest state input in bytes,
+    `waits` are the pauses of Retry and `slept` those of Wait states, in seconds.
     """
 
     status: str = ""
@@ -93,6 +108,7 @@ class Ran:
     payloads: dict[str, list[Any]] = field(default_factory=dict)
     waits: list[float] = field(default_factory=list)
     largest: int = 0
+    slept: list[float] = field(default_factory=list)
 
 
 @contextmanager
@@ -175,7 +191,8 @@ def _responses(program: Program, answers: Mapping[str, Sequence[Any]]) -> dict[s
                 payload = {"Payload": answer, "StatusCode": 200} if wrap else answer
                 responses.append(MockedResponseReturn(0, 0, payload))
         # The last answer holds for every later attempt.
-        endless = _Endless(responses, name)
+        kind = _PerVisit if isinstance(answers.get(name), Visits) else _Endless
+        endless = kind(responses, name)
         found[name] = SimpleNamespace(mocked_responses=endless)
     return found
 
@@ -193,12 +210,24 @@ class _Endless:
         return self.responses[min(attempt, len(self.responses) - 1)]
 
 
+class _PerVisit(_Endless):
+    visits = 0
+
+    def __getitem__(self, attempt: int) -> Any:
+        self.visits += attempt == 0
+        return super().__getitem__(self.visits - 1)
+
+
 @contextmanager
-def _patched(waits: list[float]) -> Iterator[None]:
+def _patched(waits: list[float], slept: list[float]) -> Iterator[None]:
+    def skip(_wait: Any, env: Any, wait_seconds: float) -> None:
+        slept.append(wait_seconds)
+
     sleeper = SimpleNamespace(sleep=waits.append, time=time.time)
     with (
         mock.patch.object(retrier_decl, "time", sleeper),
         mock.patch.object(mock_eval_utils, "CustomErrorName", _error_name),
+        mock.patch.object(WaitFunction, "_wait_interval", skip),
     ):
         yield
 
@@ -235,10 +264,13 @@ def run(program: Program, document: Any, answers: Mapping[str, Sequence[Any]]) -
     )
     worker.program = program
     waits: list[float] = []
-    with _quiet(), _patched(waits):
+    slept: list[float] = []
+    with _quiet(), _patched(waits, slept):
         execute: Any = worker._execution_logic
         execute()
-    return _ran(worker, program, waits)
+    ran = _ran(worker, program, waits)
+    ran.slept = slept
+    return ran
 
 
 def _kind(event: Mapping[str, Any]) -> str:

@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.statemachines.machine import Program, Ran, Throw, run
+from perennial.domain.settings import TrainSettings
+from perennial.domain.training_job import (
+    algorithm_specification,
+    channels,
+    reads_tables,
+    trainer_image,
+)
+
+from tests.statemachines.machine import SUBSTITUTIONS, Program, Ran, Throw, run
 
 JOBS = ("CheckData", "Train", "TrainInVpc", "Tune", "TuneInVpc", "TuneFromParents",
         "TuneFromParentsInVpc", "Evaluate", "EvaluateChampion", "Compare", "MeasureBias",
@@ -51,14 +59,15 @@ SDK_ERRORS = {"SageMaker.SageMakerException": 4, "SageMaker.SdkClientException":
 OBJECT_ERRORS = {"S3.S3Exception": 4, "S3.SdkClientException": 4}
 
 SECURITY = {"SecurityGroupIds": ["sg-0123456789abcdef0"], "Subnets": ["subnet-0123456789abcdef0"]}
-VERDICT = {
+VERDICT: dict[str, Any] = {
     "passed": True,
     "uri": "s3://artifacts/runs/census/12/verdict/verdict.json",
     "digest": "d" * 64,
     "words": "census 12 passes 2 of 2 gates",
+    "artifact": "s3://artifacts/models/census/12/perennial-census-12-train-0/output/model.tar.gz",
 }
 ARN = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/perennial-census/7"
-ARTIFACT = "s3://artifacts/models/census/12/perennial-census-12-train-0/output/model.tar.gz"
+ARTIFACT = VERDICT["artifact"]
 BASE = "s3://artifacts/runs/census/12"
 PLACES = dict.fromkeys([*STEPS.values(), "baseline"], BASE)
 CHAMPION = {
@@ -87,6 +96,21 @@ PARENTS = {
 }
 
 
+def trained_by(train: TrainSettings) -> dict[str, Any]:
+    """What the plan says of the training, as `plan_run` makes it."""
+    images = {
+        "xgboost": SUBSTITUTIONS["XGBoostImage"],
+        "linear-learner": SUBSTITUTIONS["LinearLearnerImage"],
+    }
+    image = trainer_image(train, SUBSTITUTIONS["JobImage"], images)
+    metrics = [{"Name": "auc", "Regex": "auc=(.+)"}]
+    return {
+        "algorithm": algorithm_specification(train, image, metrics),
+        "channels": channels(train, BASE, f"{BASE}/settings.json"),
+        "packaged": reads_tables(train),
+    }
+
+
 def planned(*not_done: str, champion: bool = True, **more: Any) -> dict[str, Any]:
     """A plan that does every step but those named, which an earlier run has done."""
     opponent = {"evaluate_champion", "compare"}
@@ -101,6 +125,7 @@ def planned(*not_done: str, champion: bool = True, **more: Any) -> dict[str, Any
         "done": {**done, "baseline": {}},
         "champion": CHAMPION if champion else {"version": 0, "words": "there is no champion yet"},
         "check_key": "runs/census/12/check/summary.json",
+        "training": trained_by(TrainSettings()),
         **more,
     }
 

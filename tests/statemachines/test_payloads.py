@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 from perennial.domain import naming, run_input
 from perennial.domain.ledger.rows import RunRow, SettingsRow
-from perennial.domain.settings import parse_settings
+from perennial.domain.settings import TrainSettings, parse_settings
 
 from tests.statemachines.aws_api import JOB_OPERATIONS, mistakes
 from tests.statemachines.machine import Ran, load, parse, run, states_of
-from tests.statemachines.scenarios import ANSWERS, by_clarify, document, from_parents
+from tests.statemachines.scenarios import (
+    ANSWERS,
+    by_clarify,
+    document,
+    from_parents,
+    planned,
+    trained_by,
+)
 
 DEFINITION = load("retrain")
 STATES = states_of(DEFINITION)
@@ -141,6 +148,30 @@ def test_aws_would_accept_every_request(ran: dict[str, Ran]) -> None:
 
 
 @pytest.mark.parametrize(
+    "train",
+    [
+        TrainSettings(algorithm="xgboost", input="libsvm"),
+        TrainSettings(algorithm="linear-learner", validation=0),
+        TrainSettings(image="123456789012.dkr.ecr.eu-west-1.amazonaws.com/own/trainer:7"),
+    ],
+)
+@pytest.mark.parametrize("tuned", [False, True])
+def test_aws_would_accept_what_any_trainer_is_given(train: TrainSettings, *, tuned: bool) -> None:
+    """Algorithms of AWS's and own images go through the same states, with channels of their own."""
+    answers = {**ANSWERS, "PlanRun": [planned(training=trained_by(train))]}
+    one = run(parse(DEFINITION), input_of(NETWORKS["open"], tuned=tuned), answers)
+    state = "Tune" if tuned else "Train"
+    request = one.payloads[state][0]
+    assert mistakes(*_api(state), request) == []
+    job = request["TrainingJobDefinition"] if tuned else request
+    names = [channel["ChannelName"] for channel in job["InputDataConfig"]]
+    assert names[:2] == (["train", "validation"] if train.validation else ["train"])
+    # SageMaker refuses metrics of ours for its own algorithms.
+    has_metrics = "MetricDefinitions" in job["AlgorithmSpecification"]
+    assert has_metrics == (not train.algorithm)
+
+
+@pytest.mark.parametrize(
     ("path", "value", "words"),
     [
         (("ResourceConfig", "InstanceType"), "ml.no.such", "none of"),
@@ -240,7 +271,7 @@ def test_functions_get_what_they_ask_for(ran: dict[str, Ran]) -> None:
     sent = ran["open"].payloads
     asked = {
         "CheckClaim": {"model", "run", "execution"},
-        "PlanRun": {"model", "run", "execution", "image", "clarify_image"},
+        "PlanRun": {"model", "run", "execution", "image", "clarify_image", "algorithm_images"},
         "JudgeCandidate": {"model", "run", "base", "manifest", "settings_uri", "code", "code_sha",
                            "plan", "evaluations", "examinations"},
         "RegisterVersion": {"model", "run", "execution", "group", "verdict", "artifact", "code",

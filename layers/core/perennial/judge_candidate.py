@@ -71,12 +71,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Where the verdict lies, the SHA-256 of its bytes, and what it says."""
+    """Where the verdict lies, the SHA-256 of its bytes, what it says, and of which archive."""
 
     passed: bool
     uri: str
     digest: str
     words: str
+    artifact: str
 
 
 def judge_candidate(ports: Ports, candidate: Candidate) -> Judgement:
@@ -107,7 +108,8 @@ def judge_candidate(ports: Ports, candidate: Candidate) -> Judgement:
                 bucket, prefix + name, evidences.bodies[what], content_type="application/json"
             )
     _lay_edits(candidate, bucket, prefix)
-    judgement = Judgement(found.passed, uri, objects.digest(body), found.words)
+    digest = objects.digest(body)
+    judgement = Judgement(found.passed, uri, digest, found.words, candidate.artifact)
     _record(ports, candidate, judgement, found)
     return judgement
 
@@ -152,6 +154,7 @@ def _decide(candidate: Candidate, evidences: Evidences, now_ms: int) -> Verdict:
             "artifact_digest": objects.stream_digest(candidate.artifact),
             "code": candidate.code,
             "code_digest": code_digest,
+            **evaluated.files,
         },
         gates=judge(settings, gathered.grounds(evaluated.metrics)),
         metrics=findings.ordered(evaluated.shown, METRICS[settings.problem], settings.facets),

@@ -37,21 +37,25 @@ class PackedProject:
     files: list[str]
 
 
-def pack_project(folder: Path) -> PackedProject:
-    """Pack a project folder; raises `ProjectInvalid` with everything that is wrong with it."""
+def pack_project(folder: Path, *, algorithm: str = "", image: str = "") -> PackedProject:
+    """Pack a project folder; raises `ProjectInvalid` with everything that is wrong with it.
+
+    One that AWS's `algorithm` or an own `image` trains need not have every function.
+    """
     name = folder.resolve().name
     mistakes: list[str] = []
     own = _project_files(folder, mistakes)
-    for needed in ("model.py", "model.yaml"):
+    for needed in ("model.yaml",) if algorithm else ("model.py", "model.yaml"):
         if needed not in own:
             mistakes.append(f"{needed} is missing")
     if "model.py" in own:
-        mistakes += find_model_mistakes(own["model.py"].decode("utf-8", "replace"))
+        source = own["model.py"].decode("utf-8", "replace")
+        mistakes += find_model_mistakes(source, algorithm=algorithm, image=image)
     jobs = _package_folder("jobs")
     files = _python_files(jobs, "jobs")
     files |= _python_files(_package_folder("perennial") / "domain", "perennial/domain")
-    for name in ("entry.py", "serve.py"):
-        files[name] = (jobs / name).read_bytes()
+    for entry in ("entry.py", "serve.py"):
+        files[entry] = (jobs / entry).read_bytes()
     files["perennial/__init__.py"] = b""
     files |= {_place(path): content for path, content in own.items()}
     try:

@@ -26,6 +26,12 @@ from perennial.domain.ledger.rows import FinishedStep, RunRow, run_key
 from perennial.domain.ledger.store import Transaction, read_run
 from perennial.domain.settings import Settings
 from perennial.domain.step_keys import Basis, place_of, step_keys
+from perennial.domain.training_job import (
+    algorithm_specification,
+    channels,
+    reads_tables,
+    trainer_image,
+)
 from perennial.domain.warm_start import WarmStart
 from perennial.list_runs import list_runs
 
@@ -75,6 +81,8 @@ class Opponent:
 class Plan:
     """What a run does: `do` by step, and for those that are not done anew the `done` ones.
 
+    `training` is what trains and on what, as SageMaker takes it (`algorithm`, `channels`), and
+    whether the evaluation completes the artifact (`packaged`), which is of another's making.
     `clarify` is the URI of Clarify's configuration if it measures the bias; `warm_start` is what
     the search continues from, if it was asked for.
     """
@@ -84,6 +92,7 @@ class Plan:
     done: Mapping[str, Mapping[str, Any]]
     champion: Opponent
     keys: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     clarify: str = ""
     warm_start: WarmStart | None = None
 
@@ -96,6 +105,7 @@ class Plan:
             "done": {step: dict(found) for step, found in self.done.items()},
             "champion": self.champion.to_json(),
             "check_key": check_key,
+            "training": dict(self.training),
             # The machine asks whether these are there: a definition cannot leave a field out.
             **({"clarify": {"config": self.clarify}} if self.clarify else {}),
             **({"warm_start": self.warm_start.to_json()} if self.warm_start else {}),
@@ -104,10 +114,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class RegionImages:
-    """The images of the stack's Region: that of our jobs, and Clarify's (empty: it has none)."""
+    """The images of the stack's Region: that of our jobs, and Clarify's (empty: it has none).
+
+    `algorithms` are those of AWS's algorithms, by their names in the settings.
+    """
 
     jobs: str
     clarify: str = ""
+    algorithms: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionImages) -> Plan:
@@ -123,6 +137,7 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
     settings = Settings.from_json(settings_document, project=model)
     manifest = objects.get_json(given["manifest"])
     champion = find_opponent(ports, model, settings)
+    trainer = trainer_image(settings.train, images.jobs, images.algorithms)
     keys = step_keys(
         Basis(
             objects=manifest["objects"],
@@ -133,10 +148,12 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
             clarify_image=images.clarify,
             settings=settings_document,
             champion=(champion.arn, *champion.digests),
+            trainer=trainer,
         )
     )
     found = _find_finished(ports, row, keys, settings.reuse * 1000)
     plan = make_plan(given["base"], settings, champion, keys, found)
+    plan = replace(plan, training=_training(given, settings, trainer, plan.places["check_data"]))
     plan = _with_clarify(plan, given["base"], settings, images.clarify)
     tuning = settings.train.tuning
     if plan.do["train"] and tuning is not None and tuning.warm_start:
@@ -150,6 +167,18 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
 
     commit_change(ports, decide)
     return plan
+
+
+def _training(
+    given: Mapping[str, Any], settings: Settings, trainer: str, checked: str
+) -> dict[str, Any]:
+    """What trains, on the tables or rows that the check wrote below `checked`."""
+    train = settings.train
+    return {
+        "algorithm": algorithm_specification(train, trainer, given["training"]["metrics"]),
+        "channels": channels(train, checked, given["settings_uri"]),
+        "packaged": reads_tables(train),
+    }
 
 
 def _with_clarify(plan: Plan, base: str, settings: Settings, image: str) -> Plan:

@@ -38,7 +38,7 @@ def candidate_of(event: Mapping[str, Any]) -> Candidate:
         settings_uri=event["settings_uri"],
         code=event["code"],
         code_sha=event["code_sha"],
-        artifact=outcomes["train"]["artifact"],
+        artifact=_artifact(plan, outcomes),
         report=output("check_data", "check/report.json"),
         schema=output("check_data", "check/schema.json"),
         champion=champion if champion["version"] else None,
@@ -53,6 +53,13 @@ def candidate_of(event: Mapping[str, Any]) -> Candidate:
         warm_start=str(plan.get("warm_start", {}).get("words", "")),
         jobs=tuple(_job(step, done) for step, done in outcomes.items() if done.get("job")),
     )
+
+
+def _artifact(plan: Mapping[str, Any], outcomes: Mapping[str, Any]) -> str:
+    """The model archive; of another's making, the one that the evaluation completed."""
+    if plan["training"].get("packaged"):
+        return f"{plan['places']['evaluate']}/package/model.tar.gz"
+    return str(outcomes["train"]["artifact"])
 
 
 def _job(step: str, done: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,8 +48,18 @@ class Requirement:
         return re.sub(r"[-_.]+", "-", self.name).lower()
 
 
-def find_model_mistakes(source: str) -> list[str]:
-    """What is wrong with model.py as text: syntax, missing functions, wrong signatures."""
+def needed_functions(*, algorithm: str = "", image: str = "") -> tuple[str, ...]:
+    """What model.py must have, by what trains: itself, one of AWS's algorithms, an own image."""
+    if algorithm:
+        return ()
+    return ("load", "predict") if image else tuple(REQUIRED)
+
+
+def find_model_mistakes(source: str, *, algorithm: str = "", image: str = "") -> list[str]:
+    """What is wrong with model.py as text: syntax, missing functions, wrong signatures.
+
+    With an `algorithm` of AWS's or an own `image` it need not have all functions.
+    """
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
@@ -60,7 +70,7 @@ def find_model_mistakes(source: str) -> list[str]:
     bound = _bound_names(tree)
     mistakes = [
         f"model.py has no function {SIGNATURES[name]}"
-        for name in REQUIRED
+        for name in needed_functions(algorithm=algorithm, image=image)
         if name not in functions and name not in bound
     ]
     for name, count in {**REQUIRED, **OPTIONAL}.items():
@@ -70,7 +80,7 @@ def find_model_mistakes(source: str) -> list[str]:
                 f"model.py line {functions[name].lineno}: {name} must be callable as "
                 f"{SIGNATURES[name]}"
             )
-    if ("save" in functions) != ("load" in functions):
+    if not image and ("save" in functions) != ("load" in functions):
         mistakes.append("model.py has only one of save and load; write both or neither")
     return mistakes
 

@@ -14,6 +14,7 @@ from perennial.domain import naming
 from perennial.domain.gates import METRICS
 from perennial.domain.ledger.rows import RunRow, SettingsRow
 from perennial.domain.settings import STEPS, Settings, Tuning
+from perennial.domain.training_job import hyperparameters, objective_name
 
 SCALES = {"auto": "Auto", "linear": "Linear", "log": "Logarithmic"}
 
@@ -61,7 +62,7 @@ def build(
         "models": f"{root}/{naming.models_prefix(run.model, run.number)}",
         "group": naming.package_group(place.stack, run.model),
         "instances": {step: _instance(settings, step) for step in STEPS},
-        "hyperparameters": _hyperparameters(pushed.code),
+        "hyperparameters": hyperparameters(settings, pushed.code),
         "training": _training(run, settings, place),
         "network": network_parts(place.network),
         "tags": _tags(run, settings, place),
@@ -77,16 +78,6 @@ def _instance(settings: Settings, step: str) -> dict[str, Any]:
         "volume_gb": job.volume_gb,
         "max_seconds": job.max_seconds,
     }
-
-
-def _hyperparameters(code: str) -> dict[str, str]:
-    """What script mode wants. The model's own hyperparameters travel in ``settings.json``."""
-    values = {
-        "step": "train",
-        "sagemaker_program": "entry.py",
-        "sagemaker_submit_directory": code,
-    }
-    return {name: json.dumps(value) for name, value in values.items()}
 
 
 def _training(run: RunRow, settings: Settings, place: Place) -> dict[str, Any]:
@@ -105,7 +96,9 @@ def _training(run: RunRow, settings: Settings, place: Place) -> dict[str, Any]:
         "metrics": _metric_definitions(METRICS[settings.problem], train.metrics),
         "tuning_prefix": naming.tuning_prefix(place.stack, run.model, run.number),
     }
-    return found if train.tuning is None else {**found, "tuning": tuning_config(train.tuning)}
+    if train.tuning is None:
+        return found
+    return {**found, "tuning": tuning_config(train.tuning, objective_name(settings))}
 
 
 def _metric_definitions(
@@ -122,8 +115,11 @@ def _metric_definitions(
     return [{"Name": name, "Regex": regex} for name, regex in {**named, **ours}.items()]
 
 
-def tuning_config(tuning: Tuning) -> dict[str, Any]:
-    """A tuning job's configuration as SageMaker takes it; every number is a text there."""
+def tuning_config(tuning: Tuning, objective: str = "") -> dict[str, Any]:
+    """A tuning job's configuration as SageMaker takes it; every number is a text there.
+
+    `objective` is the name under which what trains reports the figure, if it has one of its own.
+    """
     ranges: dict[str, list[dict[str, Any]]] = {
         "IntegerParameterRanges": [],
         "ContinuousParameterRanges": [],
@@ -148,7 +144,7 @@ def tuning_config(tuning: Tuning) -> dict[str, Any]:
         "Strategy": tuning.strategy,
         "HyperParameterTuningJobObjective": {
             "Type": tuning.goal.capitalize(),
-            "MetricName": tuning.objective,
+            "MetricName": objective or tuning.objective,
         },
         "ResourceLimits": {
             "MaxNumberOfTrainingJobs": tuning.jobs,

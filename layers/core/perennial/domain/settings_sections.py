@@ -20,6 +20,7 @@ from perennial.domain.settings import (
     Triggers,
     Window,
 )
+from perennial.domain.settings_algorithm import check_trainer
 from perennial.domain.settings_judgement import Judged, read_bias, read_explain, read_gates
 from perennial.domain.settings_reader import (
     Mistake,
@@ -96,6 +97,7 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
     root.done()
     _check_label(root, settings)
     _check_image(root, settings)
+    check_trainer(root, settings)
     return settings
 
 

@@ -57,6 +57,7 @@ def read_train(train: Reader, problem: str) -> tuple[TrainSettings, JobSettings]
         max_wait=_max_wait(train, spot, job.max_seconds),
         algorithm=algorithm,
         image=image,
+        input=_input(train, algorithm),
         metrics=metrics,
     )
     if read.tuning and read.validation == 0:
@@ -140,6 +141,16 @@ def _image(train: Reader) -> str:
     if train.has("algorithm"):
         train.mistake("image", "no image, as algorithm names a built-in one; keep one of the two")
     return image
+
+
+def _input(train: Reader, algorithm: str) -> Literal["csv", "libsvm"]:
+    """The format of the tables that a container is given; only XGBoost reads two."""
+    if train.raw("input") is None:
+        return "csv"
+    given = train.text("input", "csv", choices=("csv", "libsvm"))
+    if given == "libsvm" and algorithm != "xgboost":
+        train.mistake("input", "csv (or no value): only algorithm xgboost reads libsvm")
+    return "libsvm" if given == "libsvm" else "csv"
 
 
 def _metrics(train: Reader, algorithm: str) -> tuple[tuple[str, str], ...]:

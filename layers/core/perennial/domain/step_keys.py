@@ -19,15 +19,17 @@ from perennial.domain.ledger.rows import RunRow
 MACHINE_KEYS = frozenset({"instance", "volume_gb", "max_seconds", "max_wait", "spot", "metrics"})
 #: How the verdict reads a comparison; what is computed does not depend on it.
 VERDICT_KEYS = frozenset({"margin"})
+#: What of the settings of training the tables for another container rest on.
+TABLE_KEYS = ("algorithm", "image", "input", "validation")
 
 
 @dataclass(frozen=True)
 class Basis:
     """What a run works on. `objects` are the manifest's entries, `settings` its document.
 
-    `champion` names the version that the candidate is compared with (its package's ARN, and the
-    digests of its model and code), or is empty; `clarify_image` is what measures bias where the
-    settings say so.
+    `trainer` is the image that trains. `champion` names the version that the candidate is compared
+    with (its package's ARN, and the digests of its model and code), or is empty; `clarify_image`
+    is what measures bias where the settings say so.
     """
 
     objects: Sequence[Mapping[str, Any]]
@@ -36,6 +38,7 @@ class Basis:
     image: str
     settings: Mapping[str, Any]
     champion: tuple[str, ...] = ()
+    trainer: str = ""
     clarify_image: str = ""
 
 
@@ -48,8 +51,12 @@ def step_keys(basis: Basis) -> dict[str, str]:
     compared = {k: v for k, v in gate.items() if k not in VERDICT_KEYS} if gate != "off" else {}
     data = [settings.get("positive"), settings.get("data"), settings.get("facets")]
     group = settings.get("bias", {}).get("group")
-    keys = {"check_data": _key("check_data", common, data, group, basis.objects, basis.window)}
-    keys["train"] = _key("train", keys["check_data"], train)
+    trainer = basis.trainer if train.get("algorithm") or train.get("image") else ""
+    # For another container than our own the check also writes tables, and splits them.
+    tables = [[train.get(key) for key in TABLE_KEYS]] if trainer else []
+    basics = (common, data, group, basis.objects, basis.window)
+    keys = {"check_data": _key("check_data", *basics, *tables)}
+    keys["train"] = _key("train", keys["check_data"], train, *([trainer] if trainer else []))
     bias = dict(settings.get("bias") or {})
     by_clarify = settings.get("providers", {}).get("bias") == "sagemaker"
     # Then the evaluation also writes what Clarify reads, in which outcomes are told apart.

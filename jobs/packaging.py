@@ -1,0 +1,59 @@
+"""Completes a model archive that a container of its own made with what our own training adds.
+
+AWS's algorithms and own images write the model alone. Servers, later evaluations and explanations
+need the schema that requests are cast to, with the encoding of its columns, beside it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+from pathlib import Path
+
+from perennial.domain.settings import Settings
+from perennial.domain.training_job import reads_tables
+
+from jobs.casting import read_schema
+from jobs.check_data import write_json
+from jobs.failures import SettingsError
+from jobs.train import FORMAT
+
+ARCHIVE = "model.tar.gz"
+
+
+def complete(folder: Path, settings: Settings, checked: Path) -> bool:
+    """Add schema, settings and metadata to an unpacked model; False: it has them already.
+
+    `checked` is the file of the schema that its training rows were checked by. Raises
+    `SettingsError` for an archive of our own training that lacks its schema.
+    """
+    if (folder / "schema.json").exists() and (folder / "metadata.json").exists():
+        return False
+    if not reads_tables(settings.train):
+        raise SettingsError("the model archive has no schema.json; it was not made by our training")
+    schema = read_schema(checked)
+    write_json(folder / "schema.json", schema.to_json())
+    metadata = {
+        "format": FORMAT,
+        "model": settings.project,
+        "problem": settings.problem,
+        "hyperparameters": settings.train.parameters(),
+        "trainer": settings.train.algorithm or settings.train.image,
+    }
+    write_json(folder / "metadata.json", metadata)
+    write_json(folder / "settings.json", settings.to_json())
+    return True
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write a folder as `target`; equal content gives equal bytes."""
+    with (
+        target.open("wb") as raw,
+        gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            member.size, member.mode = path.stat().st_size, 0o644
+            with path.open("rb") as content:
+                archive.addfile(member, content)
