@@ -298,6 +298,18 @@ def test_the_page_needs_nothing_from_outside() -> None:
     assert "@media print" in page
 
 
+def test_folded_tables_are_printed() -> None:
+    """Paper cannot be unfolded: what a closed <details> hides on a screen stands in a print.
+
+    Seen in Chromium's print; a browser that does not know `::details-content` leaves it folded.
+    """
+    page = card_html(build.verdict())
+    assert "<details>" in page
+    (printed,) = re.findall(r"@media print\{(html.*)\}\s*</style>", page, re.DOTALL)
+    assert "details::details-content{content-visibility:visible;display:block" in printed
+    assert "summary{display:none}" in printed
+
+
 def test_pictures_are_named_for_those_who_do_not_see_them() -> None:
     """Each picture has a title, a description, and the role of an image."""
     page = card_html(build.verdict())

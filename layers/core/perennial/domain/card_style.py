@@ -66,5 +66,7 @@ li{overflow-wrap:anywhere}
 @media print{html{font-size:10.5px}body{font-size:1rem}svg{max-width:340px}
 main{max-width:none;padding:0}h2{break-after:avoid}
 figure,tr,.tile{break-inside:avoid}.grid{grid-template-columns:1fr 1fr}summary{display:none}
+details::details-content{content-visibility:visible;display:block;height:auto}
+details:not([open]) :is(th,td){padding-block:0;line-height:1.25}
 .bar,.dot,.badge{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
