@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,21 @@ class Shell:
             aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         )
+
+    def faults(self, **plan: Any) -> None:
+        """Put a fault plan in force on the local cloud; without arguments, none."""
+        given = json.loads((Path(self.environment["PERENNIAL_STATE"]) / "cloud.json").read_text())
+        request = urllib.request.Request(
+            given["endpoint"] + "/_local/faults",
+            data=json.dumps(plan).encode(),
+            headers={"X-Perennial-Token": given["token"], "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert json.load(answer)["ok"]
+
+    def printed(self, job: str) -> list[str]:
+        """The newest lines of a job's log, oldest first."""
+        return [line["text"] for line in self.json("logs", job, "-n", "1000")]
 
     def outputs(self) -> dict[str, str]:
         """The main stack's outputs."""
@@ -188,6 +204,107 @@ def test_a_stopped_run_is_held_and_retried(shell: Shell, data: Path, tmp_path: P
     assert (repeated["outcome"], repeated["retry_of"]) == ("won", 1)
     assert "retry of run 1, asked by ann: right after all" in repeated["because"]
     assert shell.json("why", "stopped")["signals"] == []
+
+
+SPOT = (
+    *("--set", "train.spot=true", "--set", "train.hyperparameters.rounds=200"),
+    *("--set", "train.hyperparameters.early_stopping=200"),
+)
+SEARCH = {"jobs": 3, "parallel": 2, "ranges": {"rounds": {"min": 10, "max": 20}}}
+
+
+@pytest.fixture(scope="module")
+def trainings(shell: Shell, data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Three models whose trainings go wrong, at work beside each other: `spotty` loses its
+    machine, `rotten` that and its checkpoint, and no trial of `hopeless` succeeds."""
+    folder = tmp_path_factory.mktemp("trainings")
+    code = Path(project(folder, "hopeless")) / "model.py"
+    begin = "    parameters = dict(hyperparameters)\n"
+    assert begin in code.read_text()
+    code.write_text(code.read_text().replace(begin, '    raise ValueError("no luck")\n' + begin))
+    shell.faults(
+        interrupt=[
+            {"job": "perennial-spotty-*", "checkpoint": True},
+            {"job": "perennial-rotten-*", "checkpoint": True, "capacity_after_seconds": 5},
+        ]
+    )
+    search = ("--set", f"train.tuning={json.dumps(SEARCH)}")
+    for name, settings in (("hopeless", search), ("spotty", SPOT), ("rotten", SPOT)):
+        place = str(folder / name) if name == "hopeless" else project(folder, name)
+        shell.ok("push", place, *QUICK, *LOW, *settings)
+        shell.ok("land", name, str(data))
+    found = interrupted(shell, "rotten", 0.05)
+    bucket, _, prefix = found["CheckpointConfig"]["S3Uri"].removeprefix("s3://").partition("/")
+    place = {"Bucket": bucket, "Key": f"{prefix}/checkpoint.txt"}
+    assert shell.client("s3").get_object(**place)["Body"].read()
+    shell.client("s3").put_object(**place, Body=b"rotten")
+
+
+def interrupted(shell: Shell, model: str, after: float) -> dict[str, Any]:
+    """Wait until the first training of a model's first run has lost its machine."""
+    deadline, name = time.monotonic() + 120, f"perennial-{model}-1-train-0"
+    sagemaker = shell.client("sagemaker")
+    while time.monotonic() < deadline:
+        listed = sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]
+        if listed:
+            found: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
+            passed = [entry["Status"] for entry in found["SecondaryStatusTransitions"]]
+            if "Interrupted" in passed:
+                return found
+        time.sleep(after)
+    raise AssertionError(f"{name} was not interrupted")
+
+
+def rounds_of(lines: list[str]) -> list[int]:
+    """The rounds that a training has reported, in the order of its log."""
+    return [int(line.split("=")[1].split(";")[0]) for line in lines if line.startswith("round=")]
+
+
+def test_an_interrupted_spot_training_trains_only_what_is_missing(
+    shell: Shell, trainings: None
+) -> None:
+    """The machine goes after a checkpoint; the next one takes it up, and the log shows it all."""
+    run = shell.wait_for_run("spotty", 1)
+    assert run["outcome"] == "won"
+    passed = [e["Status"] for e in interrupted(shell, "spotty", 0)["SecondaryStatusTransitions"]]
+    once = ["Starting", "Downloading", "Training"]
+    assert passed == [*once, "Interrupted", *once, "Uploading", "Completed"]
+    lines = shell.printed("perennial-spotty-1-train-0")
+    (taken,) = [place for place, line in enumerate(lines) if line.startswith("checkpoint: ")]
+    done = int(lines[taken].split()[1])
+    assert f"of 200 rounds are done; training the missing {200 - done}" in lines[taken]
+    first, second = rounds_of(lines[:taken]), rounds_of(lines[taken:])
+    assert 0 < done < 200
+    assert first == list(range(10, first[-1] + 1, 10))
+    assert second == list(range(done + 10, 201, 10))
+
+
+def test_a_checkpoint_that_was_damaged_meanwhile_is_not_trusted(
+    shell: Shell, trainings: None
+) -> None:
+    """Overwritten in S3 while there is no machine: said in the log, and all rounds are trained."""
+    run = shell.wait_for_run("rotten", 1)
+    assert run["outcome"] == "won"
+    lines = shell.printed("perennial-rotten-1-train-0")
+    (said,) = [place for place, line in enumerate(lines) if line.startswith("checkpoint ignored")]
+    assert "it is damaged (JSONDecodeError); the training starts afresh" in lines[said]
+    assert rounds_of(lines[said:]) == list(range(10, 201, 10))
+
+
+def test_a_search_whose_trials_all_fail_says_why(shell: Shell, trainings: None) -> None:
+    """The run fails once, is not repeated, and its ending has the trials' own reason and number."""
+    run = shell.wait_for_run("hopeless", 1)
+    assert (run["outcome"], run["error"], run["ending"]["transient"]) == (
+        "failed",
+        "TuneFailed",
+        False,
+    )
+    words = run["ending"]["words"]
+    assert words.startswith("failed: TuneFailed: 3 of 3 trials failed, the first so: ")
+    assert "train() in model.py of hopeless raised ValueError: no luck (model.py line" in words
+    assert "3 of 3 trials failed" in shell.run("run", "show", "hopeless", "1").stdout
+    assert "ValueError: no luck" in shell.ok("logs", "run", "1", "--model", "hopeless")
+    assert {s["state"] for s in shell.json("why", "hopeless")["signals"]} == {"held"}
 
 
 def test_two_pushes_at_once_give_two_versions_and_no_damage(shell: Shell, tmp_path: Path) -> None:
