@@ -81,5 +81,5 @@ PHRASES = {
 
 def respond(body: str, status: int, kind: str) -> Any:
     """A response of the image's own server, the only thing it takes a status from."""
-    worker = importlib.import_module("sagemaker_containers.beta.framework.worker")
-    return worker.Response(response=body, status=status, mimetype=kind)
+    framework = importlib.import_module("sagemaker_containers.beta.framework")
+    return framework.worker.Response(response=body, status=status, mimetype=kind)

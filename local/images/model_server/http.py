@@ -17,7 +17,7 @@ from http import HTTPStatus
 from local.images.model_server.parsing import BadHttp, Head, parse_head, read_body
 
 JSON = "application/json"
-IDLE_SECONDS = 75.0  # nginx's keep-alive
+IDLE_SECONDS = 75.0  # nginx's own default; the image has it at 3, where clients meet its end
 LINGER_SECONDS = 2.0  # what a refused sender still wants to say is thrown away
 DRAIN_SECONDS = 0.5  # after which an idle connection is closed when the server ends
 SWEEP_SECONDS = 0.25

@@ -60,17 +60,14 @@ class Context:
 
 
 def provide_worker() -> None:
-    """Let the user's module import what the image has: `worker.Response`."""
-    name = "sagemaker_containers"
-    parents: list[types.ModuleType] = []
-    for part in ("", ".beta", ".beta.framework", ".beta.framework.worker"):
-        module = types.ModuleType(name + part)
-        module.__path__ = []
-        sys.modules[name + part] = module
-        if parents:
-            setattr(parents[-1], part.rpartition(".")[2], module)
-        parents.append(module)
-    parents[-1].Response = Response  # type: ignore[attr-defined]
+    """Let the user's module do what it does in the image: `from sagemaker_containers.beta.framework
+    import worker` and answer a `worker.Response`. There, too, `worker` is a name, no module."""
+    names = ["sagemaker_containers", "sagemaker_containers.beta"]
+    names.append(f"{names[-1]}.framework")
+    for name in names:
+        sys.modules[name] = types.ModuleType(name)
+    framework = sys.modules[names[-1]]
+    framework.worker = types.SimpleNamespace(Response=Response)  # type: ignore[attr-defined]
 
 
 class UserModule:
