@@ -46,8 +46,9 @@ def substitutions(template: Template) -> Iterator[str]:
 
 
 def unreached(template: Template) -> Iterator[str]:
-    """Functions that no rule, schedule, queue, custom resource or state leads to."""
+    """Functions that no rule, schedule, queue, API, custom resource or state leads to."""
     callers = (
+        "AWS::ApiGatewayV2::Api",
         "AWS::Events::Rule",
         "AWS::Lambda::EventSourceMapping",
         "AWS::Scheduler::Schedule",

@@ -65,7 +65,19 @@ def _clients(service: str) -> Any:
     return _session().create_client(service, config=CONFIG)
 
 
+def hurried_client(service: str, seconds: int) -> Any:
+    """A client of a service that waits `seconds` for an answer and never asks again by itself."""
+    return _hurried_clients(service, seconds)
+
+
+@cache
+def _hurried_clients(service: str, seconds: int) -> Any:
+    hurried = Config(connect_timeout=1, read_timeout=seconds, retries={"total_max_attempts": 1})
+    return _session().create_client(service, config=CONFIG.merge(hurried))
+
+
 def forget_clients() -> None:
     """Drop every client, so that the next use reads the environment again."""
     _clients.cache_clear()
+    _hurried_clients.cache_clear()
     _session.cache_clear()

@@ -1,0 +1,71 @@
+"""SageMaker's runtime: one call of an endpoint, under a time limit of the caller's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from perennial.aws.clients import hurried_client
+from perennial.aws.errors import translated
+from perennial.domain.prediction_answer import ModelFailed, NoEndpoint, TooSlow, model_words
+
+SHORTEST, LONGEST = 1, 60  # seconds; SageMaker itself gives a model 60
+NOT_FOUND = "not found"
+NOT_READY = "ModelNotReadyException"
+
+
+@dataclass(frozen=True)
+class Invoked:
+    """What the endpoint answered, and which of its variants did."""
+
+    body: bytes
+    variant: str
+
+
+def invoke(model: str, endpoint: str, body: bytes, inference_id: str, seconds: float) -> Invoked:
+    """Ask a model's endpoint with a JSON body, for at most `seconds` (whole ones count).
+
+    `inference_id` stands in the captured request, where ground truth finds it. Raises
+    `ModelFailed`, `NoEndpoint`, `TooSlow`, `Throttled`, `Unavailable`, `Denied`, `Rejected`.
+    """
+    client = hurried_client("sagemaker-runtime", min(LONGEST, max(SHORTEST, int(seconds))))
+    request = {
+        "EndpointName": endpoint,
+        "Body": body,
+        "ContentType": "application/json",
+        "Accept": "application/json",
+        "InferenceId": inference_id,
+    }
+    with translated(f"asking the endpoint {endpoint} of {model}"):
+        try:
+            try:
+                answer = client.invoke_endpoint(**request)
+            except ConnectionClosedError:
+                # A connection that was kept from an earlier request may be gone by now.
+                answer = client.invoke_endpoint(**request)
+            return Invoked(answer["Body"].read(), str(answer.get("InvokedProductionVariant", "")))
+        except ReadTimeoutError as error:
+            raise TooSlow(f"the model {model} did not answer within {seconds:.0f} s") from error
+        except ClientError as error:
+            raise _failure(model, endpoint, error) from error
+
+
+def _failure(model: str, endpoint: str, error: ClientError) -> Exception:
+    """The error of the domain where the runtime's own means something; else the error itself."""
+    response: dict[str, Any] = dict(error.response)
+    code = str(response.get("Error", {}).get("Code", ""))
+    words = str(response.get("Error", {}).get("Message", ""))
+    if code == "ModelError":
+        status = int(response.get("OriginalStatusCode") or 0)
+        return ModelFailed(
+            status, model_words(model, status, str(response.get("OriginalMessage", "")))
+        )
+    if code.startswith("Validation") and NOT_FOUND in words.lower():
+        return NoEndpoint(
+            f"the endpoint {endpoint} of {model} is not there; perennial endpoint {model} says "
+            "what became of it"
+        )
+    if code == NOT_READY:
+        return NoEndpoint(f"the endpoint {endpoint} of {model} is still loading the model")
+    return error
