@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.functional.conftest import REPOSITORY, LocalCloud, free_port
 from tests.functional.sagemaker.conftest import Jobs
+from tests.functional.sagemaker.hosting import Hosting
 from tests.functional.sagemaker.test_processing import OUTPUT, target
 
 FORBID = "echo 0 > /proc/sys/user/max_user_namespaces && exec "
@@ -56,3 +57,12 @@ def test_jobs_run_by_their_paths_alone(poor_cloud: LocalCloud) -> None:
     with pytest.raises(ClientError, match="cannot isolate a job's network on this machine"):
         jobs.train(script, EnableNetworkIsolation=True)
     assert "no private /opt/ml" in (poor_cloud.state / "cloud.log").read_text()
+
+
+def test_servers_run_by_their_paths_alone(poor_cloud: LocalCloud) -> None:
+    """An endpoint's instances find model and code, answer, and end with the endpoint."""
+    hosting = Hosting(poor_cloud)
+    name = hosting.serve("plain", count=2)
+    assert json.loads(hosting.invoke(name, "1,2")["Body"].read())["word"] == "plain"
+    hosting.remove(name)
+    assert not hosting.processes(name)
