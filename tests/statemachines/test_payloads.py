@@ -13,7 +13,7 @@ from perennial.domain.ledger.rows import RunRow, SettingsRow
 from perennial.domain.settings import TrainSettings, parse_settings
 
 from tests.statemachines.aws_api import JOB_OPERATIONS, mistakes
-from tests.statemachines.machine import Ran, load, parse, run, states_of
+from tests.statemachines.machine import ROOT, Ran, load, parse, run, states_of
 from tests.statemachines.scenarios import (
     ANSWERS,
     by_clarify,
@@ -117,6 +117,15 @@ def ran() -> dict[str, Ran]:
             for name, network in NETWORKS.items()
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "golden"), [("PlanRun", "plan_run"), ("JudgeCandidate", "judge_candidate")]
+)
+def test_the_golden_events_are_what_the_machine_sends(state: str, golden: str) -> None:
+    """The events that the handlers are tested with, member for member and value for value."""
+    (sent,) = run(parse(DEFINITION), document(), ANSWERS).payloads[state]
+    assert sent == json.loads((ROOT / "events" / f"{golden}.json").read_text("utf-8"))
 
 
 def _api(state: str) -> tuple[str, str]:

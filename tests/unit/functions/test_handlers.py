@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,12 @@ import pytest
 import yaml
 from perennial import wiring
 from perennial.aws import registry
-from perennial.domain.errors import NotClaimed, NotFound, SettingMissing
+from perennial.domain.errors import NotClaimed, NotFound, Rejected, SettingMissing
 from perennial.domain.ledger.rows import Verdict, Version
 from perennial.record_verdict import record_verdict
 from perennial.record_version import record_version
 
+from tests.unit.domain import verdict_builders as build
 from tests.unit.world import DOCUMENT, MODEL, World, new_world
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -274,6 +278,101 @@ def test_check_claim_lets_only_the_runs_execution_pass(
     assert handler("check_claim")(event, context) == {}
     with pytest.raises(NotClaimed):
         handler("check_claim")({**event, "execution": event["execution"] + "-again"}, context)
+
+
+def of_first_run(name: str, world: World) -> dict[str, Any]:
+    """A golden event of run 12, told of the first run of this world: its names and its input."""
+    text = (
+        json.dumps(golden(name)).replace("census/12", "census/1").replace("census-12", "census-1")
+    )
+    row = world.run(1)
+    given = json.loads(row.input)
+    of_row = {key: given[key] for key in ("manifest", "settings_uri", "code", "code_sha", "base")}
+    event = {**json.loads(text), "run": 1, "execution": row.execution, **of_row}
+    return {key: event[key] for key in golden(name)}
+
+
+def packed(name: str) -> bytes:
+    """An archive with one empty file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    return buffer.getvalue()
+
+
+def put_artifact(uri: str, body: bytes) -> None:
+    """Write what a golden event says lies there."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def test_plan_run_answers_what_the_machine_asks_for(
+    world: World, handler: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A first run does every step but the comparison; a second attempt answers the same."""
+    world.push(triggers=AT_ONCE)
+    world.deliver(world.land("1.csv"))
+    event = of_first_run("plan_run", world)
+    put_artifact(json.loads(world.run(1).input)["code"], packed("project/model.py"))
+    answer = handler("plan_run")(event, context)
+    assert json.loads(json.dumps(answer)) == answer
+    assert set(answer) == set(golden("judge_candidate")["plan"])
+    assert answer["champion"]["words"] == "there is no champion yet"
+    assert set(answer["champion"]) >= set(golden("judge_candidate")["plan"]["champion"])
+    assert [step for step, wanted in answer["do"].items() if not wanted] == [
+        "evaluate_champion",
+        "compare",
+        "measure_bias",
+    ]
+    assert answer["training"]["algorithm"]["TrainingImage"] == event["image"]
+    assert handler("plan_run")(event, context) == answer
+    (line, _) = (line for line in lines(caplog) if line["message"] == "planned")
+    assert (line["model"], line["run"], line["reused"]) == (MODEL, 1, [])
+    with pytest.raises(NotClaimed):
+        handler("plan_run")({**event, "execution": event["execution"] + "-again"}, context)
+
+
+def test_judge_candidate_judges_what_the_jobs_left(
+    world: World, handler: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The golden event, its files in S3: a verdict that the next states can use."""
+    world.push(triggers=AT_ONCE, code_sha=hashlib.sha256(b"code").hexdigest(), explain="off")
+    world.deliver(world.land("1.csv"))
+    event = of_first_run("judge_candidate", world)
+    put_artifact(event["code"], b"code")
+    put_artifact(event["plan"]["done"]["train"]["artifact"], b"model")
+    for path, document in (
+        ("evaluation/evaluation.json", build.evaluation()),
+        ("comparison/comparison.json", build.comparison()),
+        ("bias/analysis.json", build.bias()),
+        ("explanations/analysis.json", build.explanations()),
+        ("check/report.json", build.report()),
+    ):
+        put_artifact(f"{event['base']}/{path}", json.dumps(document).encode())
+    answer = handler("judge_candidate")(event, context)
+    assert set(answer) == {"passed", "uri", "digest", "words", "artifact"}
+    assert answer["uri"] == f"{event['base']}/verdict/verdict.json"
+    assert answer["artifact"] == event["plan"]["done"]["train"]["artifact"]
+    row = world.run(1).verdict
+    assert row is not None
+    assert (row.uri, row.digest, row.passed) == (answer["uri"], answer["digest"], answer["passed"])
+    (line,) = (line for line in lines(caplog) if line["message"] == "judged")
+    assert line["verdict"] == answer["words"]
+    assert handler("judge_candidate")(event, context) == answer
+
+
+def test_judge_candidate_refuses_what_is_no_evaluation(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """The error's class is what the machine tells a person; no verdict is recorded."""
+    world.push(triggers=AT_ONCE, code_sha=hashlib.sha256(b"code").hexdigest())
+    world.deliver(world.land("1.csv"))
+    event = of_first_run("judge_candidate", world)
+    put_artifact(event["code"], b"code")
+    put_artifact(f"{event['base']}/evaluation/evaluation.json", b"{")
+    with pytest.raises(Rejected, match="is no evaluation"):
+        handler("judge_candidate")(event, context)
+    assert world.run(1).verdict is None
 
 
 def test_approve_candidate_and_on_version_approved_make_a_champion(
