@@ -18,7 +18,7 @@ class StatisticUnsupportedError(ValueError):
     """A statistic that the local cloud does not compute."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are many
 class Point:
     """One recorded value, or a set of values known by its figures (`count`, `low`, `high`)."""
 

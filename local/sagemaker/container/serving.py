@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from local.sagemaker.container.folders import JobFolder
 from local.sagemaker.container.images import ImageError, base_environment
-from local.sagemaker.container.objects import Objects, unpack_code
+from local.sagemaker.container.objects import DataError, Objects, unpack_code
 from local.sagemaker.container.process import Command
 from local.sagemaker.container.script_mode import CODE
 
@@ -48,9 +48,8 @@ def serving_command(image: str, runtime: "JobRuntime", serving: Serving) -> Comm
     A server without network keeps the machine's loopback, for it must be reached; what it lacks
     are the credentials, which the caller leaves out of its environment.
     """
-    target = serving.folder.make(CODE)
-    fetch_code(runtime, serving, target)
-    requirements = target / "requirements.txt"
+    code = fetch_code(runtime, serving)
+    requirements = serving.folder.real(code) / "requirements.txt"
     extra = requirements.read_text(encoding="utf-8") if requirements.is_file() else ""
     place = runtime.images.environment(image, extra)
     image_own = base_environment(place, serving.folder.scratch)
@@ -60,23 +59,36 @@ def serving_command(image: str, runtime: "JobRuntime", serving: Serving) -> Comm
         # The caller cannot know the environment that the code's requirements are laid over.
         "PATH": image_own["PATH"],
         "VIRTUAL_ENV": image_own["VIRTUAL_ENV"],
-        "PYTHONPATH": CODE,
+        "PYTHONPATH": code,
     }
     found = runtime.images.shelf.find(image)
     if found is None or not found.serve:
         raise ImageError(f"{image} has no model server in the local cloud")
-    return Command(list(found.serve), environment, CODE, image=place, network=True)
+    return Command(list(found.serve), environment, code, image=place, network=True)
 
 
-def fetch_code(runtime: "JobRuntime", serving: Serving, target: Path) -> None:
-    """Unpack the archive that SAGEMAKER_SUBMIT_DIRECTORY names; a folder is taken as it lies."""
+def fetch_code(runtime: "JobRuntime", serving: Serving) -> str:
+    """The folder of the code as the server sees it: what SAGEMAKER_SUBMIT_DIRECTORY names.
+
+    An archive in S3 is unpacked at /opt/ml/code; a folder, as of the model's own archive, is taken
+    as it lies. Raises `DataError` for a folder that is not there.
+    """
     source = serving.environment.get(SUBMIT_DIRECTORY, "")
-    if not source.startswith("s3://"):
-        return
-    archive = serving.folder.scratch / "served-code.tar.gz"
-    Objects(runtime.s3()).fetch_object(source, archive)
-    unpack_code(archive, target)
-    archive.unlink()
+    target = serving.folder.make(CODE)
+    if source.startswith("s3://"):
+        archive = serving.folder.scratch / "served-code.tar.gz"
+        Objects(runtime.s3()).fetch_object(source, archive)
+        unpack_code(archive, target)
+        archive.unlink()
+    if not source or source.startswith("s3://"):
+        return CODE
+    try:
+        found = serving.folder.real(source).is_dir()
+    except ValueError as error:
+        raise DataError(f"{SUBMIT_DIRECTORY}: {error}") from error
+    if not found:
+        raise DataError(f"{SUBMIT_DIRECTORY} names {source}, which the container does not have")
+    return source
 
 
 def program_command(python: Path | None = None) -> list[str]:

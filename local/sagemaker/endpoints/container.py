@@ -10,7 +10,7 @@ from local.sagemaker.container.folders import JobFolder
 from local.sagemaker.container.images import ImageError
 from local.sagemaker.container.objects import DataError, Objects, split_uri
 from local.sagemaker.container.process import Command
-from local.sagemaker.container.serving import Serving, serving_command
+from local.sagemaker.container.serving import SUBMIT_DIRECTORY, Serving, serving_command
 from local.sagemaker.endpoints.models import data_uri, is_archive, is_prefix
 from local.sagemaker.runtime import JobRuntime
 
@@ -96,6 +96,13 @@ def prepare(runtime: JobRuntime, folder: JobFolder, launch: Launch) -> Command:
         "SAGEMAKER_SAFE_PORT_RANGE": f"{launch.port}-{launch.port}",
         **launch.container.get("Environment", {}),
     }
+    source = environment.get(SUBMIT_DIRECTORY, "")
+    if not launch.network and source.startswith("s3://"):
+        raise StartError(
+            f"The container has no network (EnableNetworkIsolation) and cannot fetch its code "
+            f"from {source} as it starts; put the code into the model's archive and name its "
+            f"folder in {SUBMIT_DIRECTORY} (/opt/ml/model/code)."
+        )
     if not folder.private:
         environment["SAGEMAKER_BASE_DIR"] = str(folder.ml)
     try:

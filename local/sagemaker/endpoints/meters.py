@@ -4,11 +4,12 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
 
 import collections
+import math
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ FLUSH_SECONDS = 0.2  # real seconds until a request's figures are in CloudWatch
 MACHINE_SECONDS = 60.0  # service seconds between two looks at the processes
 LEAST_SECONDS = 1.0  # real seconds between two looks, however fast the clock runs
 DIGITS = 3  # of a latency that are kept, so that equal ones share one data point
+FEW = 20  # requests in one round that are kept so finely
+BUCKET = 1.02  # of more requests, latencies within 2% share one data point
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -96,9 +99,18 @@ def points(found: list[Served]) -> Iterable[tuple[str, Point]]:
         ("ModelLatency", model),
         ("OverheadLatency", [served.overhead_latency for served in found]),
     ):
-        rounded = collections.Counter(float(f"{value:.{DIGITS}g}") for value in values)
-        for value, times in rounded.items():
+        for value, times in _rounded(values).items():
             yield name, _point(moment, value, times, "Microseconds")
+
+
+def _rounded(values: Sequence[float]) -> "collections.Counter[float]":
+    """How often each latency came, so coarse that a flood of requests costs little memory."""
+    if len(values) <= FEW:
+        return collections.Counter(float(f"{value:.{DIGITS}g}") for value in values)
+    buckets = collections.Counter(round(math.log(max(value, 1.0), BUCKET)) for value in values)
+    return collections.Counter(
+        {float(f"{BUCKET**bucket:.{DIGITS}g}"): times for bucket, times in buckets.items()}
+    )
 
 
 def _point(moment: float, value: float, count: int, unit: str) -> Point:

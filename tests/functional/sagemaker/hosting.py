@@ -60,20 +60,22 @@ class Hosting(Jobs):
             config=Config(max_pool_connections=64, retries={"total_max_attempts": 1}),
         )
 
-    def archive(self, **files: str) -> bytes:
+    def archive(self, files: dict[str, str]) -> bytes:
         """A model.tar.gz of these files."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as tar:
             for name, text in files.items():
-                raw = text.encode()
-                member = tarfile.TarInfo(name.replace("_", "."))
+                raw = textwrap.dedent(text).encode()
+                member = tarfile.TarInfo(name)
                 member.size = len(raw)
                 tar.addfile(member, io.BytesIO(raw))
         return packed.getvalue()
 
     def container(self, word: str = "blue", script: str = ECHO, **environment: str) -> Any:
         """A container definition: its artifact holds the word, its code is the script."""
-        artifact = self.put(f"models/{uuid.uuid4().hex}/model.tar.gz", self.archive(word_txt=word))
+        artifact = self.put(
+            f"models/{uuid.uuid4().hex}/model.tar.gz", self.archive({"word.txt": word})
+        )
         code = self.code("", **{"inference.py": textwrap.dedent(script)})
         return {
             "Image": IMAGE,

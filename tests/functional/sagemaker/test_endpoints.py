@@ -313,6 +313,34 @@ def test_artifacts_that_cannot_be_read_fail_the_endpoint_by_name(hosting: Hostin
     assert hosting.uri("code/none.tar.gz") in reasons[2]
 
 
+def test_an_isolated_server_has_its_code_in_the_model(hosting: Hosting) -> None:
+    """It has no credentials; code that it would have to fetch as it starts is refused by name."""
+    script = """
+        import os
+
+        def model_fn(folder):
+            return sorted(name for name in os.environ if name.startswith("AWS_"))
+
+        def transform_fn(model, body, content_type, accept):
+            return " ".join(model), "text/plain"
+    """
+    packed = hosting.archive({"word.txt": "blue", "code/inference.py": script})
+    container = hosting.container(SAGEMAKER_SUBMIT_DIRECTORY="/opt/ml/model/code")
+    container["ModelDataUrl"] = hosting.put(f"models/{uuid.uuid4().hex}/model.tar.gz", packed)
+    models = [
+        hosting.model(container=container, EnableNetworkIsolation=True),
+        hosting.model(EnableNetworkIsolation=True),
+    ]
+    names = [
+        hosting.endpoint(hosting.config(hosting.variant(model)), wait=False) for model in models
+    ]
+    good, bad = (hosting.settle(name) for name in names)
+    assert good["EndpointStatus"] == "InService", good["FailureReason"]
+    assert hosting.invoke(names[0])["Body"].read() == b"AWS_DEFAULT_REGION AWS_REGION"
+    assert bad["EndpointStatus"] == "Failed"
+    assert "cannot fetch its code from s3://" in bad["FailureReason"]
+
+
 def test_a_model_that_raises_answers_500_and_its_traceback_is_in_the_log(hosting: Hosting) -> None:
     """The caller sees a server error, the log what happened."""
     name = hosting.serve(script=BAD_INPUT)
