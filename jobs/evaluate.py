@@ -56,7 +56,7 @@ def run(paths: Paths, settings: Settings) -> str:
     project = Project.of(settings, project_folder())
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         unpack(paths.input("model"), Path(folder))
-        if complete(Path(folder), settings, paths.input("check") / "schema.json"):
+        if complete(Path(folder), settings, project, paths.input("check").parent):
             pack(Path(folder), paths.output("package") / ARCHIVE)
         document = evaluate(
             settings,

@@ -34,7 +34,7 @@ def run(paths: Paths, settings: Settings) -> str:
     project = Project.of(settings, project_folder())
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         unpack(paths.input("model"), Path(folder))
-        complete(Path(folder), settings, paths.input("check") / "schema.json")
+        complete(Path(folder), settings, project, paths.input("check").parent)
         document = explain(
             settings,
             project,

@@ -10,35 +10,42 @@ import gzip
 import tarfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from perennial.domain.settings import Settings
 from perennial.domain.training_job import reads_tables
 
 from jobs.casting import read_schema
 from jobs.check_data import write_json
+from jobs.contract import BACKGROUND_FILE, Project
 from jobs.failures import SettingsError
-from jobs.train import FORMAT
+from jobs.train import FORMAT, write_background
 
 ARCHIVE = "model.tar.gz"
+MOST_ROWS = 10_000
 
 
-def complete(folder: Path, settings: Settings, checked: Path) -> bool:
+def complete(folder: Path, settings: Settings, project: Project, checked: Path) -> bool:
     """Add schema, settings and metadata to an unpacked model; False: it has them already.
 
-    `checked` is the file of the schema that its training rows were checked by. Raises
+    `checked` is the folder of the run's check, by whose schema its training rows were made. Raises
     `SettingsError` for an archive of our own training that lacks its schema.
     """
     if (folder / "schema.json").exists() and (folder / "metadata.json").exists():
         return False
     if not reads_tables(settings.train):
         raise SettingsError("the model archive has no schema.json; it was not made by our training")
-    schema = read_schema(checked)
+    schema = read_schema(checked / "check" / "schema.json")
+    rows = pq.read_table(checked / "holdout" / "rows.parquet").slice(0, MOST_ROWS)
+    # Training rows are not at hand here; to servers any rows are as good to compare with.
+    write_background(project.prepare(schema.frame(rows)), folder / BACKGROUND_FILE)
     write_json(folder / "schema.json", schema.to_json())
     metadata = {
         "format": FORMAT,
         "model": settings.project,
         "problem": settings.problem,
         "hyperparameters": settings.train.parameters(),
-        "trainer": settings.train.algorithm or settings.train.image,
+        "algorithm": settings.train.algorithm,
+        "image": settings.train.image,
     }
     write_json(folder / "metadata.json", metadata)
     write_json(folder / "settings.json", settings.to_json())

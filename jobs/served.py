@@ -44,10 +44,18 @@ class Served:
 
     def __init__(self, folder: Path, version: int | None) -> None:
         self.schema = read_schema(folder / "schema.json")
-        self.name = str(read_json(folder / "metadata.json")["model"])
+        metadata = read_json(folder / "metadata.json")
+        self.name = str(metadata["model"])
         self.version = version
         schema = self.schema
-        self.project = Project(project_folder(), self.name, schema.problem, schema.label)
+        self.project = Project(
+            project_folder(),
+            self.name,
+            schema.problem,
+            schema.label,
+            algorithm=metadata.get("algorithm", ""),
+            image=metadata.get("image", ""),
+        )
         self.scorer = Scorer(self.project, self.project.load(folder), schema)
         self._features = [column.name for column in schema.features]
         self._background = _read_background(folder, self)

@@ -56,7 +56,8 @@ def test_what_an_algorithm_trained_is_judged_as_any_model(
     with tarfile.open(evaluated.output("package") / "model.tar.gz") as archive:
         names = set(archive.getnames())
     artifact = "xgboost-model" if algorithm == "xgboost" else "model_algo-1"
-    assert {artifact, "schema.json", "settings.json", "metadata.json"} == names
+    added = {"schema.json", "settings.json", "metadata.json", "background.parquet"}
+    assert {artifact, *added} == names
 
 
 @pytest.mark.parametrize(("algorithm", "blank"), [("xgboost", ""), ("linear-learner", "1")])

@@ -22,7 +22,7 @@ from jobs.digests import (
     model_digest,
     verify,
 )
-from tests.jobs.conftest import ROOT
+from tests.jobs.conftest import ROOT, example
 
 NAMES = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["C", "Z"]), min_size=1)
 DIGESTS = st.binary(min_size=1, max_size=4).map(lambda body: hashlib.sha256(body).hexdigest())
@@ -58,7 +58,8 @@ def model(tmp_path: Path) -> Path:
 def code(tmp_path: Path) -> Path:
     """A project's packed code, unpacked as a server finds it."""
     folder = tmp_path / "code"
-    with tarfile.open(fileobj=io.BytesIO(pack_project(ROOT / "models/salary").body)) as archive:
+    body = pack_project(example("salary")).body
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
         archive.extractall(folder, filter="data")
     return folder
 

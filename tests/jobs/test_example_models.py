@@ -13,7 +13,8 @@ import pytest
 
 from cli.datasets import synthetic_dataset
 from cli.invented import A_YEAR, AT_COAST, BASE, SPREAD
-from tests.jobs.conftest import ROOT
+from tests.jobs.built_in_bench import Bench
+from tests.jobs.conftest import ROOT, Workbench, example, project_settings
 from tests.jobs.test_check_project import check
 
 # Explains what `check --keep` left: the analysis, as one line.
@@ -86,7 +87,7 @@ def checked(
     request: pytest.FixtureRequest, jobs_python: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Checked:
     """The project that the test names, checked on the rows that `fetch-data` makes for it."""
-    folder = ROOT / "models" / request.param
+    folder = example(request.param)
     place = tmp_path_factory.mktemp(request.param)
     (table,) = synthetic_dataset(request.param).tables
     data = place / table.name
@@ -96,7 +97,7 @@ def checked(
 
 
 @pytest.mark.parametrize("checked", ["salary"], indirect=True)
-def test_salary_finds_the_rule_of_its_data(checked: Checked) -> None:
+def test_least_squares_find_the_rule_of_the_salaries(checked: Checked) -> None:
     """The coefficients are the generator's within their standard errors; no error is smaller."""
     assert checked.code == 0, checked.errors
     assert checked.result["passed"]
@@ -109,7 +110,9 @@ def test_salary_finds_the_rule_of_its_data(checked: Checked) -> None:
 
 
 @pytest.mark.parametrize("checked", ["salary"], indirect=True)
-def test_salary_is_explained_exactly(checked: Checked, jobs_python: Path) -> None:
+def test_a_project_with_coefficients_is_explained_exactly(
+    checked: Checked, jobs_python: Path
+) -> None:
     """By its coefficients, not by samples; years of experience weigh most."""
     found = run(jobs_python, EXPLAIN, checked.folder, checked.kept)
     assert found["perennial"]["method"] == "linear"
@@ -118,15 +121,43 @@ def test_salary_is_explained_exactly(checked: Checked, jobs_python: Path) -> Non
     assert values["management_years"] > values["at_coast"] > 0
 
 
-def test_salary_with_much_ridge_loses(jobs_python: Path, tmp_path: Path) -> None:
-    """As its README says: a hyperparameter that makes a candidate lose."""
+def test_least_squares_with_much_ridge_lose(jobs_python: Path, tmp_path: Path) -> None:
+    """A hyperparameter that makes a candidate lose."""
     (table,) = synthetic_dataset("salary").tables
     data = tmp_path / table.name
     data.write_text(table.text())
     given = ("--set", "train.hyperparameters.ridge=50")
-    code, lines, errors = check(jobs_python, ROOT / "models/salary", data, *given)
+    code, lines, errors = check(jobs_python, example("salary"), data, *given)
     assert code == 1, errors
     assert not lines[-1]["passed"]
+
+
+@pytest.fixture(scope="module")
+def salary(jobs_python: Path, s3: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The example model, which AWS's linear learner trains."""
+    place, folder = tmp_path_factory.mktemp("salary"), ROOT / "models" / "salary"
+    work = Workbench(jobs_python, s3, place / "jobs", folder)
+    return Bench(work, project_settings(folder), place)
+
+
+def test_salary_finds_the_rule_of_its_data(salary: Bench) -> None:
+    """The linear learner's weights are the generator's; both sites together have one intercept."""
+    (table,) = synthetic_dataset("salary").tables
+    checked = salary.check(table.text())
+    assert checked.code == 0, checked.log
+    trained = salary.train(checked)
+    assert trained.code == 0, trained.log
+    evaluated = salary.work.evaluate(salary.settings, checked, trained)
+    assert evaluated.code == 0, evaluated.log
+    metrics = evaluated.json("evaluation/evaluation.json")["perennial"]["metrics"]
+    assert metrics["rmse"] == pytest.approx(SPREAD, rel=0.1)
+    found = salary.explain(checked, trained).json("explanations/analysis.json")
+    assert found["perennial"]["method"] == "linear"
+    assert found["perennial"]["max_additivity_error"] < 1e-4 * BASE
+    values = found["explanations"]["kernel_shap"]["label0"]["global_shap_values"]
+    assert values["management_years"] > values["site"] > 0
+    # Half of the managers are at the coast: the mean distance from the mean is half of the rise.
+    assert values["site"] == pytest.approx(AT_COAST / 2, rel=0.25)
 
 
 @pytest.mark.parametrize("checked", ["stars"], indirect=True)

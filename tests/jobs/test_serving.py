@@ -19,7 +19,7 @@ from perennial.pack_project import pack_project
 
 from cli.datasets import synthetic_dataset
 from jobs.digests import CODE_VARIABLE, MODEL_VARIABLE, UNVERIFIED_VARIABLE
-from tests.jobs.conftest import ROOT
+from tests.jobs.conftest import example
 from tests.jobs.model_server import ModelServer, serving
 from tests.jobs.test_check_project import check
 
@@ -72,9 +72,9 @@ class Case:
 
 def make(name: str, data: Path, place: Path, python: Path) -> Case:
     """Train and evaluate an example model as `perennial check` does, and pack its code."""
-    code, _, errors = check(python, ROOT / "models" / name, data, "--keep", place)
+    code, _, errors = check(python, example(name), data, "--keep", place)
     assert code == 0, errors
-    packed = pack_project(ROOT / "models" / name)
+    packed = pack_project(example(name))
     with tarfile.open(fileobj=io.BytesIO(packed.body)) as archive:
         archive.extractall(place / "code", filter="data")
     found = subprocess.run(
@@ -356,7 +356,7 @@ def test_a_predict_row_that_differs_fails_the_training(jobs_python: Path, tmp_pa
     (table,) = synthetic_dataset("salary").tables
     data = tmp_path / table.name
     data.write_text(table.text())
-    source = ROOT / "models" / "salary"
+    source = example("salary")
     for number, (body, words) in enumerate(
         [
             ('return model["intercept"]', "predict_row() in model.py of salary answers"),

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from perennial.aws.objects import exists, put_bytes
 from perennial.aws.stacks import StackEvent, deploy_stack
 from perennial.domain import naming
-from perennial.domain.not_built import refuse_not_built
 from perennial.model_stack import render_model_stack
 from perennial.publish_settings import publish_settings
 
@@ -54,11 +53,7 @@ def push_project(
     pushed_by: str,
     tell: Callable[[StackEvent], None],
 ) -> Pushed:
-    """Publish validated settings and packed code as the model's next settings version.
-
-    Raises `SettingsInvalid` for settings that nothing acts on yet.
-    """
-    refuse_not_built(settings)
+    """Publish validated settings and packed code as the model's next settings version."""
     model = settings.project
     bucket, key = ports.deployment.artifact_bucket, naming.code_key(model, code.sha256)
     uri = f"s3://{bucket}/{key}"

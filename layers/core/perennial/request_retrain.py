@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from perennial.admit_signal import admit_signal
 from perennial.describe_model import known_model, read_settings_of
-from perennial.domain.not_built import refuse_not_built
 from perennial.domain.settings import apply_overrides
 from perennial.domain.signals import manual_signal
 from perennial.look_after import wake_now
@@ -31,7 +30,7 @@ def request_retrain(  # noqa: PLR0913, PLR0917  # what a request is made of
     """
     settings = read_settings_of(ports.ledger, known_model(ports.ledger, model))
     if overrides:
-        refuse_not_built(apply_overrides(settings, overrides))
+        apply_overrides(settings, overrides)
     signal = manual_signal(model, token, by=by, because=because, overrides=overrides)
     admit_signal(ports, signal)
     wake_now(ports, model)

@@ -341,11 +341,9 @@ def test_the_policy_approves_the_champions_code_and_refuses_other_code(world: Wo
     ],
 )
 def test_the_policy_approves_nothing_by_gates_of_one_run(
-    world: World, overrides: dict[str, str], approved: bool, monkeypatch: pytest.MonkeyPatch
+    world: World, overrides: dict[str, str], approved: bool
 ) -> None:
     """Who may ask for a run could else set the gates aside, and the policy would approve."""
-    # The policy knows algorithms already, though none can be run yet.
-    monkeypatch.setattr("perennial.request_retrain.refuse_not_built", lambda _: None)
     number = started(world, release=ANY_CODE)
     registered(world, number)
     end_run(world.ports, world.win(number))

@@ -18,13 +18,15 @@ from perennial.describe_run import known_run
 from perennial.domain.errors import NotClaimed, Rejected
 from perennial.domain.ledger.rows import FinishedStep
 from perennial.domain.naming import code_key
+from perennial.domain.settings import Settings
 from perennial.plan_run import Opponent, RegionImages, make_plan, source_digest
 from perennial.read_outcomes import candidate_of
 
-from tests.unit.domain.test_not_built import PLAIN
+from tests.unit.domain.test_step_keys import SETTINGS as DOCUMENT
 from tests.unit.world import MODEL, World
 
 IMAGES = RegionImages("image", "clarify")
+PLAIN = Settings.from_json(DOCUMENT, project="census")
 CHAMPION = Opponent(4, 9, "arn:4", comparable=True)
 BASE = "s3://artifacts/runs/census/12"
 ALL = ("check_data", "train", "evaluate", "evaluate_champion", "compare", "measure_bias",
