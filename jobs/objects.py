@@ -1,4 +1,4 @@
-"""The objects of a manifest, fetched in parallel: the only place of the jobs that calls AWS.
+"""The objects of a manifest, fetched in parallel; beside `jobs.invoking` the only place that calls AWS.
 
 Through botocore alone: boto3 would add a quarter of a second to every start for nothing.
 """

@@ -11,7 +11,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-STEPS = (*("check_data", "train", "evaluate", "compare", "measure_bias", "explain", "baseline"),)
+STEPS = (
+    *("check_data", "train", "evaluate", "compare", "measure_bias", "explain", "baseline"),
+    "smoke_test",
+)
 
 
 @dataclass(frozen=True)

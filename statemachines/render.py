@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from statemachines import clarify_images, draw, images, retrain
+from statemachines import clarify_images, draw, images, release, retrain
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE.parent / "template.yaml"
-MACHINES = {"retrain": retrain.build}
+MACHINES = {"retrain": retrain.build, "release": release.build}
 BLOCK = re.compile(r"(?<=# images: begin\n).*?(?=  # images: end)", re.DOTALL)
 
 

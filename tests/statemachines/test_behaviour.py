@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 
 from tests.statemachines.machine import Program, Ran, load, parse, states_of
+from tests.statemachines.mutants import behaves_otherwise, is_noticed, mutants, without_error
 from tests.statemachines.scenarios import SCENARIOS, TASKS, Scenario, errors_of
 
 DEFINITION = load("retrain")
@@ -73,25 +71,7 @@ def test_a_failure_in_flight_leaves_the_later_states_alone(ran: dict[str, Ran]) 
     assert visited == ["CheckClaim", "PlanRun", "DataNeeded", "CheckData", "CheckDataFailed"]
 
 
-def _mutants() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """The definition without one Catch, one Retry or one branch of a Choice, in turn.
-
-    Each with the state and the words of the scenarios that should notice it.
-    """
-    for name, state in STATES.items():
-        for field in ("Catch", "Retry", "Choices"):
-            for index, entry in enumerate(state.get(field, [])):
-                mutant = copy.deepcopy(DEFINITION)
-                del states_of(mutant)[name][field][index]
-                errors = entry.get("ErrorEquals", [""])
-                yield f"{name} without {field} {index} {errors[0]}", name, errors[-1], mutant
-        if "Default" in state:
-            mutant = copy.deepcopy(DEFINITION)
-            del states_of(mutant)[name]["Default"]
-            yield f"{name} without Default", name, "", mutant
-
-
-MUTANTS = list(_mutants())
+MUTANTS = list(mutants(DEFINITION))
 # Where to look first for the scenario that notices: trying all of them would take minutes.
 HINTS = {
     "DataNeeded without Default": "CheckData was done before",
@@ -130,12 +110,6 @@ BEHIND_CHOICE = {
 )
 def test_mutant_is_noticed(name: str, state: str, words: str, mutant: dict[str, Any]) -> None:
     """Deleting any one Catch, Retry or branch of a Choice changes what some scenario does."""
-    if states_of(mutant)[state].get("Choices") == []:
-        # A Choice without a rule is no definition at all: the interpreter does not even read it.
-        with pytest.raises(ASLParserException):
-            parse(mutant)
-        return
-    program = parse(mutant)
     about = BEHIND_CHOICE.get(state, state)
     nearest_first = sorted(
         SCENARIOS,
@@ -146,7 +120,7 @@ def test_mutant_is_noticed(name: str, state: str, words: str, mutant: dict[str, 
             not s.name.startswith(f"{about}:"),
         ),
     )
-    assert any(_noticed(scenario, program) for scenario in nearest_first), name
+    assert is_noticed(mutant, state, nearest_first), name
 
 
 ERRORS = sorted({error for task in TASKS for error in errors_of(task)})
@@ -155,18 +129,7 @@ ERRORS = sorted({error for task in TASKS for error in errors_of(task)})
 @pytest.mark.parametrize("error", ERRORS)
 def test_error_name_is_needed(error: str) -> None:
     """Without its name in the Retry of a state, an error that would pass ends the run there."""
-    mutant = copy.deepcopy(DEFINITION)
-    for state in states_of(mutant).values():
-        for retrier in state.get("Retry", []):
-            retrier["ErrorEquals"] = [e for e in retrier["ErrorEquals"] if e != error] or ["None"]
-    program = parse(mutant)
+    program = parse(without_error(DEFINITION, error))
     for scenario in SCENARIOS:
         if scenario.name.endswith(f": {error} passes"):
-            assert _noticed(scenario, program), scenario.name
-
-
-def _noticed(scenario: Scenario, program: Program) -> bool:
-    try:
-        return bool(scenario.differences(scenario.run(program)))
-    except AssertionError:  # a state was reached that the scenario does not expect
-        return True
+            assert behaves_otherwise(scenario, program), scenario.name

@@ -59,6 +59,7 @@ def test_a_difference_is_named(tmp_path: Path) -> None:
     done = _check(copy, {"PYTHONPATH": str(copy)})
     assert done.returncode == 1
     assert {line.split(":")[0] for line in done.stderr.splitlines()} == {
+        "release.mmd",
         "retrain.mmd",
         "template.yaml",
     }

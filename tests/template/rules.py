@@ -329,43 +329,110 @@ def each_function_has_its_role(template: Template) -> Iterator[str]:
             yield f"{name} uses {role}"
 
 
-DEPLOYING = re.compile(
-    r"sagemaker:(Create|Update|Delete)(Endpoint|Model$|ModelPackageGroup)|iam:(?!PassRole)"
-)
-APPROVING = {"OnStackChangedFunctionRole", "RegisterVersionFunctionRole",
-             "ApproveCandidateFunctionRole"}  # fmt: skip
+IAM = re.compile(r"iam:(?!PassRole)")
+DEPLOYING = re.compile(r"sagemaker:(Create|Update)(Endpoint|Model$|EndpointConfig)")
+REMOVING = re.compile(r"sagemaker:Delete(Endpoint|Model$|EndpointConfig)")
+TRAINING = re.compile(r"sagemaker:Create(Training|HyperParameterTuning)")
+TOUCHING = re.compile(r"sagemaker:(Create|Update|Delete)ModelPackage$")
+MACHINES = {"RetrainMachineRole", "ReleaseMachineRole"}
+#: Who may do what nobody else may.
+RESERVED = (
+    (IAM, set()),
+    (DEPLOYING, {"ReleaseMachineRole"}),
+    (REMOVING, {"ReleaseMachineRole", "ConfirmReleaseFunctionRole", "OnReleaseEndedFunctionRole",
+                "OnSweepDueFunctionRole", "OnStackChangedFunctionRole"}),
+    (TRAINING, {"RetrainMachineRole"}),
+    (TOUCHING, {"OnStackChangedFunctionRole", "RegisterVersionFunctionRole",
+                "ApproveCandidateFunctionRole", "ConfirmReleaseFunctionRole",
+                "OnReleaseEndedFunctionRole", "OnSweepDueFunctionRole"}),
+    (re.compile(r"iam:PassRole"), MACHINES),
+    (re.compile(r"sagemaker:InvokeEndpoint"), {"SmokeTestRole", "PredictFunctionRole"}),
+)  # fmt: skip
+
+
+def _allowed(granted: list[dict[str, Any]]) -> set[str]:
+    """Every action that some statements allow."""
+    return {
+        action
+        for statement in granted
+        if statement["Effect"] != "Deny"
+        for action in as_list(statement["Action"])
+    }
 
 
 @rule(_grant("JudgeCandidateFunction", "sagemaker:UpdateModelPackage", "x"), "JudgeCandidate")
 def roles_keep_to_their_task(template: Template) -> Iterator[str]:
-    """Nobody deploys; only two functions touch versions; only the machine passes a role."""
+    """Who trains does not deploy, who deploys does not train; few touch versions or pass roles."""
     for role, granted in _roles(template).items():
-        allowed = {
-            action
-            for statement in granted
-            if statement["Effect"] != "Deny"
-            for action in as_list(statement["Action"])
-        }
-        for action in sorted(allowed):
-            touches = re.search(r"sagemaker:(Create|Update|Delete)ModelPackage$", action)
-            if DEPLOYING.search(action) or (touches and role not in APPROVING):
+        for action in sorted(_allowed(granted)):
+            for reserved, holders in RESERVED:
+                if reserved.search(action) and role not in holders:
+                    yield f"{role} may {action}"
+
+
+@rule(_grant("ReleaseMachine", "sagemaker:CreateTrainingJob", "x"), "ReleaseMachineRole")
+def releasing_is_not_training(template: Template) -> Iterator[str]:
+    """The release machine makes no model; the retrain machine and its jobs deploy none."""
+    roles = _roles(template)
+    for role, forbidden in (("ReleaseMachineRole", TRAINING), ("RetrainMachineRole", DEPLOYING),
+                            ("JobRole", DEPLOYING), ("JobRole", TOUCHING)):  # fmt: skip
+        for action in sorted(_allowed(roles[role])):
+            if forbidden.search(action):
                 yield f"{role} may {action}"
-            if action == "iam:PassRole" and role != "RetrainMachineRole":
-                yield f"{role} may pass roles"
+
+
+@rule(
+    lambda raw: raw["Resources"]["SmokeTestRole"]["Properties"]["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ][0].__setitem__("Resource", {"Fn::Sub": "arn:x:endpoint/${StackIdentity.Token}-*"}),
+    "SmokeTestRole",
+)
+def tests_call_staging_alone(template: Template) -> Iterator[str]:
+    """The smoke test's job can invoke the staging endpoints of this stack, and no others."""
+    for statement in _roles(template)["SmokeTestRole"]:
+        if "sagemaker:InvokeEndpoint" in as_list(statement["Action"]):
+            for resource in as_list(statement["Resource"]):
+                if "endpoint/${StackIdentity.Token}-staging-*" not in json.dumps(resource):
+                    yield f"SmokeTestRole may invoke {resource}"
+
+
+@rule(
+    lambda raw: raw["Resources"]["ReleaseMachine"]["Properties"]["Policies"][-1][
+        "Statement"
+    ].append(
+        {
+            "Effect": "Allow",
+            "Action": "sagemaker:DeleteEndpoint",
+            "Resource": {"Fn::Sub": "arn:x:endpoint/${StackIdentity.Token}-live-*"},
+        }
+    ),
+    "ReleaseMachineRole",
+)
+def the_machine_deletes_no_production(template: Template) -> Iterator[str]:
+    """While it runs, a release can delete nothing but its staging endpoint."""
+    for statement in _roles(template)["ReleaseMachineRole"]:
+        if any(REMOVING.search(action) for action in as_list(statement["Action"])):
+            for resource in as_list(statement["Resource"]):
+                if "-staging-" not in json.dumps(resource):
+                    yield f"ReleaseMachineRole may delete {resource}"
 
 
 @rule(
     lambda raw: raw["Resources"]["RegisterVersionFunction"]["Properties"]["Policies"][-1][
         "Statement"
-    ].__setitem__(slice(None), []),
+    ].pop(),
     "RegisterVersion",
 )
-def registering_is_not_approving(template: Template) -> Iterator[str]:
-    """The function that registers is denied the status Approved in so many words."""
-    for statement in _roles(template)["RegisterVersionFunctionRole"]:
-        if statement["Effect"] == "Deny" and "Approved" in json.dumps(statement["Condition"]):
-            return
-    yield "RegisterVersion may approve what it registers"
+def writing_a_version_is_not_approving_it(template: Template) -> Iterator[str]:
+    """Who registers or marks versions is denied the status Approved in so many words."""
+    approving = {"ApproveCandidateFunctionRole"}
+    writing = re.compile(r"sagemaker:(Create|Update)ModelPackage$")
+    for role, granted in _roles(template).items():
+        if role in approving or not any(writing.search(a) for a in _allowed(granted)):
+            continue
+        denied = [s for s in granted if s["Effect"] == "Deny" and "Condition" in s]
+        if not any("Approved" in json.dumps(s["Condition"]) for s in denied):
+            yield f"{role} may approve what it writes"
 
 
 @rule(_drop("Resources.JobRole.Properties.PermissionsBoundary"), "JobRole")

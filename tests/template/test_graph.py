@@ -13,7 +13,8 @@ import pytest
 
 from tests.template.loading import ROOT, Template, dependencies, main_template, references
 
-MACHINE = "RetrainMachine"
+MACHINES = ("RetrainMachine", "ReleaseMachine")
+MACHINE = MACHINES[0]
 FOR_PEOPLE = {"DashboardName"}  # outputs that are read in the console
 Check = Callable[[Template], Iterator[str]]
 
@@ -38,11 +39,13 @@ def missing(template: Template) -> Iterator[str]:
 
 def substitutions(template: Template) -> Iterator[str]:
     """`${…}` of the definition without a value, and values that no `${…}` asks for."""
-    machine = template.raw["Resources"][MACHINE]["Properties"]
-    text = (ROOT / machine["DefinitionUri"]).read_text("utf-8")
-    asked, given = set(re.findall(r"\$\{(\w+)\}", text)), set(machine["DefinitionSubstitutions"])
-    yield from (f"${{{name}}} gets no value" for name in asked - given)
-    yield from (f"${{{name}}} is asked for nowhere" for name in given - asked)
+    for name in MACHINES:
+        machine = template.raw["Resources"][name]["Properties"]
+        text = (ROOT / machine["DefinitionUri"]).read_text("utf-8")
+        asked = set(re.findall(r"\$\{(\w+)\}", text))
+        given = set(machine["DefinitionSubstitutions"])
+        yield from (f"{name}: ${{{each}}} gets no value" for each in asked - given)
+        yield from (f"{name}: ${{{each}}} is asked for nowhere" for each in given - asked)
 
 
 def unreached(template: Template) -> Iterator[str]:
