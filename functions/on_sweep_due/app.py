@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from perennial.end_release import release_counts
 from perennial.handle_signals import ended_counts
 from perennial.observability import count, logger, observed
 from perennial.sweep import ModelSweep, sweep
@@ -32,6 +33,7 @@ def _tell(found: ModelSweep) -> None:
         "RunsOpened": sum(len(each.opened) for each in done),
         "RunsStarted": sum(len(each.started) for each in done),
         **ended_counts([run for each in done for run in each.ended]),
+        **(release_counts(found.releases) if found.releases is not None else {}),
     }
     for name, number in counts.items():
         count(name, stack=stack, model=found.model, value=number)

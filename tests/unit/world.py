@@ -277,6 +277,11 @@ def new_world() -> Iterator[World]:
             definition=json.dumps({"StartAt": "D", "States": {"D": {"Type": "Succeed"}}}),
             roleArn="arn:aws:iam::123456789012:role/states",
         )["stateMachineArn"]
+        release_machine = boto_client("stepfunctions").create_state_machine(
+            name="perennial-release",
+            definition=json.dumps({"StartAt": "D", "States": {"D": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::123456789012:role/states",
+        )["stateMachineArn"]
         boto_client("sagemaker").create_model_package_group(
             ModelPackageGroupName=f"perennial-{MODEL}"
         )
@@ -289,6 +294,7 @@ def new_world() -> Iterator[World]:
                 "LedgerTable": "ledger",
                 "SignalQueueUrl": sqs.create_queue(QueueName="signals")["QueueUrl"],
                 "RetrainMachineArn": machine,
+                "ReleaseMachineArn": release_machine,
                 "NoticesTopicArn": topic,
                 "Inbox": inbox,
             }

@@ -55,6 +55,7 @@ class _Pass:
     ports: Ports
     model: str
     may_open: bool
+    may_settle: bool
     until: float
     last_state_of: int | None
     done: ReleaseAdvance = field(init=False)
@@ -63,20 +64,24 @@ class _Pass:
         self.done = ReleaseAdvance(self.model)
 
 
-def advance_releases(
+def advance_releases(  # noqa: PLR0913  # each is a choice of its own
     ports: Ports,
     model: str,
     *,
     may_open: bool = True,
+    may_settle: bool = True,
     patience_s: float = 0,
     last_state_of: int | None = None,
 ) -> ReleaseAdvance:
     """Repeat the next step of the model's releases until there is none now.
 
-    `may_open`: also open and start releases. `patience_s`: how long to wait for what comes to rest
-    by itself. `last_state_of`: this release's execution runs no more states that change anything.
+    `may_open`: also open and start releases. `may_settle`: also remove what an ended one leaves
+    behind, and free its model; the caller must have the rights to. `patience_s`: how long to wait
+    for what comes to rest by itself. `last_state_of`: this release's own execution asks, in its
+    last state.
     """
-    now = _Pass(ports, model, may_open, time.monotonic() + patience_s, last_state_of)
+    until = time.monotonic() + patience_s
+    now = _Pass(ports, model, may_open, may_settle, until, last_state_of)
     conflicts = 0
     for _ in range(MOST_STEPS):
         try:
@@ -154,12 +159,20 @@ def _start(now: _Pass, release: ReleaseRow) -> bool:
 def _watch(now: _Pass, release: ReleaseRow) -> bool:
     """Look after the release at work; True while it goes on."""
     ports, now_ms = now.ports, now.ports.clock()
+    if now.last_state_of == release.number:
+        # Its own execution asks, so it runs, and may not be allowed to look at itself.
+        return _judge(now, release, SeenExecution("RUNNING", is_over=True))
     found = describe(release.execution)
     if found is None and now_ms - (release.started_ms or now_ms) < GONE_AFTER_MS:
         now.done = replace(now.done, watching=release.number, words="it was just started")
         return True
     _push_on(ports, release, found)
-    execution = _seen(found, is_last=now.last_state_of == release.number)
+    return _judge(now, release, _seen(found))
+
+
+def _judge(now: _Pass, release: ReleaseRow, execution: SeenExecution | None) -> bool:
+    """Record how the release ended, by the endpoint; True while it goes on."""
+    ports, now_ms = now.ports, now.ports.clock()
     ending = outcome_of(release, describe_endpoint(release.endpoint), execution, now_ms)
     if isinstance(ending, AtWork):
         now.done = replace(now.done, watching=release.number, words=ending.words)
@@ -191,12 +204,12 @@ def _waits(now: _Pass, execution: SeenExecution | None) -> bool:
     return True
 
 
-def _seen(found: Execution | None, *, is_last: bool) -> SeenExecution | None:
+def _seen(found: Execution | None) -> SeenExecution | None:
     if found is None:
         return None
     return SeenExecution(
         status=found.status,
-        is_over=found.is_over or is_last,
+        is_over=found.is_over,
         error=found.error,
         cause=found.cause,
         stopped_ms=found.stopped_ms or 0,
@@ -205,9 +218,12 @@ def _seen(found: Execution | None, *, is_last: bool) -> SeenExecution | None:
 
 def _settle(now: _Pass, book: releases.ReleaseBook) -> bool:
     """Settle the release that is over; True when something of it is still being removed."""
+    if not now.may_settle:
+        now.done = replace(now.done, unfinished=book.model.open_release, words="to be settled")
+        return True
     from perennial.settle_release import settle_release  # noqa: PLC0415  # spares a cold start
 
-    settled = settle_release(now.ports, book)
+    settled = settle_release(now.ports, book, is_at_work=now.last_state_of is not None)
     if settled.row is not None:
         now.done = replace(now.done, ended=(*now.done.ended, settled.row), unfinished=None)
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -55,15 +56,24 @@ def end_release(ports: Ports, execution: str, *, patience_s: float = 0) -> Ended
 
 
 def look_after_releases(
-    ports: Ports, model: str, *, may_open: bool = True, patience_s: float = 0
+    ports: Ports, model: str, *, may_settle: bool = True, patience_s: float = 0
 ) -> ReleaseAdvance:
     """Take the next steps of the model's releases, tell people, and reopen what alarms wait for."""
-    done = advance_releases(ports, model, may_open=may_open, patience_s=patience_s)
+    done = advance_releases(ports, model, may_settle=may_settle, patience_s=patience_s)
     # Also when another process freed the model: it may have died before it told anybody.
     tell_releases(ports, model)
     if any(each.outcome == "released" for each in done.ended):
         wake_now(ports, model)
     return done
+
+
+def release_counts(done: ReleaseAdvance) -> dict[str, int]:
+    """How many releases a pass opened, started and ended, in all and by outcome."""
+    found = Counter({"ReleasesOpened": len(done.opened), "ReleasesStarted": len(done.started)})
+    for row in done.ended:
+        found["ReleasesEnded"] += 1
+        found[f"Releases{(row.outcome or 'failed').title().replace('_', '')}"] += 1
+    return {name: number for name, number in found.items() if number}
 
 
 def _named(text: str) -> tuple[str, int] | None:

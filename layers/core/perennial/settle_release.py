@@ -28,15 +28,15 @@ class SettledRelease:
     words: str = ""
 
 
-def settle_release(ports: Ports, book: ReleaseBook) -> SettledRelease:
-    """Settle and free the open release.
+def settle_release(ports: Ports, book: ReleaseBook, *, is_at_work: bool = False) -> SettledRelease:
+    """Settle and free the open release. `is_at_work`: its own execution asks, in its last state.
 
     Raises `Conflict` when another process settles the same one; read again.
     """
     release = book.release
     if release is None or release.ending is None:
         raise Conflict(f"{book.model.model} has no release to settle")
-    words = _remove_endpoints(ports, release)
+    words = _remove_endpoints(ports, release, is_at_work=is_at_work)
     if words:
         return SettledRelease(None, words)
     _remove_configs(ports, book, release)
@@ -46,15 +46,15 @@ def settle_release(ports: Ports, book: ReleaseBook) -> SettledRelease:
     return SettledRelease(ended if ended is not None else replace(release, state="ended"))
 
 
-def _remove_endpoints(ports: Ports, release: ReleaseRow) -> str:
+def _remove_endpoints(ports: Ports, release: ReleaseRow, *, is_at_work: bool) -> str:
     """Stop the release's jobs, remove its staging endpoint and one that never came up.
 
     In words what is not gone yet; empty: nothing is left.
     """
     stack, model = ports.deployment.stack, release.model
     prefix = naming.release_prefix(stack, model, release.number)
-    execution = describe(release.execution)
-    if execution is None or execution.is_over:
+    execution = None if is_at_work else describe(release.execution)
+    if not is_at_work and (execution is None or execution.is_over):
         stopping = jobs.stop_release_jobs(prefix)
         if stopping:
             return f"job {stopping[0].name} is being stopped"

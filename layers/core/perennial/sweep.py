@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from perennial.admit_signal import admit_signal
 from perennial.advance import Advance
+from perennial.advance_releases import ReleaseAdvance
 from perennial.aws.objects import Listed, find_current, list_versions
 from perennial.commit_change import commit_change
 from perennial.describe_model import read_settings_of
@@ -25,6 +26,7 @@ from perennial.domain.ledger.rows import DONE_SK, OPEN_SK, ModelRow, SignalRow
 from perennial.domain.ledger.store import Transaction, change, read_model, read_signals
 from perennial.domain.manifest import is_selected
 from perennial.domain.signals import DATA, data_signal, is_folder_mark
+from perennial.end_release import look_after_releases
 from perennial.forget_model import purge_removed
 from perennial.look_after import look_after
 from perennial.tell_people import tell_people
@@ -39,6 +41,7 @@ class ModelSweep:
 
     model: str
     advances: list[Advance] = field(default_factory=list)
+    releases: ReleaseAdvance | None = None
     told: tuple[int, ...] = ()
     listed: int = 0
     admitted: int = 0
@@ -89,13 +92,15 @@ def find_landed(ports: Ports, model: str, *, deadline: float) -> ModelSweep:
 
 
 def _look(ports: Ports, found: ModelSweep, _deadline: float) -> None:
-    """Repeat the steps of a model's runs and its notices."""
+    """Repeat the steps of a model's runs and releases, and its notices."""
     row = read_model(ports.ledger, found.model)
     if row is None:
         found.purged = purge_removed(ports, found.model)
         return
     found.advances.append(look_after(ports, found.model, watch=True))
     found.told = tell_people(ports, found.model)
+    if row.open_release is not None or row.waiting is not None or row.release_notices:
+        found.releases = look_after_releases(ports, found.model)
 
 
 def _list(ports: Ports, found: ModelSweep, deadline: float) -> None:

@@ -43,6 +43,7 @@ RESOURCES: dict[str, Any] = {
     "SignalQueue": {"Type": "AWS::SQS::Queue"},
     "SignalDeadLetters": {"Type": "AWS::SQS::Queue"},
     "RunEndedDeadLetters": {"Type": "AWS::SQS::Queue"},
+    "ReleaseEndedDeadLetters": {"Type": "AWS::SQS::Queue"},
     "EventDeadLetters": {"Type": "AWS::SQS::Queue"},
     "Notices": {"Type": "AWS::SNS::Topic"},
 }
@@ -53,6 +54,7 @@ OUTPUTS = {
     "SignalQueueUrl": "SignalQueue",
     "SignalDeadLettersUrl": "SignalDeadLetters",
     "RunEndedDeadLettersUrl": "RunEndedDeadLetters",
+    "ReleaseEndedDeadLettersUrl": "ReleaseEndedDeadLetters",
     "EventDeadLettersUrl": "EventDeadLetters",
     "NoticesTopicArn": "Notices",
 }

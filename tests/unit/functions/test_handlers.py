@@ -19,6 +19,7 @@ from perennial import wiring
 from perennial.aws import registry
 from perennial.domain.errors import NotClaimed, NotFound, Rejected, SettingMissing
 from perennial.domain.ledger.rows import Verdict, Version
+from perennial.list_releases import known_release
 from perennial.record_verdict import record_verdict
 from perennial.record_version import record_version
 
@@ -36,6 +37,7 @@ VARIABLES = {
     "SIGNAL_QUEUE_URL": "SignalQueueUrl",
     "RETRAIN_MACHINE_ARN": "RetrainMachineArn",
     "NOTICES_TOPIC_ARN": "NoticesTopicArn",
+    "RELEASE_MACHINE_ARN": "ReleaseMachineArn",
 }
 
 # The functions read the real clock: nothing waits for the quiet period here.
@@ -399,6 +401,74 @@ def test_approve_candidate_and_on_version_approved_make_a_champion(
     champion = world.model().champion
     assert champion is not None
     assert (champion.version, champion.since_ms) == (1, 1_795_171_529_000)
+
+
+def approved_for_release(world: World, handler: Callable[[str], Any], context: Any) -> str:
+    """Let the golden approval be of a model that is served; the execution that it starts."""
+    world.push(release={"endpoint": {}})
+    world.deliver(world.land("1.csv"))
+    arn = registry.create_version(
+        {"ModelPackageGroupName": f"perennial-{MODEL}", "ModelApprovalStatus": registry.APPROVED}
+    )
+    record_version(world.ports, MODEL, 1, None, Version(1, arn, registry.APPROVED))
+    handler("on_version_approved")(golden("sagemaker_model_package_state_change"), context)
+    return str(known_release(world.ports, MODEL, 1).execution)
+
+
+def test_on_version_approved_opens_a_release_of_a_served_model(
+    world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once; nobody is champion until production says so."""
+    approved_for_release(world, handler, context)
+    assert metrics(capsys.readouterr().out) == {"ReleasesOpened": 1, "ReleasesStarted": 1}
+    handler("on_version_approved")(golden("sagemaker_model_package_state_change"), context)
+    assert metrics(capsys.readouterr().out) == {}
+    assert (world.model().open_release, world.model().champion) == (1, None)
+
+
+def test_on_release_ended_settles_and_counts(
+    world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, although the event comes twice; an execution that goes on is left alone."""
+    execution = approved_for_release(world, handler, context)
+    event = golden("step_functions_execution_status_change")
+    event["detail"]["executionArn"] = execution
+    capsys.readouterr()
+    handle = handler("on_release_ended")
+    handle(event, context)
+    assert metrics(capsys.readouterr().out) == {}
+    assert known_release(world.ports, MODEL, 1).state == "started"
+    boto3.client("stepfunctions").stop_execution(executionArn=execution)
+    handle(event, context)
+    assert metrics(capsys.readouterr().out) == {"ReleasesEnded": 1, "ReleasesStopped": 1}
+    handle(event, context)
+    assert metrics(capsys.readouterr().out) == {}
+    assert world.model().open_release is None
+
+
+def test_on_release_ended_leaves_what_is_not_ours(
+    world: World, handler: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An execution that no release of the ledger has is logged, and nothing else."""
+    handler("on_release_ended")(golden("step_functions_execution_status_change"), context)
+    (line,) = lines(caplog)
+    assert line["decision"] == "not ours"
+
+
+def test_the_sweeper_ends_a_release_whose_event_was_lost(
+    world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the same counts as if it had come."""
+    execution = approved_for_release(world, handler, context)
+    boto3.client("stepfunctions").stop_execution(executionArn=execution)
+    capsys.readouterr()
+    handler("on_sweep_due")({}, context)
+    found = metrics(capsys.readouterr().out)
+    assert {name: found[name] for name in found if name.startswith("Release")} == {
+        "ReleasesEnded": 1,
+        "ReleasesStopped": 1,
+    }
+    assert world.model().open_release is None
 
 
 def test_approve_candidate_of_a_version_that_is_gone_fails(

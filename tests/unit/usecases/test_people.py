@@ -229,7 +229,7 @@ def test_a_dead_approval_is_replayed_and_a_dead_sweep_is_let_go(world: World) ->
     sqs = boto3.client("sqs", "eu-west-1")
     dead = sqs.create_queue(QueueName="dead-events")["QueueUrl"]
     world.outputs["EventDeadLettersUrl"] = dead
-    for name in ("SignalDeadLettersUrl", "RunEndedDeadLettersUrl"):
+    for name in ("SignalDeadLettersUrl", "RunEndedDeadLettersUrl", "ReleaseEndedDeadLettersUrl"):
         world.outputs[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = registered(world, started(world))
     end_run(world.ports, world.win(1))
@@ -269,20 +269,42 @@ def test_approvals_of_others_are_not_ours(world: World) -> None:
 
 
 def test_a_rejected_version_may_be_overruled_with_a_reason(world: World) -> None:
-    """The registry keeps both decisions in words."""
+    """Registry and run keep both decisions in words; the overruled candidate is champion."""
     number = started(world)
     arn = registered(world, number, passed=False)
+    end_run(world.ports, world.win(number))
     with pytest.raises(NotAllowed, match="rejected already"):
         reject_version(world.ports, MODEL, 1, "worse", "ann")
     approve_version(world.ports, MODEL, 1, "the gate is wrong", "bob")
     words = registry.describe_version(arn).approval_words
     assert words.startswith("approved by bob: the gate is wrong (overrules: ")
+    assert world.run(1).version == Version(1, arn, "Approved", words)
+    before = world.run(1)
+    assert record_champion(world.ports, GROUP, arn, 1000).decision == "recorded"
+    assert world.run(1) == before
+    champion = world.model().champion
+    assert champion is not None
+    assert (champion.version, champion.run) == (1, 1)
     with pytest.raises(NotFound, match="has no version 9"):
         approve_version(world.ports, MODEL, 9, "x", "bob")
 
 
 POLICY = {"approval": "policy"}
 ANY_CODE = {"approval": "policy", "approve_code_changes": True}
+
+
+def test_a_rejection_by_a_person_is_on_the_runs_row(world: World) -> None:
+    """No event tells of it; overruled again, the row follows. Long reasons are cut as in AWS."""
+    arn = registered(world, started(world))
+    end_run(world.ports, world.win(1))
+    reject_version(world.ports, MODEL, 1, "worse for women over 60", "ann")
+    said = "rejected by ann: worse for women over 60"
+    assert world.run(1).version == Version(1, arn, "Rejected", said)
+    approve_version(world.ports, MODEL, 1, "x" * 2000, "bob")
+    version = world.run(1).version
+    assert version is not None
+    assert version.words == registry.describe_version(arn).approval_words
+    assert len(version.words) == 1024
 
 
 @pytest.mark.parametrize(
