@@ -178,6 +178,8 @@ def show_verdict(session: Session, run: RunRow, report: Report) -> None:
     show_judgement(screen, report, run.model, run.number)
     if run.version is not None:
         screen.line(f"{'version':<12}{run.model} {run.version.number} · {run.version.status}")
+        if run.version.words:
+            screen.line(f"{'decision':<12}{escape(run.version.words)}")
         if run.version.status == "PendingManualApproval":
             which = f"{run.model} {run.version.number}"
             screen.line(f'[dim]next:[/]       perennial approve {which} --because "…"')

@@ -142,7 +142,10 @@ def test_a_model_lives_and_is_removed(shell: Shell, data: Path, tmp_path: Path) 
     assert "approved already" in again.stderr
     champion = wait_for_champion(shell, "shell")
     assert (champion["version"], champion["run"]) == (1, 1)
-    assert "now (overrules: rejected by ann: not yet)" in shell.ok("lineage", "shell", "1")
+    overruled = "approved by ann: now (overrules: rejected by ann: not yet)"
+    assert overruled in shell.ok("lineage", "shell", "1")
+    assert overruled in shell.ok("run", "show", "shell", "1")
+    assert shell.json("run", "show", "shell", "1")["version"]["words"] == overruled
 
     removed = shell.json("remove", "shell", "--data")
     assert removed["stack_deleted"] is True

@@ -85,7 +85,7 @@ def record_champion(ports: Ports, group: str, arn: str, approved_ms: int) -> Rec
         decision = request_release(ports, model, champion, version.approval_words)
     else:
         decision = "recorded" if _record(ports, model, champion) else "known"
-    _note_status(ports, run, Version(version.number, arn, version.status))
+    note_decision(ports, run, Version(version.number, arn, version.status, version.approval_words))
     return Recorded(decision, model, champion)
 
 
@@ -97,7 +97,9 @@ def _record(ports: Ports, model: str, champion: Champion) -> bool:
     return commit_change(ports, decide)
 
 
-def _note_status(ports: Ports, run: RunRow, version: Version) -> None:
+def note_decision(ports: Ports, run: RunRow, version: Version) -> None:
+    """Note on its run's row how a version stands, and who or what decided so, and why."""
+
     def decide() -> Transaction:
         row = read_run(ports.ledger, run.key)
         return () if row is None else claims.record_version(row, version)

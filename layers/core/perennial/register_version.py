@@ -71,7 +71,7 @@ def register_version(ports: Ports, registration: Registration) -> Version:
     verdict = _verified(registration)
     request = create_request(registration, row, verdict) | baselines_of(registration, verdict)
     found = registry.describe_version(registry.create_version(request))
-    version = Version(found.number, found.arn, found.status)
+    version = Version(found.number, found.arn, found.status, found.approval_words)
     record_version(ports, model, run, registration.execution, version)
     return version
 

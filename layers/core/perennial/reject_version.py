@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.approve_version import find_version
+from perennial.approve_version import decide, find_version
 from perennial.aws import registry
 from perennial.describe_model import known_model
 from perennial.domain.errors import NotAllowed
@@ -23,5 +23,5 @@ def reject_version(ports: Ports, model: str, number: int, because: str, by: str)
     version = find_version(ports, model, number)
     if version.status == registry.REJECTED:
         raise NotAllowed(f"{model} {number} is rejected already: {version.approval_words}")
-    registry.update_approval(version.arn, registry.REJECTED, f"rejected by {by}: {because}")
+    decide(ports, model, version, registry.REJECTED, f"rejected by {by}: {because}")
     return version.arn

@@ -85,14 +85,19 @@ def find_version(group: str, number: int) -> Version:
     raise NotFound(f"{group} has no version {number}")
 
 
-def update_approval(arn: str, status: str, words: str) -> None:
-    """Set a version's approval; the words say who or what decided, and why."""
+def update_approval(arn: str, status: str, words: str) -> str:
+    """Set a version's approval; the words say who or what decided, and why.
+
+    Answers them as the registry keeps them.
+    """
+    kept = words[:LONGEST_DESCRIPTION]
     with translated(f"setting {arn} to {status}"):
         client("sagemaker").update_model_package(
             ModelPackageArn=arn,
             ModelApprovalStatus=status,  # type: ignore[arg-type]  # one of the three above
-            ApprovalDescription=words[:LONGEST_DESCRIPTION],
+            ApprovalDescription=kept,
         )
+    return kept
 
 
 def note_metadata(arn: str, properties: Mapping[str, str]) -> None:

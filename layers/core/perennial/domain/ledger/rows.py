@@ -302,11 +302,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Version:
-    """The model package that a run registered."""
+    """The model package that a run registered.
+
+    ``words``: who or what decided on its status, and why; also of a person who overruled a verdict.
+    """
 
     number: int
     arn: str
     status: str
+    words: str = ""
 
 
 @dataclass(frozen=True)
