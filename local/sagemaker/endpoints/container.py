@@ -91,7 +91,6 @@ def prepare(runtime: JobRuntime, folder: JobFolder, launch: Launch) -> Command:
     image = launch.container["Image"]
     environment = {
         **runtime.environment(network=launch.network),
-        **runtime.threads(),
         "SAGEMAKER_BIND_TO_PORT": str(launch.port),
         "SAGEMAKER_SAFE_PORT_RANGE": f"{launch.port}-{launch.port}",
         **launch.container.get("Environment", {}),

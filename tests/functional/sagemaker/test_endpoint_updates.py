@@ -201,7 +201,7 @@ def test_a_linear_update_raises_the_share_step_by_step(hosting: Hosting, events:
         found = hosting.settle(name)
     assert load.failures == []
     assert found["EndpointConfigName"] == green
-    hosting.cloud.idle()
+    hosting.cloud.idle(ignore=("endpoints",))
     mine = [event["detail"] for event in events() if event["detail"]["EndpointName"] == name]
     baked = [
         event["PendingDeploymentSummary"]["ProductionVariants"][0]
@@ -262,7 +262,7 @@ def test_a_slow_model_is_rolled_back_by_its_alarm(hosting: Hosting, events: Any)
         assert f"alarm in state ALARM: {alarm}" in one["FailureReason"]
         assert one["ProductionVariants"][0]["CurrentInstanceCount"] == 2
     assert load.share(0, math.inf, "green")[0] < len(load.words) / 2 + 50
-    hosting.cloud.idle()
+    hosting.cloud.idle(ignore=("endpoints",))
     mine = [event["detail"] for event in events() if event["detail"]["EndpointName"] == name]
     seen = [event["EndpointStatus"] for event in mine if "PendingDeploymentSummary" not in event]
     # Delivery has no order, and the second deployment began and ended within a moment.
