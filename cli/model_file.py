@@ -43,14 +43,9 @@ def read_document(folder: Path) -> Any:
     if not folder.is_dir():
         raise NotFound(f"There is no folder {folder}.", "Make a project: perennial init <name>")
     path = folder / "model.yaml"
-    for name in ("model.yaml", "model.py"):
-        if not (folder / name).is_file():
-            raise NotFound(
-                f"{folder} is no model project: it has no {name}.",
-                "Make one: perennial init <name> --csv <file>",
-            )
+    _check_file(path)
     try:
-        return load_yaml(path.read_text(encoding="utf-8"))
+        document = load_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise CommandError(f"{path} is not UTF-8: see line {line}.", CORRECT_IT) from error
@@ -58,6 +53,19 @@ def read_document(folder: Path) -> Any:
         raise CommandError(f"{path} is no YAML: {one_line(error)}", CORRECT_IT) from error
     except RecursionError as error:
         raise CommandError(f"{path} is no YAML: it is nested too deeply.", CORRECT_IT) from error
+    train = document.get("train") if isinstance(document, dict) else None
+    # An algorithm of AWS's may learn from the columns as they are.
+    if not (isinstance(train, dict) and train.get("algorithm")):
+        _check_file(folder / "model.py")
+    return document
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise NotFound(
+            f"{path.parent} is no model project: it has no {path.name}.",
+            "Make one: perennial init <name> --csv <file>",
+        )
 
 
 def load_yaml(text: str) -> Any:

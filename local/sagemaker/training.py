@@ -165,10 +165,12 @@ class TrainingJob(Job):
         return self.record["OutputDataConfig"].get("KmsKeyId") or None
 
     def metric_definitions(self) -> Sequence[Mapping[str, str]]:
-        """From the algorithm specification."""
-        found: list[Mapping[str, str]] = self.record["AlgorithmSpecification"].get(
-            "MetricDefinitions", []
-        )
+        """From the algorithm specification; SageMaker defines those of its own algorithms."""
+        spec = self.record["AlgorithmSpecification"]
+        image = self.runtime.images.shelf.find(spec["TrainingImage"])
+        if image is not None and image.is_built_in:
+            return image.metrics
+        found: list[Mapping[str, str]] = spec.get("MetricDefinitions", [])
         return found
 
     def fetch(self, folder: JobFolder, objects: Objects) -> Command:
