@@ -66,6 +66,8 @@ class Endpoint:
             if self.fleet is not None:
                 gone = self.pending.parts if self.pending else {}
                 shown["ProductionVariants"] = _variants(self.fleet, gone, leaving=True)
+                if self.pending is not None:
+                    _say_updating(shown["ProductionVariants"], self.pending)
             if self.pending is not None:
                 pending = self.pending
                 variants = _variants(pending.fleet, pending.parts, leaving=False)
@@ -187,6 +189,17 @@ class Endpoint:
             fleet = self.fleet
         if fleet is not None:
             fleet.retire()
+
+
+def _say_updating(variants: list[Record], pending: Pending) -> None:
+    for variant in variants:
+        variant["VariantStatus"] = [
+            {
+                "Status": UPDATING,
+                "StatusMessage": f"Updating to {pending.fleet.name}.",
+                "StartTime": pending.started,
+            }
+        ]
 
 
 def _variants(fleet: Fleet, parts: Mapping[str, float], *, leaving: bool) -> list[Record]:

@@ -141,7 +141,7 @@ class Instance:
         try:
             artifact = Artifact.fetch(self._runtime, self.post.container, self._place / "artifact")
             number = 0
-            while not self._ending.is_set():
+            while not self._ending.is_set() and not self._runtime.cloud.stopping.is_set():
                 number += 1
                 served = self._again(artifact, number)
                 pause = FIRST_PAUSE if served else min(2 * pause, LONGEST_PAUSE)

@@ -281,6 +281,23 @@ def test_killed_processes_do_not_stop_an_endpoint_of_two(hosting: Hosting) -> No
     )
 
 
+def test_a_request_under_way_is_answered_though_its_server_leaves(
+    hosting: Hosting, mirror: str
+) -> None:
+    """An update ends the old server only after its last answer."""
+    config = hosting.look(mirror)["EndpointConfigName"]
+    before = hosting.processes(mirror)
+    invoke = hosting.patient.invoke_endpoint
+    with ThreadPoolExecutor(4) as pool:
+        slow = [pool.submit(lambda: invoke(EndpointName=mirror, Body=b"sleep 2")) for _ in range(4)]
+        hosting.sagemaker.update_endpoint(EndpointName=mirror, EndpointConfigName=config)
+        busy = hosting.look(mirror)["ProductionVariants"][0]["VariantStatus"][0]
+        assert [json.loads(one.result()["Body"].read())[1] for one in slow] == [["word.txt"]] * 4
+    assert busy["Status"] == "Updating"
+    assert hosting.settle(mirror)["EndpointStatus"] == "InService"
+    assert not set(before) & set(hosting.processes(mirror))
+
+
 def test_an_invocation_without_an_answer_in_time_is_status_0(hosting: Hosting, mirror: str) -> None:
     """A model error in AWS's words; the server is left alone."""
     before = hosting.processes(mirror)
