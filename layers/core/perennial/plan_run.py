@@ -21,6 +21,7 @@ from perennial.describe_model import known_model
 from perennial.describe_run import known_run
 from perennial.domain import clarify, naming
 from perennial.domain.errors import NotFound, Rejected
+from perennial.domain.file_digests import CODE_LISTING
 from perennial.domain.ledger import claims
 from perennial.domain.ledger.rows import FinishedStep, RunRow, run_key
 from perennial.domain.ledger.store import Transaction, read_run
@@ -199,13 +200,14 @@ def _with_clarify(plan: Plan, base: str, settings: Settings, image: str) -> Plan
 def source_digest(archive: bytes) -> str:
     """The digest of pushed code without its model.yaml, of which steps are told by the settings.
 
-    So pushing another gate lets every finished step be found again.
+    So pushing another gate lets every finished step be found again. The archive's own listing of
+    its files says nothing that they do not, but it names the settings too.
     """
     digest = hashlib.sha256()
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as files:
         for member in sorted(files.getmembers(), key=lambda each: each.name):
             body = files.extractfile(member)
-            if body is not None and member.name != SETTINGS_FILE:
+            if body is not None and member.name not in (SETTINGS_FILE, CODE_LISTING):
                 content = hashlib.sha256(body.read()).hexdigest()
                 digest.update(f"{member.name}\n{content}\n".encode())
     return digest.hexdigest()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,12 +21,14 @@ from perennial.domain.errors import NotClaimed, Rejected
 from perennial.domain.ledger.rows import FinishedStep
 from perennial.domain.naming import code_key
 from perennial.domain.settings import Settings
+from perennial.pack_project import pack_project
 from perennial.plan_run import Opponent, RegionImages, make_plan, source_digest
 from perennial.read_outcomes import candidate_of
 
 from tests.unit.domain.test_step_keys import SETTINGS as DOCUMENT
 from tests.unit.world import MODEL, World
 
+ROOT = Path(__file__).resolve().parents[3]
 IMAGES = RegionImages("image", "clarify")
 PLAIN = Settings.from_json(DOCUMENT, project="census")
 CHAMPION = Opponent(4, 9, "arn:4", comparable=True)
@@ -94,6 +98,18 @@ def test_settings_in_the_archive_do_not_make_it_other_code() -> None:
     name = archive(project__other_dot_py="a", project__model_dot_yaml="gates: 1", entry_dot_py="e")
     assert source_digest(one) == source_digest(gate)
     assert len({source_digest(each) for each in (one, code, name)}) == 3
+
+
+def test_a_pushed_projects_other_gate_is_not_other_code(tmp_path: Path) -> None:
+    """The archive that a push really makes lists its files, the settings among them."""
+    project = tmp_path / "census"
+    hidden = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "models" / "census", project, ignore=hidden)
+    first = source_digest(pack_project(project).body)
+    for name, is_same in (("model.yaml", True), ("model.py", False)):
+        with (project / name).open("a") as file:
+            file.write("# another gate\n")
+        assert (source_digest(pack_project(project).body) == first) == is_same
 
 
 @pytest.fixture
