@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import math
 import os
 import sys
 import traceback
@@ -169,10 +170,21 @@ class Project:
 
     def score_row(self, model: Any, row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         """The score of one cast row by the project's own predict_row, as `predict` gives it."""
+        try:
+            given = self.module.predict_row(model, row)
+            if type(given) is float and self.problem != "multiclass" and self._is_score(given):
+                return np.array((given,))
+        except Exception as error:
+            traceback.print_exc()
+            raise ModelError(self._raised("predict_row() in model.py", error)) from None
         with self._calling("predict_row"):
-            scores = np.asarray(self.module.predict_row(model, row), dtype=np.float64)
+            scores = np.asarray(given, dtype=np.float64)
             scores = scores.reshape((1, -1) if self.problem == "multiclass" else -1)
         return self._check_scores(scores, 1, "predict_row")
+
+    def _is_score(self, value: float) -> bool:
+        """Whether a single number is fit to be a score: the short form of `_check_scores`."""
+        return math.isfinite(value) if self.problem == "regression" else 0.0 <= value <= 1.0
 
     def check_row_by_row(self, frame: pd.DataFrame) -> None:
         """Prepare a sample whole, in parts and turned round: the rows must come out the same."""

@@ -57,6 +57,7 @@ class Served:
             image=metadata.get("image", ""),
         )
         self.scorer = Scorer(self.project, self.project.load(folder), schema)
+        self._labels = [json.dumps(label) for label in schema.classes] if schema.positive else []
         self._features = [column.name for column in schema.features]
         self._background = _read_background(folder, self)
         self._end = json.dumps({"model": self.name, "version": version})[1:]
@@ -84,6 +85,8 @@ class Served:
     ) -> Reply:
         if kind == CSV:
             return Reply(200, self._csv(scores), CSV)
+        if kind == JSON and not (contributions or asked.ignored) and scores.ndim == 1:
+            return Reply(200, f'{{"predictions": [{self._plain(scores)}], {self._end}', JSON)
         predictions = self._predictions(scores)
         for place, more in enumerate(contributions):
             predictions[place].update(more)
@@ -91,6 +94,19 @@ class Served:
             return Reply(200, "".join(json.dumps(each) + "\n" for each in predictions), LINES)
         ignored = f'"ignored": {json.dumps(asked.ignored)}, ' if asked.ignored else ""
         return Reply(200, f'{{"predictions": {json.dumps(predictions)}, {ignored}{self._end}', JSON)
+
+    def _plain(self, scores: Array) -> str:
+        """`_predictions` of one score a row as JSON, without a document in between."""
+        if self.schema.problem == "regression":
+            return ", ".join([f'{{"prediction": {value!r}}}' for value in scores.tolist()])
+        labels = self._labels
+        return ", ".join(
+            [
+                f'{{"prediction": {labels[score >= THRESHOLD]}, '
+                f'"confidence": {max(score, 1 - score)!r}, "score": {score!r}}}'
+                for score in scores.tolist()
+            ]
+        )
 
     def _predictions(self, scores: Array) -> list[dict[str, Any]]:
         problem = self.schema.problem
