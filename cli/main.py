@@ -38,6 +38,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "lineage": ("cli.lineage", "everything that a version came from"),
         "logs": ("cli.logs", "log lines of a function, a run or a job"),
     },
+    "Use": {
+        "predict": ("cli.predict", "ask a model's live version; without rows, what it takes"),
+    },
     "Decide": {
         "retrain": ("cli.decide", "ask for a run now, perhaps with other settings"),
         "pause": ("cli.decide", "open no further runs; signals are kept"),

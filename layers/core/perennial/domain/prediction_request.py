@@ -254,8 +254,8 @@ def _check(row: Mapping[str, Any], number: int, inputs: Inputs) -> None:
 
 def expected_of(column: Column) -> str:
     """What a column accepts, in words."""
-    words = column.wanted
-    if column.type == "category":
+    words = "a text" if column.type == "category" else column.wanted
+    if column.type == "category" and column.levels:
         few = ", ".join(column.levels[:MOST_LISTED])
         more = f", … ({len(column.levels)} in all)" if len(column.levels) > MOST_LISTED else ""
         words = f"a level, such as {few}{more}" if column.open else f"one of {few}{more}"
