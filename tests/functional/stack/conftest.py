@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from perennial.aws.clients import forget_clients
+from perennial.wiring import Ports, connect
 
 from tests.functional.conftest import REPOSITORY, LocalCloud, start_local_cloud
 
@@ -103,3 +105,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     made.outputs = made.outputs_of("perennial")
     yield made
     cloud.stop()
+
+
+@pytest.fixture(scope="module")
+def ports(checkout: Checkout) -> Iterator[Ports]:
+    """The use cases, bound to the deployed stack with the caller's own rights."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in checkout.cloud.environment().items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        forget_clients()
+        yield connect({**checkout.outputs, "StackName": "perennial"})
+    forget_clients()

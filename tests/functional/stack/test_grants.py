@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from perennial.approve_version import approve_version
-from perennial.aws.clients import forget_clients
 from perennial.describe_model import describe_model
 from perennial.describe_run import describe_run
 from perennial.domain.ledger.rows import RunRow
@@ -23,7 +22,7 @@ from perennial.push_project import Code, push_project
 from perennial.remove_model import remove_model
 from perennial.request_retrain import request_retrain
 from perennial.stop_run import stop_run
-from perennial.wiring import Ports, connect
+from perennial.wiring import Ports
 
 from cli.datasets import fetch_dataset
 from cli.model_file import read_settings
@@ -44,18 +43,6 @@ PERMISSIONS = {
     "s3:HeadObject": {"s3:GetObject"},
     "s3:ListObjectVersions": {"s3:ListBucketVersions"},
 }
-
-
-@pytest.fixture(scope="module")
-def ports(checkout: Checkout) -> Iterator[Ports]:
-    """The use cases, bound to the deployed stack with the caller's own rights."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in checkout.cloud.environment().items():
-            if name.startswith("AWS_"):
-                patch.setenv(name, value)
-        forget_clients()
-        yield connect({**checkout.outputs, "StackName": "perennial"})
-    forget_clients()
 
 
 def _until(what: str, look: Callable[[], Any], seconds: float = 150) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from perennial.aws import objects
-from perennial.aws.clients import forget_clients
 from perennial.describe_model import describe_model
 from perennial.describe_run import describe_run
 from perennial.domain.findings import read_bias
 from perennial.pack_project import pack_project
 from perennial.push_project import Code, push_project
-from perennial.wiring import Ports, connect
+from perennial.wiring import Ports
 
 from cli.datasets import fetch_dataset
 from cli.model_file import read_settings
@@ -60,18 +59,6 @@ class Facts:
     def notes(self) -> str:
         """What the verdict tells its reader."""
         return " | ".join(self.verdict["notes"])
-
-
-@pytest.fixture(scope="module")
-def ports(checkout: Checkout) -> Iterator[Ports]:
-    """The use cases, bound to the deployed stack with the caller's own rights."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in checkout.cloud.environment().items():
-            if name.startswith("AWS_"):
-                patch.setenv(name, value)
-        forget_clients()
-        yield connect({**checkout.outputs, "StackName": "perennial"})
-    forget_clients()
 
 
 def until(what: str, look: Callable[[], Any], seconds: float = 240) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from perennial.domain.clarify import PREDICTED, analysis_config, dataset_columns, read_metrics
 from perennial.domain.findings import read_bias
-from perennial.domain.settings import Settings, parse_settings
+from perennial.domain.settings import Settings, SettingsInvalid, parse_settings
 
 HEADERS = ("y", PREDICTED, "sex", "age", "school")
 
@@ -118,3 +118,9 @@ def test_an_analysis_without_bias_is_none() -> None:
     """Any other document of Clarify's, for instance its explanations, answers no bias gate."""
     with pytest.raises(ValueError, match="pre_training_bias_metrics"):
         read_metrics({"version": "1.0", "explanations": {}})
+
+
+def test_clarify_without_facets_is_a_mistake_of_the_settings() -> None:
+    """Named when the project is checked or pushed, with the key and what to write instead."""
+    with pytest.raises(SettingsInvalid, match=r"providers\.bias: .*perennial, as there are no"):
+        settings(facets={}, bias={}, providers={"bias": "sagemaker"})

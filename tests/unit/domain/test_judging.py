@@ -119,6 +119,17 @@ def test_missing_evidence_fails_by_name(changes: dict[str, Any], name: str, word
     assert len(failed) == (2 if "metrics" in changes else 1)
 
 
+def test_a_remark_on_the_bias_figures_stands_in_their_gates_words() -> None:
+    """Whether the bound is kept or not; the gates of other figures are silent about it."""
+    gates = {"CI:sex=Female": {"min": -1, "max": 0.1}, "auc": {"min": 0.1}}
+    bias = {"CI:sex=Female": 0.3}
+    judged = results(gates, bias=bias, bias_remark="without an interval")
+    said = {name: words for name, _, words in judged}
+    assert said["CI:sex=Female.min"].endswith("is at least -1 (without an interval)")
+    assert said["CI:sex=Female.max"].endswith("is not at most 0.1 (without an interval)")
+    assert "interval" not in said["auc.min"]
+
+
 def test_an_infinite_bias_keeps_no_bound() -> None:
     """A ratio over nothing is no figure that a bound could hold."""
     gates = {"DI:sex=Female": {"max": 1e9}, "champion": "off", "schema": "any"}
