@@ -56,6 +56,7 @@ def plan_run() -> Any:
             execution=sdk.path("$$.Execution.Id"),
             image="${JobImage}",
             clarify_image="${ClarifyImage}",
+            gpu_image="${GpuImage}",
             algorithm_images={
                 "xgboost": "${XGBoostImage}",
                 "linear-learner": "${LinearLearnerImage}",

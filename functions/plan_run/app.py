@@ -13,7 +13,12 @@ from perennial.wiring import ports
 def handler(event: Any, _context: Any) -> dict[str, Any]:
     """Answer the run's plan."""
     model, run, execution = event["model"], int(event["run"]), event["execution"]
-    images = RegionImages(event["image"], event["clarify_image"], event["algorithm_images"])
+    images = RegionImages(
+        jobs=event["image"],
+        clarify=event["clarify_image"],
+        gpu=event["gpu_image"],
+        algorithms=event["algorithm_images"],
+    )
     plan = plan_run(ports(), model, run, execution, images)
     reused = sorted(step for step, done in plan.done.items() if done)
     logger.info(

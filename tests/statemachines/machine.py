@@ -60,6 +60,8 @@ SUBSTITUTIONS = {
     "ArtifactBucket": "artifacts",
     "JobImage": "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3",
     "ClarifyImage": "131013547314.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0",
+    "GpuImage": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-pytorch-training:"
+    "2.8.0-transformers4.56.2-gpu-py312-cu129-ubuntu22.04",
     "XGBoostImage": "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.0-5",
     "LinearLearnerImage": "438346466558.dkr.ecr.eu-west-1.amazonaws.com/linear-learner:1",
     **{

@@ -280,7 +280,8 @@ def test_functions_get_what_they_ask_for(ran: dict[str, Ran]) -> None:
     sent = ran["open"].payloads
     asked = {
         "CheckClaim": {"model", "run", "execution"},
-        "PlanRun": {"model", "run", "execution", "image", "clarify_image", "algorithm_images"},
+        "PlanRun": {"model", "run", "execution", "image", "clarify_image", "gpu_image",
+                    "algorithm_images"},
         "JudgeCandidate": {"model", "run", "base", "manifest", "settings_uri", "code", "code_sha",
                            "plan", "evaluations", "examinations"},
         "RegisterVersion": {"model", "run", "execution", "group", "verdict", "artifact", "code",

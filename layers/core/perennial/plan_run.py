@@ -30,6 +30,7 @@ from perennial.domain.step_keys import Basis, place_of, step_keys
 from perennial.domain.training_job import (
     algorithm_specification,
     channels,
+    has_gpu,
     reads_tables,
     trainer_image,
 )
@@ -117,11 +118,13 @@ class Plan:
 class RegionImages:
     """The images of the stack's Region: that of our jobs, and Clarify's (empty: it has none).
 
-    `algorithms` are those of AWS's algorithms, by their names in the settings.
+    `gpu` is the one that trains on an instance with a GPU (empty: it has none); `algorithms` are
+    those of AWS's algorithms, by their names in the settings.
     """
 
     jobs: str
     clarify: str = ""
+    gpu: str = ""
     algorithms: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -129,7 +132,8 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
     """Decide what the run compares and repeats, and note it on the run's row.
 
     Where Clarify measures the bias, its configuration is written. Raises `NotClaimed` when the
-    execution does not hold the run, `Rejected` when the settings ask for Clarify where it is not.
+    execution does not hold the run, `Rejected` when the settings ask for Clarify, or a GPU, where
+    there is no image of it.
     """
     check_claim(ports, model, run, execution)
     row = known_run(ports.ledger, model, run)
@@ -138,7 +142,7 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
     settings = Settings.from_json(settings_document, project=model)
     manifest = objects.get_json(given["manifest"])
     champion = find_opponent(ports, model, settings)
-    trainer = trainer_image(settings.train, images.jobs, images.algorithms)
+    trainer = _trainer(settings, images)
     keys = step_keys(
         Basis(
             objects=manifest["objects"],
@@ -168,6 +172,19 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
 
     commit_change(ports, decide)
     return plan
+
+
+def _trainer(settings: Settings, images: RegionImages) -> str:
+    """The image that trains: model.py on a GPU in AWS's Hugging Face image, which can use it."""
+    instance = settings.job("train").instance
+    if reads_tables(settings.train) or not has_gpu(instance):
+        return trainer_image(settings.train, images.jobs, images.algorithms)
+    if not images.gpu:
+        raise Rejected(
+            f"train.instance of {settings.project} is {instance}, and AWS's Hugging Face image, in "
+            "which a GPU trains, is not in this Region: set an instance without a GPU and push"
+        )
+    return images.gpu
 
 
 def _training(

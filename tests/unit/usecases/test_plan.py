@@ -276,3 +276,49 @@ def test_a_search_is_told_by_its_tuning_job() -> None:
         j for j in candidate_of(outcome_event(done=done)).jobs or () if j["step"] == "train"
     )
     assert (train["job"], train["kind"]) == ("search-0", "tuning")
+
+
+@pytest.mark.parametrize(
+    ("instance", "image"),
+    [
+        ("ml.m5.large", "image"),
+        ("ml.c5.xlarge", "image"),
+        ("ml.g5.xlarge", "hugging-face"),
+        ("ml.p4d.24xlarge", "hugging-face"),
+    ],
+)
+def test_model_py_trains_on_a_gpu_in_an_image_that_can_use_it(
+    world: World, instance: str, image: str
+) -> None:
+    """The instance alone says so, by settings; every other job keeps its image, also in its key."""
+    images = replace(IMAGES, gpu="hugging-face")
+    plan = planned_on(world, instance, images)
+    assert plan.training["algorithm"]["TrainingImage"] == image
+    assert [channel["ChannelName"] for channel in plan.training["channels"]] == [
+        "training",
+        "settings",
+        "check",
+    ]
+    assert not plan.training["packaged"]
+    other = plan_run.plan_run(
+        world.ports, MODEL, 1, world.run(1).execution, replace(images, gpu="other")
+    )
+    assert (other.keys["train"] == plan.keys["train"]) is (image == "image")
+    assert other.keys["check_data"] == plan.keys["check_data"]
+
+
+def test_a_gpu_without_an_image_is_refused(world: World) -> None:
+    """Where AWS has no such image, the words name the instance and what to do."""
+    with pytest.raises(Rejected, match=r"train\.instance of census is ml\.g5\.xlarge"):
+        planned_on(world, "ml.g5.xlarge", IMAGES)
+
+
+def planned_on(world: World, instance: str, images: RegionImages) -> plan_run.Plan:
+    """The plan of a first run that trains on this instance."""
+    world.push(train={"instance": instance})
+    world.deliver(world.land("1.csv"))
+    world.wait(31)
+    world.wake()
+    body = archive(project__model_dot_py="a")
+    boto3.client("s3").put_object(Bucket="artifacts", Key=code_key(MODEL, "a" * 64), Body=body)
+    return plan_run.plan_run(world.ports, MODEL, 1, world.run(1).execution, images)

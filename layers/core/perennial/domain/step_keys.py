@@ -51,9 +51,11 @@ def step_keys(basis: Basis) -> dict[str, str]:
     compared = {k: v for k, v in gate.items() if k not in VERDICT_KEYS} if gate != "off" else {}
     data = [settings.get("positive"), settings.get("data"), settings.get("facets")]
     group = settings.get("bias", {}).get("group")
-    trainer = basis.trainer if train.get("algorithm") or train.get("image") else ""
+    # The jobs' own image is part of every key; where a GPU or another container trains, it counts.
+    trainer = basis.trainer if basis.trainer != basis.image else ""
     # For another container than our own the check also writes tables, and splits them.
-    tables = [[train.get(key) for key in TABLE_KEYS]] if trainer else []
+    own = train.get("algorithm") or train.get("image")
+    tables = [[train.get(key) for key in TABLE_KEYS]] if own else []
     basics = (common, data, group, basis.objects, basis.window)
     keys = {"check_data": _key("check_data", *basics, *tables)}
     keys["train"] = _key("train", keys["check_data"], train, *([trainer] if trainer else []))

@@ -8,6 +8,7 @@ tables (its contract is docs/model-project.md).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,11 @@ def trainer_image(train: TrainSettings, job_image: str, images: Mapping[str, str
     if train.algorithm:
         return images[train.algorithm]
     return train.image or job_image
+
+
+def has_gpu(instance: str) -> bool:
+    """Whether an instance type like ml.g5.xlarge has a GPU: the families g and p have."""
+    return re.match(r"ml\.[gp][0-9]", instance) is not None
 
 
 def algorithm_specification(
