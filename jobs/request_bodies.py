@@ -136,6 +136,8 @@ def _json(text: str, where: str) -> Any:
 
 def _json_rows(document: Any, features: Sequence[str]) -> Asked:
     if isinstance(document, dict):
+        if len(document) == len(features) and all(name in document for name in features):
+            return Asked((document,))  # most requests: one row, and nothing else
         for key in ROWS_KEYS:
             if key in document and key not in features:
                 return _instances(document, key, features)

@@ -29,6 +29,7 @@ from local.images.model_server.toolkit import Application, UserModule, guarded
 PROGRAM = Path(__file__).with_name("__main__.py")
 LOAD_SECONDS = 240.0
 LOOK_SECONDS = 0.02
+END_SECONDS = 5.0
 PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
 
 
@@ -141,16 +142,26 @@ class Models:
             connection.request("POST", "/invocations", body, dict(headers))
             response = connection.getresponse()
             answer = Answer(response.status, response.read(), response.headers.get_content_type())
+        except TimeoutError:
+            connection.close()
+            raise LoadError(504, f"model {name} did not answer") from None
         except (OSError, http.client.HTTPException):
             connection.close()
-            if found.process.poll() is None:
-                raise LoadError(504, f"model {name} did not answer") from None
-            with self._lock:
-                self._loaded.pop(name, None)
+            self._bury(found)
             raise LoadError(500, f"the process of model {name} has ended; see the log") from None
         with self._lock:
             found.idle.append(connection)
         return answer
+
+    def _bury(self, found: Loaded) -> None:
+        """Drop a model whose process hung up: it has ended, or is about to."""
+        with self._lock:
+            self._loaded.pop(found.name, None)
+        try:
+            found.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            found.process.kill()
+            found.process.wait()
 
     def end(self) -> None:
         """Unload everything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -134,6 +135,10 @@ class Server:
         """Keep the workers alive until the end is asked for, then wait for theirs."""
         signal.signal(signal.SIGTERM, self._end)
         count = worker_count()
+        # What is loaded stays: collecting garbage among it would cost requests time, and the
+        # workers their shared memory.
+        gc.collect()
+        gc.freeze()
         say(f"model loaded; {count} workers of server {os.getpid()}")
         kill_at = float("inf")
         while not self._ending or self._workers:
