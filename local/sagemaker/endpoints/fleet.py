@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,9 +89,8 @@ class VariantFleet:
     def wait(self) -> None:
         """Until every instance is in service; FleetError when one cannot be or takes too long."""
         real = self._runtime.cloud.clock.real_seconds(self.variant.health_seconds)
-        deadline = time.monotonic() + max(START_FLOOR, real)
         for instance in self.instances:
-            if instance.wait(max(0.0, deadline - time.monotonic())):
+            if instance.wait(max(START_FLOOR, real)):
                 continue
             raise FleetError(
                 instance.failure

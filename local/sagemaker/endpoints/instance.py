@@ -4,6 +4,7 @@ import logging
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from local.sagemaker.runtime import JobRuntime
 
 log = logging.getLogger(__name__)
 STARTING, IN_SERVICE, DRAINING, STOPPED = "Starting", "InService", "Draining", "Stopped"
+PREPARE_SECONDS = 1800.0  # real seconds for the download and the image's environment
 PING_SECONDS = 2.0  # SageMaker's limit for one answer of /ping
 PING_EVERY = 0.05
 STOP_GRACE = 30.0  # service seconds between SIGTERM and SIGKILL
@@ -69,6 +71,7 @@ class Instance:
         self._ending = threading.Event()
         self._connections: Connections | None = None
         self._process: JobProcess | None = None
+        self._first_start = 0.0  # of the monotonic clock; 0: there was no server yet
         self._proven = False  # whether it has ever been in service
         self._place = runtime.cloud.state_dir / "jobs" / f"endpoint-{post.endpoint}-{self.id}"
 
@@ -94,10 +97,19 @@ class Instance:
         self._runtime.cloud.background(f"endpoint {self.post.endpoint} {self.id}", self._live)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it came into service within so many real seconds; False also on failure."""
+        """Whether it came into service within so many real seconds of a server's life.
+
+        What comes before the first server (download, the image's environment) has its own time.
+        """
+        called = time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: self.state != STARTING or bool(self.failure), seconds)
+            self._changed.wait_for(lambda: self._first_start or self._is_decided(), PREPARE_SECONDS)
+            left = max(self._first_start, called) + seconds - time.monotonic()
+            self._changed.wait_for(self._is_decided, max(0.0, left))
             return self.state == IN_SERVICE
+
+    def _is_decided(self) -> bool:
+        return self.state != STARTING or bool(self.failure)
 
     def drain(self) -> None:
         """Take no more requests and wait until those under way are answered."""
@@ -228,6 +240,8 @@ class Instance:
 
         with self._changed:
             self._process = process
+            self._first_start = self._first_start or time.monotonic()
+            self._changed.notify_all()
             late = self._ending.is_set()
         if late:  # the stop came before there was anything to stop
             process.terminate()
