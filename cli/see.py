@@ -170,6 +170,8 @@ def why(session: Session, model: str | None, key: str | None) -> None:
         screen.document(wait)
         return
     screen.line(wait_words(wait))
+    for words in wait.releases:
+        screen.line(escape(words))
     if not wait.signals:
         return
     shown = wait.signals[:MOST_SIGNALS]

@@ -8,15 +8,20 @@ from perennial.commit_change import commit_change
 from perennial.domain.ledger.release_claims import ask_person
 from perennial.domain.ledger.store import Transaction
 from perennial.own_release import own_release
+from perennial.tell_releases import ask_people
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 
 def await_approval(ports: Ports, model: str, release: int, execution: str, token: str) -> None:
-    """Keep the task token that the answer goes to, and tell people that they are asked."""
+    """Keep the task token that the answer goes to, and tell people that they are asked.
+
+    A repetition, whose token is another one, tells them once more.
+    """
 
     def decide() -> Transaction:
         return ask_person(own_release(ports, model, release, execution), token, ports.clock())
 
     commit_change(ports, decide)
+    ask_people(ports, own_release(ports, model, release, execution))

@@ -12,10 +12,13 @@ from perennial.domain.ledger.book import Book, read_book
 from perennial.domain.ledger.explain import Explained, explain
 from perennial.domain.ledger.holding import Hold, Waiting, decide
 from perennial.domain.ledger.limits import Limits
+from perennial.domain.ledger.release_words import waiting_words
+from perennial.domain.ledger.releases import ReleaseBook
 from perennial.domain.ledger.rows import DONE_SK, OPEN_SK, ModelRow, SignalRow
 from perennial.domain.ledger.store import read_signals
 from perennial.domain.manifest import is_selected
 from perennial.domain.signals import DATA
+from perennial.request_release import read_steady
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -39,13 +42,17 @@ class SignalWait:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why no run opens now; `opens_ms` is the earliest moment one could, None: not by time."""
+    """Why no run opens now; `opens_ms` is the earliest moment one could, None: not by time.
+
+    `releases` says in words what the model's releases wait for; empty: nothing is released.
+    """
 
     model: str
     open_run: int | None
     opens_ms: int | None
     holds: tuple[Hold, ...]
     signals: tuple[SignalWait, ...]
+    releases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,15 @@ def explain_wait(ports: Ports, model: str) -> Explanation:
         opens_ms=decision.until_ms if isinstance(decision, Waiting) else now_ms,
         holds=decision.holds if isinstance(decision, Waiting) else (),
         signals=tuple(_wait(signal, explained[signal.id]) for signal in ordered),
+        releases=waiting_words(_release_book(ports, model)),
     )
+
+
+def _release_book(ports: Ports, model: str) -> ReleaseBook:
+    book = read_steady(ports, model)
+    if book is None:
+        raise NotFound(f"there is no model '{model}' any more")
+    return book
 
 
 def explain_object(ports: Ports, model: str, key: str) -> tuple[ObjectFate, ...]:

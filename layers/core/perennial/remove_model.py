@@ -1,4 +1,4 @@
-"""Remove a model: its open run, its stack with the registered versions, its files, its rows.
+"""Remove a model: open run and release, endpoint, stack with the versions, files, rows.
 
 What producers landed is theirs, and stays unless asked for. Each step may be repeated, so a
 removal that died half-way is simply asked for again.
@@ -11,11 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perennial.advance_releases import advance_releases
 from perennial.aws.objects import delete_versions
 from perennial.aws.stacks import StackEvent, delete_stack
-from perennial.describe_model import describe_model
+from perennial.commit_change import commit_change
+from perennial.describe_model import describe_model, known_model
 from perennial.domain import naming
 from perennial.domain.errors import NotAllowed, NotFound
+from perennial.domain.ledger.release_claims import stop_release
+from perennial.domain.ledger.rows import Key, release_key
+from perennial.domain.ledger.store import Transaction, read_release
 from perennial.end_run import end_run
 from perennial.forget_model import forget_model
 from perennial.pause_model import pause_model
@@ -25,7 +30,10 @@ if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 LONGEST_STOP_S = 180  # a processing job is given two minutes to stop
+LONGEST_DEPLOYMENT_S = 900
 PAUSE_S = 0.5
+#: What a model has in the artifact bucket, each below a folder of its own.
+OWN_FOLDERS = ("code", "runs", "models", "releases", "capture")
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,13 @@ def remove_model(
     known = True
     try:
         stopped = _stop_open_run(ports, model, by)
+        _stop_open_release(ports, model, by)
     except NotFound:
         # Perhaps an earlier removal came this far: what is left is still taken away.
         known, stopped = False, None
     stack_deleted = delete_stack(naming.model_stack(ports.deployment.stack, model), tell)
     bucket = ports.deployment.artifact_bucket
-    artifacts = sum(
-        delete_versions(bucket, f"{folder}/{model}/") for folder in ("code", "runs", "models")
-    )
+    artifacts = sum(delete_versions(bucket, f"{folder}/{model}/") for folder in OWN_FOLDERS)
     landed = 0
     if with_data:
         landed = delete_versions(ports.deployment.landing_bucket, naming.landing_prefix(model))
@@ -79,6 +86,27 @@ def _stop_open_run(ports: Ports, model: str, by: str) -> int | None:
         end_run(ports, _execution(ports, model, run))
         time.sleep(PAUSE_S)
     return run
+
+
+def _stop_open_release(ports: Ports, model: str, by: str) -> None:
+    """Bring an open release to its end; a deployment under way is waited for."""
+    because = f"{model} is being removed"
+    deadline = time.monotonic() + LONGEST_DEPLOYMENT_S
+    while (number := known_model(ports.ledger, model).open_release) is not None:
+        key = release_key(model, number)
+
+        def decide(key: Key = key) -> Transaction:
+            row = read_release(ports.ledger, key)
+            return () if row is None else stop_release(row, by, because)
+
+        commit_change(ports, decide)
+        done = advance_releases(ports, model, may_open=False)
+        if time.monotonic() > deadline:
+            raise NotAllowed(
+                f"release {number} of {model} does not end ({done.words}); try again in a few "
+                "minutes"
+            )
+        time.sleep(PAUSE_S)
 
 
 def _execution(ports: Ports, model: str, run: int) -> str:

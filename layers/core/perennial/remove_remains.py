@@ -2,7 +2,8 @@
 
 The main stack retains its buckets and its table; with `DataRetention=delete` they are emptied
 and removed here, after everything that writes to them. A model's stack has a package group,
-which CloudFormation can delete only once it is empty.
+which CloudFormation can delete only once it is empty, and what its releases made: endpoints,
+their configurations and models, guarding alarms.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from perennial.aws import ledger_table, objects, registry
 from perennial.domain.errors import Rejected, Retryable
 from perennial.domain.naming import token
+from perennial.remove_endpoint import remove_served
 
 
 def change_stack(event: Mapping[str, Any], deadline: float) -> dict[str, str]:
@@ -30,6 +32,8 @@ def change_stack(event: Mapping[str, Any], deadline: float) -> dict[str, str]:
         return {"Token": token(properties["StackName"])}
     if kind == "Model":
         if deleted:
+            stack, model = properties["StackName"], properties["Model"]
+            remove_served(stack, model, deadline)
             empty_group(properties["PackageGroup"], deadline)
         return {}
     raise Rejected(f"Kind is {kind!r}; expected Stack or Model")

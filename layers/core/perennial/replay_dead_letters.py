@@ -1,8 +1,8 @@
 """Bring dead letters back: messages that were given up on are delivered once more.
 
 Signals go back to the signal queue (known ids count once, so nothing doubles). An end-of-run
-event is settled here and now, as the sweeper would do; so is an approval. A sweep that failed
-needs no replay: the next one did its work.
+event is settled here and now, as the sweeper would do; so are the end of a release and an
+approval. A sweep that failed needs no replay: the next one did its work.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.aws.signal_queue import Message, SignalQueue
 from perennial.domain.errors import PerennialError
+from perennial.end_release import end_release, look_after_releases
 from perennial.end_run import end_run
 from perennial.record_champion import record_approval
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 SIGNALS, ENDED_RUNS, EVENTS = "signals", "ended runs", "approvals and sweeps"
+ENDED_RELEASES = "ended releases"
 HIDDEN_S = 120
 
 
@@ -58,6 +60,7 @@ def _queues(ports: Ports) -> tuple[tuple[str, SignalQueue], ...]:
     return (
         (SIGNALS, SignalQueue(deployment.signal_dead_letters_url)),
         (ENDED_RUNS, SignalQueue(deployment.run_ended_dead_letters_url)),
+        (ENDED_RELEASES, SignalQueue(deployment.release_ended_dead_letters_url)),
         (EVENTS, SignalQueue(deployment.event_dead_letters_url)),
     )
 
@@ -79,8 +82,8 @@ def _replayed(ports: Ports, name: str, queue: SignalQueue, message: Message) -> 
             # Sent before it is deleted: a crash in between doubles a message, and loses none.
             ports.signals.send_text(message.body)
             words = "back on the signal queue"
-        elif name == ENDED_RUNS:
-            words = f"settled {_settle(ports, message.body)}"
+        elif name in (ENDED_RUNS, ENDED_RELEASES):
+            words = f"settled {_settle(ports, name, message.body)}"
         else:
             words = _repeat(ports, message.body)
     except (PerennialError, ValueError, KeyError, TypeError) as error:
@@ -89,11 +92,14 @@ def _replayed(ports: Ports, name: str, queue: SignalQueue, message: Message) -> 
     return DeadLetter(name, message.id, message.body, replayed=True, words=words)
 
 
-def _settle(ports: Ports, body: str) -> str:
-    """Settle the run whose end the event tells."""
+def _settle(ports: Ports, name: str, body: str) -> str:
+    """Settle the run or release whose end the event tells."""
     event = _event(body)
     execution = str(event["detail"]["executionArn"])
-    end_run(ports, execution)
+    if name == ENDED_RELEASES:
+        end_release(ports, execution)
+    else:
+        end_run(ports, execution)
     return execution.rsplit(":", 1)[-1]
 
 
@@ -102,7 +108,9 @@ def _repeat(ports: Ports, body: str) -> str:
     event = _event(body)
     if "detail" not in event:
         return "a sweep; later ones did its work"
-    decision = record_approval(ports, event).decision
+    done = record_approval(ports, event)
+    decision = done.decision
+    look_after_releases(ports, done.model)
     return f"approval of {event['detail']['ModelPackageArn']}: {decision}"
 
 

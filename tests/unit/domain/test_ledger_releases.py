@@ -9,8 +9,9 @@ import pytest
 from perennial.domain.errors import Conflict, NotAllowed, NotClaimed, Withdrawn
 from perennial.domain.ledger import release_claims, releases
 from perennial.domain.ledger.limits import START_PATIENCE_MS
+from perennial.domain.ledger.release_words import waiting_words
 from perennial.domain.ledger.releases import ReleaseBook
-from perennial.domain.ledger.rows import ModelRow, ReleaseRow, StopRequest
+from perennial.domain.ledger.rows import ModelRow, ReleaseEnding, ReleaseRow, StopRequest
 
 from tests.unit.domain.ledger_builders import HOUR, MINUTE, NOW, champion, model, store, written
 from tests.unit.domain.release_builders import (
@@ -358,3 +359,39 @@ def test_figures_are_added() -> None:
     assert release_claims.note_figures(row, {"rows": 200}) == ()
     more = release_of(release_claims.note_figures(row, {"p99_ms": 12}))
     assert more.figures == {"rows": 200, "p99_ms": 12}
+
+
+def test_a_release_may_be_stopped_by_force() -> None:
+    """Once, and at any time before its end: a model that is removed waits for nothing."""
+    announced = release(updating_ms=NOW)
+    stopped = release_of(release_claims.stop_release(announced, "ann", "removed"))
+    assert (stopped.stop, stopped.is_withdrawn) == (StopRequest("ann", "removed"), False)
+    assert release_claims.stop_release(stopped, "ann", "removed") == ()
+    assert release_claims.stop_release(ended("failed"), "ann", "removed") == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"state": "opening"}, "is about to start"),
+        ({}, "is being tested on its staging endpoint"),
+        ({"kind": "rollback"}, "is about to change production back"),
+        ({"token": "t"}, "waits for a person: perennial approve census 5 --production"),
+        ({"token": "t", "approved_by": "bob: fine"}, "is being tested"),
+        ({"updating_ms": NOW}, "changes production: perennial-live-census is asked to serve"),
+        ({"stop": StopRequest("x", "rejected")}, "is being stopped: rejected"),
+        ({"ending": ReleaseEnding("failed", "failed: y")}, "is being settled: failed: y"),
+    ],
+)
+def test_what_a_release_waits_for_is_told(fields: dict[str, Any], words: str) -> None:
+    """For `perennial why`."""
+    (line,) = waiting_words(book(release(**fields)))
+    assert line.startswith(f"release 3 of census (version 5) {words}")
+
+
+def test_what_waits_for_a_release_is_told() -> None:
+    """It goes next, or when the one at work has ended."""
+    assert waiting_words(book()) == ()
+    assert waiting_words(book(waiting=wanted())) == ("version 5 of census is released next",)
+    _, second = waiting_words(book(release(), waiting=wanted(6)))
+    assert second == "version 6 of census waits for the end of release 3"

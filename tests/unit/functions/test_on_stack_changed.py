@@ -185,6 +185,44 @@ def test_a_models_group_is_emptied_on_deletion(change: Any) -> None:
     client("sagemaker").meta.events.unregister(hook, delete)
 
 
+def test_what_a_models_releases_made_is_removed(change: Any) -> None:
+    """Endpoints first, then what they served and what guarded them; of this model alone."""
+    sagemaker, cloudwatch = boto3.client("sagemaker"), boto3.client("cloudwatch")
+    for model in ("census", "census-2"):
+        name = f"dev-perenn-{model}-r3"
+        sagemaker.create_model(
+            ModelName=name,
+            PrimaryContainer={"Image": "i"},
+            ExecutionRoleArn="arn:aws:iam::123456789012:role/endpoint",
+        )
+        variant = {"VariantName": "main", "ModelName": name, "InstanceType": "ml.m5.large"}
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=name,
+            ProductionVariants=[{**variant, "InitialInstanceCount": 1}],
+        )
+        sagemaker.create_endpoint(EndpointName=f"dev-perenn-live-{model}", EndpointConfigName=name)
+        cloudwatch.put_metric_alarm(
+            AlarmName=f"dev-perenn-guard-{model}-r3-errors",
+            Namespace="AWS/SageMaker",
+            MetricName="Invocation5XXErrors",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    properties = {"Kind": "Model", "StackName": "dev-perennial", "Model": "census"}
+    properties["PackageGroup"] = "dev-perenn-census"
+    assert change("Delete", properties, PhysicalResourceId="p")["Status"] == "SUCCESS"
+    (endpoint,) = sagemaker.list_endpoints()["Endpoints"]
+    (config,) = sagemaker.list_endpoint_configs()["EndpointConfigs"]
+    (model_left,) = sagemaker.list_models()["Models"]
+    (alarm,) = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert endpoint["EndpointName"] == "dev-perenn-live-census-2"
+    assert config["EndpointConfigName"] == model_left["ModelName"] == "dev-perenn-census-2-r3"
+    assert alarm["AlarmName"] == "dev-perenn-guard-census-2-r3-errors"
+
+
 @pytest.mark.parametrize(
     ("properties", "words"),
     [

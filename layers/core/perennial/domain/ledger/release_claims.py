@@ -78,6 +78,16 @@ def withdraw(release: ReleaseRow, because: str) -> Transaction:
     return (change(release, stop=StopRequest("the registry", because), is_withdrawn=True),)
 
 
+def stop_release(release: ReleaseRow, by: str, because: str) -> Transaction:
+    """Ask a release to stop; empty if it was asked before or is ending.
+
+    A deployment that has begun goes on: then the endpoint tells how it ended.
+    """
+    if release.state == "ended" or release.ending is not None or release.stop is not None:
+        return ()
+    return (change(release, stop=StopRequest(by, because)),)
+
+
 def note_figures(release: ReleaseRow, figures: Mapping[str, Any]) -> Transaction:
     """Add what was found (whole numbers and short texts); empty if it is noted already."""
     merged = {**release.figures, **figures}
