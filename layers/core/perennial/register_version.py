@@ -7,7 +7,6 @@ the version, so that no attempt makes a second one.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 TASKS = {"binary": "CLASSIFICATION", "multiclass": "CLASSIFICATION", "regression": "REGRESSION"}
-# What SageMaker lets a value of CustomerMetadataProperties hold: letters, digits and these.
-UNFIT = re.compile(r"[^\w .:/=+\-@]")
 LONGEST_VALUE = 256
 #: What jobs/serve.py reads and answers.
 CONTENT_TYPES = ("text/csv", "application/json", "application/jsonlines")
@@ -235,5 +232,5 @@ def _metadata(
     return {
         f"perennial:{name}": value
         for name, value in facts.items()
-        if value and len(value) <= LONGEST_VALUE and not UNFIT.search(value)
+        if value and len(value) <= LONGEST_VALUE and not registry.UNFIT.search(value)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -12,6 +13,8 @@ from perennial.aws.notices import Notices
 from perennial.aws.signal_queue import SignalQueue
 from perennial.domain.errors import NotFound
 from perennial.domain.signals import Wake, parse_signal
+
+from tests.statemachines.aws_api import mistakes
 
 NOW = 1_800_000_000_000
 
@@ -88,6 +91,24 @@ def test_the_registry_lists_newest_first_and_finds_by_number(aws: None) -> None:
     assert registry.describe_version(arns[0]).status == registry.APPROVED
     with pytest.raises(NotFound, match="perennial-census has no version 9"):
         registry.find_version("perennial-census", 9)
+
+
+def test_notes_on_a_version_hold_only_what_the_registry_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Words with brackets, semicolons and line ends are written without them, and cut."""
+    sent: list[dict[str, Any]] = []
+    stub = SimpleNamespace(update_model_package=lambda **request: sent.append(request))
+    monkeypatch.setattr(registry, "client", lambda _: stub)
+    arn = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/perennial-census/1"
+    words = "rolled back: it's slow (p99\n 1,200 ms); production is as it was" + "!" * 300
+    registry.note_metadata(arn, {"perennial:release_words": words + "x" * 300})
+    (request,) = sent
+    assert mistakes("sagemaker", "updateModelPackage", request) == []
+    (note,) = request["CustomerMetadataProperties"].values()
+    assert note.startswith("rolled back: it s slow p99 1 200 ms production is as it was xxx")
+    assert len(note) == 256
+    assert registry.UNFIT.search(note) is None
 
 
 def test_a_registration_token_is_stable_and_fits() -> None:

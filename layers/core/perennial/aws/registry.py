@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from perennial.domain.errors import NotFound
 
 PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
 LONGEST_DESCRIPTION = 1024
+#: What a value of CustomerMetadataProperties cannot hold: all but letters, digits and these.
+UNFIT = re.compile(r"[^\w .:/=+\-@]")
 LONGEST_PROPERTY = 256
 
 
@@ -101,12 +104,16 @@ def update_approval(arn: str, status: str, words: str) -> str:
 
 
 def note_metadata(arn: str, properties: Mapping[str, str]) -> None:
-    """Add to a version's CustomerMetadataProperties, or replace some of them."""
+    """Add to a version's CustomerMetadataProperties, or replace some of them.
+
+    They hold few kinds of characters and few of them: words are written without the others.
+    """
     with translated(f"noting {', '.join(properties)} of {arn}"):
         client("sagemaker").update_model_package(
             ModelPackageArn=arn,
             CustomerMetadataProperties={
-                name: value[:LONGEST_PROPERTY] for name, value in properties.items()
+                name: " ".join(UNFIT.sub(" ", value).split())[:LONGEST_PROPERTY]
+                for name, value in properties.items()
             },
         )
 
