@@ -46,15 +46,18 @@ PLAN = {
 }
 STATE = dict.fromkeys(
     ("arn", "artifact", "base", "check_job", "clarify_image", "code", "code_sha", "evaluate_job",
-     "evaluation", "execution", "group", "image", "manifest", "settings_uri", "training_job"), "s3://nobody/x",
+     "evaluation", "execution", "gpu_image", "group", "image", "manifest", "settings_uri", "training_job"), "s3://nobody/x",
 ) | {"model": "nobody", "run": 1, "verdict": {"uri": "s3://nobody/x", "digest": ""}} | {
     "plan": PLAN,
+    "algorithm_images": {},
     "evaluations": dict.fromkeys(EVALUATIONS, DONE),
     "examinations": dict.fromkeys(EXAMINATIONS, DONE),
 }  # fmt: skip
 STATES = {
     "CheckClaimFunction": ("model", "run", "execution"),
-    "PlanRunFunction": ("model", "run", "execution", "image", "clarify_image"),
+    "PlanRunFunction": (
+        "model", "run", "execution", "image", "clarify_image", "gpu_image", "algorithm_images",
+    ),
     "JudgeCandidateFunction": (
         "model", "run", "base", "manifest", "settings_uri", "code", "code_sha", "plan",
         "evaluations", "examinations",
