@@ -125,15 +125,16 @@ def server(case: Case) -> Iterator[ModelServer]:
 def test_every_form_of_a_request_gets_the_evaluations_predictions(
     case: Case, server: ModelServer
 ) -> None:
-    """A thousand rows at once, and rows one by one as CSV and JSON: the scores of the evaluation,
-    to 1e-9 relative, with label, confidence, model and version."""
-    said = server.invoke(json.dumps({"instances": case.rows}))
-    assert said.status == 200, said.body
-    document = said.json
-    assert (document["model"], document["version"]) == (case.name, 7)
-    assert len(document["predictions"]) == len(case.rows)
-    for prediction, scores in zip(document["predictions"], case.scores, strict=True):
-        check_prediction(case, prediction, scores)
+    """All rows by a frame, some at once by rows, and one by one as CSV and JSON: the scores of
+    the evaluation, to 1e-9 relative, with label, confidence, model and version."""
+    for most in (len(case.rows), 60):
+        said = server.invoke(json.dumps({"instances": case.rows[:most]}))
+        assert said.status == 200, said.body
+        document = said.json
+        assert (document["model"], document["version"]) == (case.name, 7)
+        assert len(document["predictions"]) == most
+        for prediction, scores in zip(document["predictions"], case.scores[:most], strict=True):
+            check_prediction(case, prediction, scores)
     for row, scores in list(zip(case.rows, case.scores, strict=True))[:40]:
         for body, kind in (
             (json.dumps(row), "application/json"),
@@ -253,9 +254,14 @@ CENSUS = {
 def test_a_bad_value_is_a_400_with_row_column_and_what_was_expected(
     server: ModelServer, change: dict[str, Any], column: str, words: str
 ) -> None:
-    """One row by the fast path, and the second of two by the frame's: the same words."""
+    """One row, the second of two, and the last of so many that they make a frame: same words."""
     bad = {**CENSUS, **change}
-    for body, number in ((bad, 1), ({"instances": [CENSUS, bad]}, 2)):
+    many = [*([CENSUS] * 150), bad]
+    for body, number in (
+        (bad, 1),
+        ({"instances": [CENSUS, bad]}, 2),
+        ({"instances": many}, len(many)),
+    ):
         said = server.invoke(json.dumps(body))
         assert said.status == 400
         assert (said.json["row"], said.json["column"]) == (number, column)
