@@ -96,16 +96,28 @@ def resume(session: Session, model: str) -> None:
 @click.command()
 @click.argument("model")
 @click.argument("version", type=int)
+@click.option(
+    "--production",
+    is_flag=True,
+    help="Let its release, which passed the smoke test and waits, into production.",
+)
 @BECAUSE
 @YES
 @on_target
-def approve(session: Session, model: str, version: int, because: str, *, yes: bool) -> None:
-    """Approve a version: it becomes the champion. A rejected one may be overruled, with a reason.
+def approve(  # noqa: PLR0913 - one argument an option
+    session: Session, model: str, version: int, because: str, *, production: bool, yes: bool
+) -> None:
+    """Approve a version: a release brings it into production, where its model has an endpoint;
+    else it is the champion at once. A rejected one may be overruled, with a reason.
 
     \b
     Examples:
       perennial approve census 2 --because "better on every facet"
+      perennial approve census 2 --production --because "seen on staging"
     """
+    if production:
+        let_into_production(session, model, version, because, yes=yes)
+        return
     from perennial.approve_version import approve_version  # noqa: PLC0415 - boto3 costs 0.2 s
 
     session.confirm(f"Approve {model} {version} on {session.target}?", yes=yes)
@@ -117,6 +129,18 @@ def approve(session: Session, model: str, version: int, because: str, *, yes: bo
         f"[bold]{model} {version}[/] is approved by {escape(session.who)}: {escape(because)}",
         version,
     )
+
+
+def let_into_production(
+    session: Session, model: str, version: int, because: str, *, yes: bool
+) -> None:
+    """Answer the release of the version that waits for a person."""
+    from perennial.approve_production import approve_production  # noqa: PLC0415 - boto3 costs 0.2 s
+
+    session.confirm(f"Let {model} {version} into production on {session.target}?", yes=yes)
+    release = approve_production(session.ports, model, version, because, session.who)
+    words = f"Release {release.number} of [bold]{model} {version}[/] goes into production."
+    done(session, model, "approved for production", words, version)
 
 
 @click.command()

@@ -32,6 +32,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "See": {
         "status": ("cli.see", "every model on one screen"),
         "why": ("cli.see", "what a model waits for, and until when"),
+        "releases": ("cli.release", "a model's releases, how each ended, and why"),
+        "endpoint": ("cli.release", "what a model's endpoint serves; take it away"),
         "runs": ("cli.runs", "a model's runs, why each began and how it ended; compare some"),
         "run": ("cli.run", "show or follow one run, its card; stop it, repeat it"),
         "cost": ("cli.cost", "what runs cost, by step and by run"),
@@ -45,8 +47,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "retrain": ("cli.decide", "ask for a run now, perhaps with other settings"),
         "pause": ("cli.decide", "open no further runs; signals are kept"),
         "resume": ("cli.decide", "let runs open again"),
-        "approve": ("cli.decide", "make a version the champion"),
-        "reject": ("cli.decide", "never make it the champion"),
+        "approve": ("cli.decide", "let a version go live, or be the champion"),
+        "reject": ("cli.decide", "never let it"),
+        "release": ("cli.release", "bring an approved version into production again"),
+        "rollback": ("cli.release", "go back to the last good configuration"),
+        "adopt": ("cli.release", "record what is live already as the champion"),
         "replay": ("cli.replay", "bring back messages that were given up on"),
     },
 }

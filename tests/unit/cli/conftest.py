@@ -95,6 +95,10 @@ def cloud(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]
         )["stateMachineArn"]
         outputs: dict[str, Any] = {name: {"Value": {"Ref": ref}} for name, ref in OUTPUTS.items()}
         outputs["RetrainMachineArn"] = {"Value": machine}
+        release_machine = boto3.client("stepfunctions").create_state_machine(
+            name="perennial-release", definition='{"States": {}}', roleArn=ROLE
+        )["stateMachineArn"]
+        outputs["ReleaseMachineArn"] = {"Value": release_machine}
         outputs["StackToken"] = {"Value": "perennial"}
         formation = boto3.client("cloudformation")
         template = json.dumps({"Resources": RESOURCES, "Outputs": outputs})

@@ -49,6 +49,7 @@ def test_all_commands_of_the_plan_are_there() -> None:
         *("up", "down", "env", "demo", "init", "check", "push", "remove", "fetch-data", "land"),
         *("data", "status", "why", "runs", "run", "lineage", "logs", "retrain", "pause", "resume"),
         *("approve", "reject", "replay", "cost", "predict"),
+        *("release", "releases", "rollback", "endpoint", "adopt"),
     }
     assert promised == set(MODULES)
 
