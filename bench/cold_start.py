@@ -46,7 +46,8 @@ PLAN = {
 }
 STATE = dict.fromkeys(
     ("arn", "artifact", "base", "check_job", "clarify_image", "code", "code_sha", "evaluate_job",
-     "evaluation", "execution", "gpu_image", "group", "image", "manifest", "settings_uri", "training_job"), "s3://nobody/x",
+     "evaluation", "execution", "gpu_image", "group", "image", "manifest", "settings_uri",
+     "training_job"), "s3://nobody/x",
 ) | {"model": "nobody", "run": 1, "verdict": {"uri": "s3://nobody/x", "digest": ""}} | {
     "plan": PLAN,
     "algorithm_images": {},
