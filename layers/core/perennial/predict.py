@@ -190,7 +190,8 @@ def _once(
 ) -> dict[str, Any]:
     """The answer to all requests of one caller with this key: the first one's."""
     kept = KeptAnswers(ports.deployment.ledger_table, request.model)
-    caller, mark = caller_of(request.event), hashlib.sha256(question.body()).hexdigest()
+    caller = caller_of(request.event)
+    mark = hashlib.sha256(question.body() + (b" single" if question.single else b"")).hexdigest()
     found = kept.claim(caller, key, mark, request.id, ports.clock())
     if found is not None:
         if found.fingerprint != mark:

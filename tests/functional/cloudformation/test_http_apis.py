@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +16,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.functional.cloudformation.conftest import Stacks
 from tests.functional.conftest import LocalCloud
+from tests.functional.issuer import Issuer, bearer, new_key, publish
 
 SOURCE = """
 import json, time
@@ -154,45 +152,10 @@ def template(issuer: str, **more: Any) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Issuer:
-    """Whoever hands out tokens: a folder that publishes its keys."""
-
-    url: str
-    key: rsa.RSAPrivateKey
-
-    def token(self, *, method: str = "RS256", **claims: Any) -> str:
-        """A token of this issuer for us, good for a minute."""
-        whole = {"iss": self.url, "aud": "us", "sub": "ann", "exp": time.time() + 60, **claims}
-        head = part({"alg": method, "kid": "one"})
-        signed = f"{head}.{part({k: v for k, v in whole.items() if v is not None})}"
-        signature = self.key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-        return f"{signed}.{text(signature)}"
-
-
-def part(document: Any) -> str:
-    """A part of a token."""
-    return text(json.dumps(document).encode())
-
-
-def text(octets: bytes) -> str:
-    """Base64 as tokens have it."""
-    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
-
-
 @pytest.fixture(scope="module")
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
     """An issuer whose keys lie in files."""
-    folder = tmp_path_factory.mktemp("issuer")
-    key = rsa.generate_private_key(65537, 2048)
-    numbers = key.public_key().public_numbers()
-    n, e = (text(v.to_bytes((v.bit_length() + 7) // 8, "big")) for v in (numbers.n, numbers.e))
-    (folder / ".well-known").mkdir()
-    jwks = folder / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [{"kty": "RSA", "kid": "one", "n": n, "e": e}]}))
-    known = Path(folder / ".well-known" / "openid-configuration")
-    known.write_text(json.dumps({"jwks_uri": jwks.as_uri()}))
-    return Issuer(folder.as_uri(), key)
+    return publish(tmp_path_factory.mktemp("issuer"))
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +255,7 @@ def test_tokens_are_verified(call: Caller, issuer: Issuer) -> None:
     """A token passes with the issuer's signature, our audience and its time, and not otherwise."""
     good = call("GET", "/scoped", headers=bearer(issuer.token(scope="read predict")))
     assert good.status == 201
-    stranger = Issuer(issuer.url, rsa.generate_private_key(65537, 2048))
+    stranger = Issuer(issuer.url, new_key())
     refused = {
         "signature": stranger.token(scope="predict"),
         "audience": issuer.token(scope="predict", aud="them"),
@@ -313,11 +276,6 @@ def test_tokens_are_verified(call: Caller, issuer: Issuer) -> None:
         403,
         True,
     )
-
-
-def bearer(token: str) -> dict[str, str]:
-    """The header that brings a token."""
-    return {"Authorization": f"Bearer {token}"}
 
 
 def test_a_stage_throttles_its_routes(call: Caller, issuer: Issuer) -> None:

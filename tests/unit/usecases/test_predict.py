@@ -382,12 +382,13 @@ def test_the_same_key_gets_the_same_answer(live: World, runtime: Runtime) -> Non
 
 
 def test_a_key_with_another_body_is_422(live: World, runtime: Runtime) -> None:
-    """Other values, or an explanation more; the order of keys does not hide the first."""
+    """Other values, an explanation more, or a list in the place of one object."""
     assert ask(live, **keyed("k"))[0] == 200
     status, said, _ = ask(live, {**ROW, "age": 40}, **keyed("k"))
     assert (status, "another request" in said["message"]) == (422, True)
     explained = ask(live, queryStringParameters={"explain": "true"}, **keyed("k"))
     assert explained[0] == 422
+    assert ask(live, {"instances": [ROW]}, **keyed("k"))[0] == 422
     assert len(runtime.requests) == 1
 
 

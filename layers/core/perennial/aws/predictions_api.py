@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import botocore.session
@@ -36,6 +37,19 @@ class PredictionsApi:
     url: str
     token: str = ""
 
+    @cached_property
+    def _connections(self) -> URLLib3Session:
+        return URLLib3Session(timeout=SECONDS)
+
+    @cached_property
+    def _signer(self) -> SigV4Auth:
+        session = botocore.session.get_session()
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise Denied(f"asking {self.url}: no AWS credentials, and no --token")
+        region = str(session.get_config_variable("region") or os.environ.get("AWS_REGION", ""))
+        return SigV4Auth(credentials, "execute-api", region)
+
     def describe(self, model: str) -> ApiAnswer:
         """What is live of a model and what its requests must hold."""
         return self._ask("GET", f"/models/{model}", None)
@@ -57,7 +71,7 @@ class PredictionsApi:
         request = AWSRequest(method, self.url + path, headers=headers, data=body)
         self._authorise(request)
         with translated(f"asking {self.url}"):
-            answer: Any = URLLib3Session(timeout=SECONDS).send(request.prepare())
+            answer: Any = self._connections.send(request.prepare())
         try:
             found = json.loads(answer.content)
         except ValueError:
@@ -71,9 +85,4 @@ class PredictionsApi:
         if self.token:
             request.headers["authorization"] = f"Bearer {self.token}"
             return
-        session = botocore.session.get_session()
-        credentials = session.get_credentials()
-        if credentials is None:
-            raise Denied(f"asking {self.url}: no AWS credentials, and no --token")
-        region = str(session.get_config_variable("region") or os.environ.get("AWS_REGION", ""))
-        SigV4Auth(credentials, "execute-api", region).add_auth(request)
+        self._signer.add_auth(request)
