@@ -14,7 +14,7 @@ from local.sagemaker.records import Record
 from local.sagemaker.runtime import JobRuntime
 
 HEALTH_CHECK_SECONDS = 240.0  # SageMaker's own limit until the first /ping
-START_FLOOR = 10.0  # real seconds that a server has at least: it does real work
+START_FLOOR = 20.0  # real seconds that a server has at least: it does real work
 RANDOM = "RANDOM"
 
 

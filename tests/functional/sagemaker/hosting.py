@@ -134,7 +134,7 @@ class Hosting(Jobs):
         """DescribeEndpoint."""
         return self.sagemaker.describe_endpoint(EndpointName=name)
 
-    def settle(self, name: str, seconds: float = 40) -> Any:
+    def settle(self, name: str, seconds: float = 60) -> Any:
         """Wait until nothing changes the endpoint; its description."""
         return self.until(
             lambda: self.look(name), lambda found: found["EndpointStatus"] in AT_REST, seconds
