@@ -83,6 +83,12 @@ def events() -> dict[str, dict[str, Any]]:
     return {
         "OnSignalFunction": {"Records": [{"messageId": "1", "body": landed}]},
         "OnSweepDueFunction": {},
+        "PredictFunction": {
+            "headers": {"content-type": "application/json"},
+            "pathParameters": {"model": "nobody"},
+            "requestContext": {"http": {"method": "POST"}},
+            "body": '{"age": 39}',
+        },
         "OnRunEndedFunction": golden("step_functions_execution_status_change"),
         "OnVersionApprovedFunction": golden("sagemaker_model_package_state_change"),
         **{name: {key: STATE[key] for key in keys} for name, keys in STATES.items()},

@@ -435,6 +435,43 @@ def writing_a_version_is_not_approving_it(template: Template) -> Iterator[str]:
             yield f"{role} may approve what it writes"
 
 
+@rule(_grant("CheckClaimFunction", "sagemaker:InvokeEndpoint", "arn:x:endpoint/*"), "CheckClaim")
+def endpoints_are_asked_by_name(template: Template) -> Iterator[str]:
+    """Whoever asks endpoints may ask those of this stack's models, in production or staging."""
+    for role, granted in _roles(template).items():
+        for statement in granted:
+            if "sagemaker:InvokeEndpoint" not in as_list(statement["Action"]):
+                continue
+            for resource in as_list(statement["Resource"]):
+                if not re.search(
+                    r":endpoint/\$\{StackIdentity\.Token\}-(live|staging)-\*", json.dumps(resource)
+                ):
+                    yield f"{role} may ask {resource}"
+
+
+@rule(
+    lambda raw: raw["Resources"]["PredictionsApi"]["Properties"]["DefinitionBody"]["paths"][
+        "/models/{model}/predictions"
+    ]["post"].pop("security"),
+    "PredictionsApi",
+)
+def apis_are_guarded(template: Template) -> Iterator[str]:
+    """Each route of an API asks who calls; each stage is throttled and logged."""
+    for name, properties in template.of_type("AWS::ApiGatewayV2::Api").items():
+        for path, methods in properties["Body"]["paths"].items():
+            yield from (
+                f"{name}: anybody may {method} {path}"
+                for method, operation in methods.items()
+                if not operation.get("security")
+            )
+    for name, properties in template.of_type("AWS::ApiGatewayV2::Stage").items():
+        limits = properties.get("DefaultRouteSettings", {})
+        if not {"ThrottlingBurstLimit", "ThrottlingRateLimit"} <= set(limits):
+            yield f"{name} takes any number of requests"
+        if "AccessLogSettings" not in properties:
+            yield f"{name} leaves no trace"
+
+
 @rule(_drop("Resources.JobRole.Properties.PermissionsBoundary"), "JobRole")
 def roles_are_bounded(template: Template) -> Iterator[str]:
     """Each role takes the boundary that the stack was given."""
