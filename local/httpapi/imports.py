@@ -68,6 +68,16 @@ def read_body(body: Any) -> Imported:
     """The parts of an OpenAPI 3 document; raises `ImportRefusedError`."""
     if not isinstance(body, Mapping) or not str(body.get("openapi", "")).startswith("3."):
         raise ImportRefusedError("the body is no OpenAPI 3 document")
+    try:
+        return _read(body)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ImportRefusedError):
+            raise
+        words = f"the body is malformed: {type(error).__name__}: {error}"
+        raise ImportRefusedError(words) from error
+
+
+def _read(body: Mapping[str, Any]) -> Imported:
     _only_known(body, _TOP, "the body")
     info = body.get("info") or {}
     schemes = (body.get("components") or {}).get("securitySchemes") or {}

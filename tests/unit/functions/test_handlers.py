@@ -18,7 +18,8 @@ import yaml
 from perennial import wiring
 from perennial.aws import registry
 from perennial.domain.errors import NotClaimed, NotFound, Rejected, SettingMissing
-from perennial.domain.ledger.rows import Verdict, Version
+from perennial.domain.ledger.rows import Live, Verdict, Version
+from perennial.domain.ledger.store import change
 from perennial.list_releases import known_release
 from perennial.record_verdict import record_verdict
 from perennial.record_version import record_version
@@ -497,3 +498,33 @@ def test_every_functions_makefile_is_the_same() -> None:
     texts = {path.read_text("utf-8") for path in (ROOT / "functions").glob("*/Makefile")}
     assert len(texts) == 1
     assert len(list((ROOT / "functions").glob("*/Makefile"))) == len(HANDLERS)
+
+
+def test_predict_answers_the_golden_request(
+    world: World,
+    handler: Callable[[str], Any],
+    context: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The response has the API's form; the id is the invocation's; the body is not logged."""
+    world.push()
+    row = world.model()
+    live = Live("perennial-live-census", "config", 1, 7, "arn:7", 1, settings=1)
+    world.ledger.commit([change(row, live=live)])
+    answer = handler("predict")(golden("http_api_request"), context)
+    assert (answer["statusCode"], answer["headers"]) == (400, {"content-type": "application/json"})
+    said = json.loads(answer["body"])
+    assert said["message"].startswith('row 1, age: "old" is not a whole number')
+    assert said["request_id"] == context.aws_request_id
+    (line,) = lines(caplog)
+    assert (line["model"], line["status"], line["refused"]) == (MODEL, 400, "RequestRefused")
+    assert "old" not in repr([line.get("args"), line["message"], line["refused"]])
+
+
+def test_predict_without_its_table_fails_as_ours(
+    handler: Callable[[str], Any], context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing setting is the function's error, not an answer to the client."""
+    monkeypatch.delenv("LEDGER_TABLE", raising=False)
+    with pytest.raises(SettingMissing, match="LEDGER_TABLE is not set"):
+        handler("predict")(golden("http_api_request"), context)
