@@ -14,6 +14,7 @@ from local.sagemaker.container.folders import JobFolder
 from local.sagemaker.container.output import Output
 from local.sagemaker.container.process import JobProcess
 from local.sagemaker.endpoints.connections import (
+    AnswerTooLargeError,
     Connections,
     Ports,
     ServerAbsentError,
@@ -88,7 +89,7 @@ class Instance:
         """The request is answered."""
         with self._changed:
             self.outstanding -= 1
-            if not self.outstanding:
+            if not self.outstanding and self.state == DRAINING:
                 self._changed.notify_all()
 
     # --- life -------------------------------------------------------------------------------
@@ -214,20 +215,16 @@ class Instance:
             try:
                 return self._follow(process, Connections(port))
             finally:
-                if not self._ending.is_set():
-                    self.say(f"[local cloud] the server ended ({self._ended(process)})")
                 process.forget()
                 output.join(OUTPUT_SECONDS)
+                if not self._ending.is_set():
+                    self.say(f"[local cloud] the server ended ({_how(process)})")
         finally:
             self._ports.give_back(port)
             folder.remove()
 
     def _log_file(self) -> Path:
         return self._runtime.log_file("endpoint", f"{self.post.endpoint}-{self.id}")
-
-    def _ended(self, process: JobProcess) -> str:
-        code = process.wait(OUTPUT_SECONDS)
-        return f"signal {code - 128}" if code > 128 else f"exit code {abs(code)}"
 
     def _follow(self, process: JobProcess, connections: Connections) -> bool:
         """Until the process has ended; whether it ever was in service."""
@@ -287,6 +284,14 @@ class Instance:
     def _is_healthy(self, connections: Connections) -> bool:
         try:
             answer = connections.ask("GET", "/ping", None, {}, PING_SECONDS)
-        except (ServerAbsentError, ServerGoneError, ServerSilentError):
+        except (ServerAbsentError, ServerGoneError, ServerSilentError, AnswerTooLargeError):
             return False
         return answer.status == 200
+
+
+def _how(process: JobProcess) -> str:
+    """How a process ended, in the shell's words; the launcher reports signals as 128 + N."""
+    code = process.wait(OUTPUT_SECONDS)
+    if code < 0 or code > 128:
+        return f"signal {-code if code < 0 else code - 128}"
+    return f"exit code {code}"
