@@ -45,8 +45,11 @@ def started(world: World, **settings: Any) -> int:
     return number
 
 
-def registered(world: World, number: int, *, passed: bool = True) -> str:
-    """Let a run at work record its verdict and register a version; the version's ARN."""
+def registered(world: World, number: int, *, passed: bool = True, **more: Any) -> str:
+    """Let a run at work record its verdict and register a version; the version's ARN.
+
+    `more` is added to the registry's request.
+    """
     execution = world.run(number).execution
     verdict = Verdict("s3://artifacts/v.json", "d" * 64, passed, "keeps every gate")
     record_verdict(world.ports, MODEL, number, execution, verdict)
@@ -61,6 +64,7 @@ def registered(world: World, number: int, *, passed: bool = True) -> str:
                 "settings": str(world.run(number).settings),
                 "perennial:artifact_digest": "e" * 64,
             },
+            **more,
         }
     )
     version = Version(int(arn.rsplit("/", 1)[1]), arn, status)

@@ -44,15 +44,15 @@ def served(world: World) -> World:
     return world
 
 
-def version(world: World) -> str:
-    """Let a run train and register one more version; its ARN."""
+def version(world: World, **more: Any) -> str:
+    """Let a run train and register one more version; its ARN. `more` is told the registry."""
     world.deliver(world.land(f"{world.model().last_run}.csv"))
     if world.model().open_run is None:
         world.wait(3600)
         world.wake()
     number = world.model().open_run
     assert number is not None
-    arn = registered(world, number)
+    arn = registered(world, number, **more)
     end_run(world.ports, world.win(number))
     world.inbox()
     return arn
