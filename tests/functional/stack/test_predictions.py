@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from perennial.aws.clients import forget_clients
 from perennial.domain.ledger.rows import Champion, Live
 from perennial.domain.ledger.store import change, read_model
 from perennial.domain.settings import parse_settings
 from perennial.publish_settings import publish_settings
-from perennial.wiring import Ports, connect
+from perennial.wiring import Ports
 
 from tests.functional.issuer import publish
 from tests.functional.sagemaker.hosting import Hosting
@@ -85,18 +83,6 @@ class Client:
         said = json.loads(answer.read())
         connection.close()
         return answer.status, said, {name.lower(): value for name, value in answer.getheaders()}
-
-
-@pytest.fixture(scope="module")
-def ports(checkout: Checkout) -> Iterator[Ports]:
-    """The deployed stack, as the command line sees it."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in checkout.cloud.environment().items():
-            if name.startswith("AWS_"):
-                patch.setenv(name, value)
-        forget_clients()
-        yield connect({**checkout.outputs, "StackName": "perennial"})
-    forget_clients()
 
 
 @pytest.fixture(scope="module")

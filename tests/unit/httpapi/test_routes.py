@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 from urllib.parse import quote
@@ -150,7 +151,5 @@ def test_a_body_that_is_no_openapi_is_refused(body: Any) -> None:
 def test_a_malformed_body_is_read_or_refused(paths: Any, components: Any, info: Any) -> None:
     """Whatever stands in the place of its parts."""
     body = {"openapi": "3.0.1", "paths": paths, "components": components, "info": info}
-    try:
+    with contextlib.suppress(ImportRefusedError):
         assert read_body(body).routes == ()
-    except ImportRefusedError as error:
-        assert str(error)
