@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -408,8 +409,24 @@ def approved_for_release(world: World, handler: Callable[[str], Any], context: A
     """Let the golden approval be of a model that is served; the execution that it starts."""
     world.push(release={"endpoint": {}})
     world.deliver(world.land("1.csv"))
+    container = {
+        "Image": "image",
+        "ModelDataUrl": "s3://artifacts/models/model.tar.gz",
+        "Environment": {
+            "PERENNIAL_CODE": "s3://artifacts/code/c.tar.gz",
+            "PERENNIAL_MODEL_SHA256": hashlib.sha256(b"a model").hexdigest(),
+        },
+    }
     arn = registry.create_version(
-        {"ModelPackageGroupName": f"perennial-{MODEL}", "ModelApprovalStatus": registry.APPROVED}
+        {
+            "ModelPackageGroupName": f"perennial-{MODEL}",
+            "ModelApprovalStatus": registry.APPROVED,
+            "InferenceSpecification": {
+                "Containers": [container],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        }
     )
     record_version(world.ports, MODEL, 1, None, Version(1, arn, registry.APPROVED))
     handler("on_version_approved")(golden("sagemaker_model_package_state_change"), context)
@@ -528,3 +545,56 @@ def test_predict_without_its_table_fails_as_ours(
     monkeypatch.delenv("LEDGER_TABLE", raising=False)
     with pytest.raises(SettingMissing, match="LEDGER_TABLE is not set"):
         handler("predict")(golden("http_api_request"), context)
+
+
+STEPS_OF_A_RELEASE = ("plan_release", "judge_release", "guard_endpoint", "check_release",
+                      "await_approval", "confirm_release")  # fmt: skip
+
+
+def step_event(name: str, execution: str) -> dict[str, Any]:
+    """The golden event of a state of the release machine, from the release's own execution."""
+    event = golden("await_approval" if name == "await_approval" else "plan_release")
+    # moto's account and machine are not those of the golden file.
+    return {**event, "execution": execution}
+
+
+def test_the_release_machines_functions_answer_what_it_reads(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """The members that the definition's paths name are in each answer."""
+    execution = approved_for_release(world, handler, context)
+    boto3.client("s3").put_object(Bucket="artifacts", Key="models/model.tar.gz", Body=b"a model")
+
+    def answer(name: str) -> Any:
+        return handler(name)(step_event(name, execution), context)
+
+    definition = (ROOT / "statemachines" / "release.asl.json").read_text("utf-8")
+    read = set(re.findall(r"\$\.plan\.(\w+)", definition)) - {"network"}
+    plan = answer("plan_release")
+    assert read <= set(plan)
+    assert {"isolated", "check_data", "other_jobs"} <= set(plan["network"])
+    assert answer("await_approval") == {}
+    alarms = [f"perennial-guard-{MODEL}-r1-{kind}" for kind in ("errors", "latency")]
+    assert answer("guard_endpoint") == {"alarms": alarms}
+    assert answer("check_release") == {"exists": False}
+    comparison = {
+        "metric": "auc", "rows": 500, "candidate": 0.93, "champion": 0.92, "difference": 0.01,
+        "lower": 0.001, "confidence": 0.95, "incompatible": [],
+    }  # fmt: skip
+    boto3.client("s3").put_object(
+        Bucket="artifacts",
+        Key=f"releases/{MODEL}/1/comparison/comparison.json",
+        Body=json.dumps(comparison),
+    )
+    assert set(answer("judge_release")) == {"words"}
+    assert set(answer("confirm_release")) == {"outcome", "words"}
+
+
+@pytest.mark.parametrize("name", STEPS_OF_A_RELEASE)
+def test_a_foreign_execution_may_not_act_for_a_release(
+    name: str, world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """Each of the machine's functions asks first; the error's name is what the machine catches."""
+    approved_for_release(world, handler, context)
+    with pytest.raises(NotClaimed):
+        handler(name)(step_event(name, "arn:aws:states:eu-west-1:1:execution:m:by-hand"), context)
