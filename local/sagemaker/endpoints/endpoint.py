@@ -119,6 +119,10 @@ class Endpoint:
         def run() -> None:
             try:
                 body()
+            except Exception as error:
+                log.exception("endpoint %s", self.name)
+                text = f"InternalServerError: the local cloud failed: {error}"
+                self.move(FAILED if self.routes is None else IN_SERVICE, text)
             finally:
                 with self.lock:
                     self.working -= 1
