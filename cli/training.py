@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 # Every look asks CloudWatch for each metric, which has its price on AWS ($0.01 a thousand).
 LOCAL_LOOK_S, AWS_LOOK_S = 0.5, 10.0
-TRAINS = ("Train", "TrainInVpc", "Tune", "TuneInVpc")
+TRAINS = (
+    *("Train", "TrainInVpc", "Tune", "TuneInVpc"),
+    *("TuneFromParents", "TuneFromParentsInVpc"),
+)
 MARGIN = 4
 # Lines of the terminal that the states, the log and the prompt need.
 OTHER_LINES = 12
@@ -90,22 +93,25 @@ class TrainingTeller:
             self.progress.say(f"    [dim]{escape(line)}[/]")
 
     def _say_new(self, found: TrainingView, unsure_ms: int) -> None:
-        """Each point once. One whose period still lasts may change, and waits for the next look."""
+        """Each point once, those of one moment on one line.
+
+        One whose period still lasts may change, and waits for the next look.
+        """
         if found.search is not None and self._said != (words := search_words(found.search)):
             self._said = words
             self.progress.say(f"    {escape(words)}")
         until = time.time() * 1000 - unsure_ms
-        new = []
+        new: dict[int, list[str]] = {}
         for curve in found.curves:
             key = (found.job, curve.name)
             known = self._told.get(key, 0)
             for at, value in curve.points:
                 if known < at <= until:
-                    new.append((at, curve.name, value))
+                    new.setdefault(at, []).append(f"{curve.name}={figure(value)}")
                     self._told[key] = at
-        for at, name, value in sorted(new):
+        for at, figures in sorted(new.items()):
             since = duration((at - found.began_ms) / 1000)
-            self.progress.say(f"    {escape(name)}={figure(value)} after {since}")
+            self.progress.say(f"    [dim]after {since}: {escape(', '.join(sorted(figures)))}[/]")
 
 
 def live_lines(view: TrainingView, width: int, height: int) -> Iterable[str]:
