@@ -12,6 +12,7 @@ from typing import Any
 
 BOX_WIDTH, BOX_HEIGHT = 178, 42
 COLUMN, ROW, MARGIN = 226, 84, 28
+LEFT = 150  # where ways bend past boxes
 COLOURS = {  # fill, border
     "Task": ("#eaf2fb", "#2f6db3"),
     "Choice": ("#fff6df", "#b07d12"),
@@ -66,9 +67,10 @@ def edges(states: Mapping[str, Any]) -> Iterator[Edge]:
 
 def _condition(choice: Mapping[str, Any]) -> str:
     """A Choice rule in a few words: `refused`, `vpc present`."""
-    for word in ("And", "Or"):
-        if word in choice:
-            return f" {word.lower()} ".join(_condition(part) for part in choice[word])
+    if "And" in choice:
+        return " and ".join(_condition(part) for part in choice["And"])
+    if "Or" in choice:
+        return f"{_condition(choice['Or'][0])}, …"
     subject = str(choice["Variable"]).rsplit(".", 1)[-1]
     operator = next(key for key in choice if key not in ("Variable", "Next"))
     if operator == "BooleanEquals":
@@ -156,7 +158,7 @@ def _place(places: dict[str, tuple[int, int]], name: str, column: int, row: int)
 def svg(definition: Mapping[str, Any]) -> str:
     """The machine as a picture; solid lines are its ways, dashed red ones an error's."""
     places = _places(definition)
-    width = 2 * MARGIN + COLUMN * max(c for c, _ in places.values()) + BOX_WIDTH
+    width = LEFT + MARGIN + COLUMN * max(c for c, _ in places.values()) + BOX_WIDTH
     height = 2 * MARGIN + ROW * max(r for _, r in places.values()) + BOX_HEIGHT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img">',
@@ -179,7 +181,7 @@ def _marker(name: str, colour: str) -> str:
 
 
 def _corner(place: tuple[int, int]) -> tuple[int, int]:
-    return MARGIN + COLUMN * place[0], MARGIN + ROW * place[1]
+    return LEFT + COLUMN * place[0], MARGIN + ROW * place[1]
 
 
 def _box(name: str, kind: str, place: tuple[int, int]) -> str:
@@ -207,35 +209,46 @@ def _box(name: str, kind: str, place: tuple[int, int]) -> str:
 
 
 def _line(edge: Edge, places: Mapping[str, tuple[int, int]]) -> str:
-    """A curve from box to box, with its words near where it starts."""
-    (x1, y1), (x2, y2) = _corner(places[edge.source]), _corner(places[edge.target])
-    half_w, half_h = BOX_WIDTH // 2, BOX_HEIGHT // 2
-    if edge.caught and y1 == y2:
-        start, end = (x1 + BOX_WIDTH, y1 + half_h), (x2, y2 + half_h)
-        (column1, row), (column2, _) = places[edge.source], places[edge.target]
-        blocked = any(c in range(column1 + 1, column2) and r == row for c, r in places.values())
-        bend = -36 if blocked else 0  # over the boxes between
-        way = f"C{start[0] + 24},{start[1] + bend} {end[0] - 24},{end[1] + bend} "
-    elif edge.caught:  # to a box of another row: below the own row, then up
-        start, end = (x1 + BOX_WIDTH - 24, y1 + BOX_HEIGHT), (x2 + half_w, y2 + BOX_HEIGHT)
-        way = f"V{start[1] + 18} H{end[0]} L"
-    else:
-        start, end = (x1 + half_w, y1 + BOX_HEIGHT), (x2 + half_w, y2)
-        way = f"C{start[0]},{start[1] + 26} {end[0]},{end[1] - 26} "
+    """A curve from box to box, with its words near where it ends."""
+    way, at = _way(edge, places)
     colour, name = ("#c0564b", "error") if edge.caught else ("#5b6774", "way")
     dash = ' stroke-dasharray="5 4"' if edge.caught else ""
     path = (
-        f'<path d="M{start[0]},{start[1]} {way}{end[0]},{end[1]}" fill="none" '
-        f'stroke="{colour}" stroke-width="1.4"{dash} marker-end="url(#{name})"/>'
+        f'<path d="{way}" fill="none" stroke="{colour}" stroke-width="1.4"{dash} '
+        f'marker-end="url(#{name})"/>'
     )
     if not edge.words:
         return path
-    at = (start[0] + 6, start[1] - 5) if edge.caught else (end[0] + 6, end[1] - 10)
-    if edge.caught and y1 != y2:
-        at = (start[0] + 6, start[1] + 13)
-    elif edge.caught and blocked:
-        at = (start[0] + 16, start[1] - 26)
+    anchor = "start" if not edge.caught and at[0] > LEFT else "end"
     return path + (
-        f'<text x="{at[0]}" y="{at[1]}" {FONT} font-size="11" fill="{colour}">'
-        f"{escape(edge.words)}</text>"
+        f'<text x="{at[0]}" y="{at[1]}" {FONT} font-size="11" text-anchor="{anchor}" '
+        f'fill="{colour}">{escape(edge.words)}</text>'
     )
+
+
+def _way(edge: Edge, places: Mapping[str, tuple[int, int]]) -> tuple[str, tuple[int, int]]:
+    """The path of a line, and where its words stand."""
+    (column1, row1), (column2, row2) = places[edge.source], places[edge.target]
+    (x1, y1), (x2, y2) = _corner(places[edge.source]), _corner(places[edge.target])
+    half_w, half_h = BOX_WIDTH // 2, BOX_HEIGHT // 2
+    if edge.caught and row1 == row2:
+        blocked = any(c in range(column1 + 1, column2) and r == row1 for c, r in places.values())
+        bend = -36 if blocked else 0  # over the boxes between
+        start, end = (x1 + BOX_WIDTH, y1 + half_h), (x2, y2 + half_h)
+        curve = f"C{start[0] + 24},{start[1] + bend} {end[0] - 24},{end[1] + bend}"
+        return f"M{start[0]},{start[1]} {curve} {end[0]},{end[1]}", (x2 - 8, end[1] + bend // 2 - 6)
+    if edge.caught:  # to a box of another row: below the own row, then up or down
+        start, below = x1 + BOX_WIDTH - 24, y1 + BOX_HEIGHT + 18
+        end = (x2 + half_w, y2 + BOX_HEIGHT if row2 <= row1 else y2)
+        return f"M{start},{below - 18} V{below} H{end[0]} L{end[0]},{end[1]}", (
+            end[0] - 6,
+            below - 4,
+        )
+    if column1 == column2 and row2 != row1 + 1:  # past the boxes between, or back
+        bend = x1 - min(LEFT - 20, 30 + 14 * abs(row2 - row1))
+        start, end = (x1, y1 + half_h), (x2, y2 + half_h)
+        curve = f"C{bend},{start[1]} {bend},{end[1]}"
+        return f"M{start[0]},{start[1]} {curve} {end[0]},{end[1]}", (x2 - 14, end[1] - 6)
+    start, end = (x1 + half_w, y1 + BOX_HEIGHT), (x2 + half_w, y2)
+    curve = f"C{start[0]},{start[1] + 26} {end[0]},{end[1] - 26}"
+    return f"M{start[0]},{start[1]} {curve} {end[0]},{end[1]}", (end[0] + 6, end[1] - 10)
