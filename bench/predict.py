@@ -49,15 +49,15 @@ SERVER = """
         return json.dumps(answer), "application/json"
 """
 IMPORTS = {
-    "predict as it is": "import perennial.predict",
-    "with Powertools' idempotency": (
+    "the function as it is": "import perennial.predict",
+    "the function with Powertools' idempotency": (
         "import perennial.predict\n"
         "from aws_lambda_powertools.utilities.idempotency import (\n"
         "    DynamoDBPersistenceLayer, IdempotencyConfig, idempotent_function)\n"
         "from perennial.aws.clients import client\n"
         "DynamoDBPersistenceLayer(table_name='x', boto3_client=client('dynamodb'))"
     ),
-    "with its client of DynamoDB": (
+    "the function with its client of DynamoDB": (
         "import perennial.predict\nfrom perennial.aws.clients import client\nclient('dynamodb')"
     ),
 }

@@ -1,8 +1,8 @@
 """Answers that are kept for an Idempotency-Key: small rows in the ledger's table that expire.
 
 Not Powertools' idempotency: its imports cost a cold start 20 to 36 ms of about 190
-(`bench/predict.py`), and its keys do not belong to a caller. A row is claimed before the model is asked, and holds the answer afterwards;
-only who claimed it writes or drops it.
+(`bench/predict.py`), and its keys do not belong to a caller. A row is claimed before the model is
+asked, and holds the answer afterwards; only who claimed it writes or drops it.
 """
 
 from __future__ import annotations

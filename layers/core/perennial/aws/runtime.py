@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from perennial.aws.clients import hurried_client
 from perennial.aws.errors import translated
+from perennial.domain.errors import Unavailable
 from perennial.domain.prediction_answer import ModelFailed, NoEndpoint, TooSlow, model_words
 
 SHORTEST, LONGEST = 1, 60  # seconds; SageMaker itself gives a model 60
@@ -67,5 +68,5 @@ def _failure(model: str, endpoint: str, error: ClientError) -> Exception:
             "what became of it"
         )
     if code == NOT_READY:
-        return NoEndpoint(f"the endpoint {endpoint} of {model} is still loading the model")
+        return Unavailable(f"the endpoint {endpoint} of {model} is still loading the model")
     return error
