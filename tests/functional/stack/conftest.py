@@ -86,10 +86,8 @@ class Checkout:
         return int(found["MemorySize"])
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """The stack `perennial`, built and deployed on a cloud of this module's own."""
-    folder = tmp_path_factory.mktemp("checkout")
+def make_checkout(folder: Path, state: Path, *arguments: str) -> Checkout:
+    """The stack `perennial`, built and deployed on a cloud of its own."""
     hidden = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
         source = REPOSITORY / part
@@ -98,13 +96,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         else:
             shutil.copy(source, folder / part)
     os.symlink(REPOSITORY / ".tools", folder / ".tools")
-    cloud = start_local_cloud(tmp_path_factory.mktemp("cloud") / "state")
-    made = Checkout(folder, cloud)
+    made = Checkout(folder, start_local_cloud(state, *arguments))
     made.sam("build")
     made.sam("deploy")
     made.outputs = made.outputs_of("perennial")
+    return made
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """The stack `perennial`, built and deployed on a cloud of this module's own."""
+    folder, state = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("cloud") / "state"
+    made = make_checkout(folder, state)
     yield made
-    cloud.stop()
+    made.cloud.stop()
 
 
 @pytest.fixture(scope="module")
