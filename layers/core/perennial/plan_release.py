@@ -6,7 +6,7 @@ Repeatable: it writes one small file, the same each time, and else only reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects, registry
@@ -101,7 +101,7 @@ def plan_release(ports: Ports, model: str, release: int, execution: str) -> dict
         "staging_variants": release_plan.variants(subject.config, endpoint, count=1),
         "variants": release_plan.variants(subject.config, endpoint, count=endpoint.count),
         "capture": release_plan.capture(subject, endpoint.capture),
-        "deployment": _deployment(subject, basis.release),
+        "deployment": _deployment(subject, _way(basis)),
         "tags": release_plan.tags(subject),
         "network": run_input.network_parts(network_of(ports.deployment)),
         "instances": {step: _machine(basis.then.job(of)) for step, of in MACHINES.items()},
@@ -188,6 +188,13 @@ def _container(subject: release_plan.Subject, basis: Basis) -> dict[str, Any]:
             f"retrain {subject.model}"
         )
     return found
+
+
+def _way(basis: Basis) -> Release:
+    """The section that says how traffic moves: a rollback goes at once, for what is live harms."""
+    if basis.row.kind == "rollback":
+        return replace(basis.release, strategy="all-at-once")
+    return basis.release
 
 
 def _deployment(subject: release_plan.Subject, release: Release) -> dict[str, Any]:

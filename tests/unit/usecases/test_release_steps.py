@@ -302,7 +302,7 @@ def test_settings_without_an_endpoint_release_nothing(served: World) -> None:
 
 
 def test_a_rollback_makes_nothing_anew(served: World) -> None:
-    """The last good configuration and its model are there; only the alarms are new."""
+    """The last good configuration and its model are there, and traffic moves at once, guarded."""
     for number in (1, 2):
         live(served, number, servable(served))
     rollback_release(served.ports, MODEL, by="ann", because="it is worse")
@@ -310,6 +310,8 @@ def test_a_rollback_makes_nothing_anew(served: World) -> None:
     found = plan(served, 3)
     assert found["is_deployed_before"] is True
     assert found["names"]["config"] == f"perennial-{MODEL}-r1"
+    policy = found["deployment"]["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
     guard_endpoint(served.ports, MODEL, 3, row(served, 3).execution)
     (alarm, _) = boto_client("cloudwatch").describe_alarms(
         AlarmNamePrefix=f"perennial-guard-{MODEL}-r3"
