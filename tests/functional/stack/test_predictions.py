@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
 import json
-from dataclasses import dataclass
+import shutil
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from perennial.approve_version import approve_version
+from perennial.describe_model import known_model
 from perennial.domain.ledger.rows import Champion, Live
 from perennial.domain.ledger.store import change, read_model
 from perennial.domain.settings import parse_settings
 from perennial.publish_settings import publish_settings
 from perennial.wiring import Ports
 
+from cli.datasets import fetch_dataset
+from tests.functional.conftest import REPOSITORY
 from tests.functional.issuer import publish
 from tests.functional.sagemaker.hosting import Hosting
 from tests.functional.stack.conftest import Checkout
+from tests.functional.stack.test_trainers import ended, land, push
 
 MODEL = "census"
 ENDPOINT = f"perennial-live-{MODEL}"
@@ -60,13 +69,14 @@ class Client:
 
     checkout: Checkout
     hosting: Hosting
+    model: str = MODEL
 
     def __call__(
         self, body: Any = ROW, path: str = "/predictions", *, token: str = "", **headers: str
     ) -> tuple[int, Any, dict[str, str]]:
         """One request; signed, or with a token. Status, document, headers."""
         endpoint = self.checkout.cloud.endpoint
-        url = f"{self.checkout.outputs['PredictionsUrl']}/models/{MODEL}{path}"
+        url = f"{self.checkout.outputs['PredictionsUrl']}/models/{self.model}{path}"
         given = {"content-type": "application/json"}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -200,6 +210,45 @@ def test_the_logs_hold_no_value(live: Client) -> None:
     ]
     assert any('"status":400' in line for line in told)
     assert "Geheimnis" not in "\n".join(told)
+
+
+@pytest.mark.timeout(600)
+def test_a_released_model_is_asked_for_real(live: Client, ports: Ports, tmp_path: Path) -> None:
+    """Abalone, trained and released by the machines: its own server answers through the API."""
+    project = tmp_path / "abalone"
+    shutil.copytree(REPOSITORY / "models" / "abalone", project)
+    document = yaml.safe_load((project / "model.yaml").read_text("utf-8"))
+    release = {"endpoint": {"count": 1}, "strategy": "all-at-once", "smoke_test": {"memory": "off"}}
+    document["release"] = {"approval": "person", **release}
+    (project / "model.yaml").write_text(yaml.safe_dump(document), "utf-8")
+    push(ports, project)
+    (table, *_) = fetch_dataset("abalone").tables
+    land(live.checkout, "abalone", table.text())
+    ended(ports, "abalone")
+    approve_version(ports, "abalone", 1, "the first of its kind", "a test")
+    end = time.monotonic() + 300
+    while known_model(ports.ledger, "abalone").live is None:
+        assert time.monotonic() < end, "abalone did not go live"
+        time.sleep(0.5)
+    abalone = replace(live, model="abalone")
+    names, *lines = list(csv.reader(table.text().splitlines()))
+    rows = [dict(zip(names, line, strict=True)) for line in lines[:1000]]
+    status, said, _ = abalone({"instances": rows})
+    assert (status, said["version"], said["variant"]) == (200, 1, "main")
+    direct = live.checkout.cloud.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="perennial-live-abalone",
+        ContentType="application/json",
+        Body=json.dumps({"instances": rows}),
+    )
+    assert said["predictions"] == json.loads(direct["Body"].read())["predictions"]
+    status, one, _ = abalone(rows[0], "/predictions?explain=true")
+    assert status == 200
+    added = one["expected"] + sum(one["contributions"].values())
+    assert added == pytest.approx(one["prediction"], rel=1e-4)
+    status, said, _ = abalone({**rows[0], "length": "long"})
+    assert (status, said["column"], said["row"]) == (400, "length", 1)
+    status, said, _ = abalone({"instances": rows[:101]}, "/predictions?explain=true")
+    assert (status, "at most 100" in said["message"]) == (400, True)
 
 
 def test_an_issuer_takes_the_place_of_signatures(live: Client, tmp_path: Path) -> None:
