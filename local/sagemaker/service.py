@@ -12,6 +12,7 @@ from local.sagemaker.processing import ProcessingJobs
 from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
+from local.sagemaker.transform import TransformJobs
 from local.sagemaker.tuning import TuningJobs
 from local.services import Environ, StartResponse
 
@@ -30,8 +31,11 @@ class SageMaker(JsonService):
         processing = ProcessingJobs(cloud, self.model, tags, self._runtime)
         tuning = TuningJobs(cloud, self.model, tags, self._runtime, training)
         endpoints = Endpoints(cloud, self.model, tags, self._runtime, packages)
+        transform = TransformJobs(
+            self.model, tags, self._runtime, endpoints.models.find, endpoints.ports
+        )
         self._invocations = Invocations(cloud, endpoints)
-        for part in (tags, groups, packages, training, processing, tuning, endpoints):
+        for part in (tags, groups, packages, training, processing, tuning, transform, endpoints):
             self.operations.update(part.operations())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -41,7 +41,10 @@ SDK_ERROR_NAMES = {
     "sts": "Sts",
 }
 TOKEN, SYNC, SYNC2 = "waitForTaskToken", "sync", "sync:2"
-_JOBS = ("createTrainingJob", "createProcessingJob", "createHyperParameterTuningJob")
+_JOBS = (
+    *("createTrainingJob", "createProcessingJob", "createTransformJob"),
+    "createHyperParameterTuningJob",
+)
 _SAGEMAKER = (*_JOBS, "createModel", "createEndpointConfig", "createEndpoint", "updateEndpoint")
 OPTIMISED: dict[str, dict[str, tuple[str, ...]]] = {
     "lambda": {"invoke": (TOKEN,)},

@@ -19,6 +19,7 @@ POLL = 5.0  # real seconds between two looks, should a notice be lost
 KINDS = {
     "createTrainingJob": ("Training", "training-job"),
     "createProcessingJob": ("Processing", "processing-job"),
+    "createTransformJob": ("Transform", "transform-job"),
     "createHyperParameterTuningJob": ("HyperParameterTuning", "hyper-parameter-tuning-job"),
 }
 ENDED = ("Completed", "Failed", "Stopped")

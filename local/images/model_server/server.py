@@ -54,9 +54,10 @@ def listen() -> socket.socket:
 
 
 def limits() -> Limits:
-    """Of one request, from the toolkit's own variables."""
+    """Of one request, from the toolkit's own variables; batch transform's 0 MB means none."""
+    megabytes = int(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6"))
     return Limits(
-        body=int(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6")) * MEGABYTE,
+        body=megabytes * MEGABYTE or sys.maxsize,
         seconds=float(os.environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT", "60")),
     )
 

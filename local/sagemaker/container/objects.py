@@ -6,6 +6,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,20 +41,38 @@ class Objects:
         Returns the number of objects; DataError when there is none or a transfer fails.
         """
         found = 0
-        names = self._of_manifest(uri) if kind == "ManifestFile" else self._of_prefix(uri)
         try:
-            for bucket, key, name in names:
+            for bucket, key, name in self._named(uri, kind):
                 self._fetch_one(bucket, key, _inside(target, name), gunzip=gunzip)
                 found += 1
         except (ClientError, BotoCoreError, OSError) as error:
             raise DataError(f"Data download failed: {uri}: {error}") from error
         if not found:
-            raise DataError(
-                f'No S3 objects found under S3 URL "{uri}" given in input data source. Please '
-                "ensure that the bucket exists in the selected region, that objects exist under "
-                "that S3 prefix, and that the role has permission to list and read them."
-            )
+            raise _nothing_at(uri)
         return found
+
+    def names(self, uri: str, kind: str) -> list[tuple[str, str, str]]:
+        """Bucket, key and name of what `fetch` would fetch; DataError when there is nothing."""
+        try:
+            found = list(self._named(uri, kind))
+        except (ClientError, BotoCoreError) as error:
+            raise DataError(f"Data download failed: {uri}: {error}") from error
+        if not found:
+            raise _nothing_at(uri)
+        return found
+
+    def pieces(self, bucket: str, key: str, *, gunzip: bool = False) -> Iterator[bytes]:
+        """An object piece by piece; DataError when it cannot be read to its end."""
+        try:
+            body = self._s3.get_object(Bucket=bucket, Key=key)["Body"]
+            source = gzip.GzipFile(fileobj=body) if gunzip else body
+            while piece := source.read(1 << 20):
+                yield piece
+        except (ClientError, BotoCoreError, OSError, EOFError, zlib.error) as error:
+            raise DataError(f"Data download failed: s3://{bucket}/{key}: {error}") from error
+
+    def _named(self, uri: str, kind: str) -> Iterator[tuple[str, str, str]]:
+        return self._of_manifest(uri) if kind == "ManifestFile" else self._of_prefix(uri)
 
     def fetch_object(self, uri: str, target: Path) -> None:
         """Fetch exactly one object to exactly one file."""
@@ -138,6 +157,14 @@ class Objects:
                 tar.add(path, arcname=path.name)
         self.store_file(archive, *split_uri(uri))
         archive.unlink()
+
+
+def _nothing_at(uri: str) -> DataError:
+    return DataError(
+        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please '
+        "ensure that the bucket exists in the selected region, that objects exist under "
+        "that S3 prefix, and that the role has permission to list and read them."
+    )
 
 
 def unpack_code(archive: Path, target: Path) -> None:

@@ -68,8 +68,9 @@ class Ports:
 class Connections:
     """As many connections as there are requests at once; no lock, a deque is safe by itself."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, answer_limit: int = ANSWER_LIMIT) -> None:
         self._port = port
+        self._limit = answer_limit
         self._idle: deque[tuple[http.client.HTTPConnection, float]] = deque()
 
     def ask(
@@ -87,7 +88,8 @@ class Connections:
         deadline = time.monotonic() + seconds
         connection = self._take(seconds)
         try:
-            answer, keep = _exchange(connection, (method, path, body, headers), deadline)
+            request = (method, path, body, headers)
+            answer, keep = _exchange(connection, request, deadline, self._limit)
         except BaseException as error:
             connection.close()
             if isinstance(error, TimeoutError):
@@ -136,6 +138,7 @@ def _exchange(
     connection: http.client.HTTPConnection,
     request: tuple[str, str, bytes | None, Mapping[str, str]],
     deadline: float,
+    limit: int,
 ) -> tuple[Answer, bool]:
     """The answer, and whether the connection can be used again."""
     method, path, body, headers = request
@@ -152,8 +155,8 @@ def _exchange(
         if not piece:
             break
         size += len(piece)
-        if size > ANSWER_LIMIT:
-            raise AnswerTooLargeError(f"the answer is larger than {ANSWER_LIMIT} bytes")
+        if size > limit:
+            raise AnswerTooLargeError(f"the answer is larger than {limit} bytes")
         pieces.append(piece)
     found = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, found, b"".join(pieces)), not response.will_close

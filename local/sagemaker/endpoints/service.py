@@ -52,7 +52,7 @@ class Endpoints:
         self._cloud = cloud
         self._tags = tags
         self._runtime = runtime
-        self._ports = Ports()
+        self.ports = Ports()
         self.models = Shelf(cloud, model, tags, MODEL, ModelRules(runtime, packages).check)
         rules = ConfigRules(runtime, self.models.find)
         self.configs = Shelf(cloud, model, tags, CONFIG, rules.check)
@@ -285,7 +285,7 @@ class Endpoints:
             variant = Variant(
                 endpoint, config["EndpointConfigName"], settings, model, isolated, plan
             )
-            made.append(VariantFleet(self._runtime, self._ports, variant, counts[name]))
+            made.append(VariantFleet(self._runtime, self.ports, variant, counts[name]))
         return Fleet(config, made, weights)
 
 
