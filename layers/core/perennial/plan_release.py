@@ -171,8 +171,14 @@ def subject_of(ports: Ports, basis: Basis) -> release_plan.Subject:
 
 
 def _container(subject: release_plan.Subject, basis: Basis) -> dict[str, Any]:
+    """The container to serve; that of a rollback has served before."""
+    return servable_container(subject, basis.registered, look=basis.row.kind != "rollback")
+
+
+def servable_container(
+    subject: release_plan.Subject, registered: Mapping[str, Any], *, look: bool = True
+) -> dict[str, Any]:
     """The container to serve, after its model was held against the digest that was judged."""
-    registered = basis.registered
     try:
         found = release_plan.container(subject, registered)
         digest = registered["Environment"]["PERENNIAL_MODEL_SHA256"]
@@ -181,7 +187,7 @@ def _container(subject: release_plan.Subject, basis: Basis) -> dict[str, Any]:
             f"{subject.model} {subject.version} was registered without {error.args[0]}, so it "
             "cannot be served; train and register it again: perennial retrain " + subject.model
         ) from error
-    if basis.row.kind != "rollback" and objects.stream_digest(registered["ModelDataUrl"]) != digest:
+    if look and objects.stream_digest(registered["ModelDataUrl"]) != digest:
         raise Rejected(
             f"{registered['ModelDataUrl']} changed after {subject.model} {subject.version} was "
             "registered; nothing is released. Find out who wrote it, and train again: perennial "

@@ -54,6 +54,7 @@ class Deployment:
     release_machine_arn = _Name("RELEASE_MACHINE_ARN", "ReleaseMachineArn")
     notices_topic_arn = _Name("NOTICES_TOPIC_ARN", "NoticesTopicArn")
     job_role_arn = _Name("JOB_ROLE_ARN", "JobRoleArn")
+    batch_role_arn = _Name("BATCH_ROLE_ARN", "BatchRoleArn")
     schedule_group = _Name("SCHEDULE_GROUP", "ScheduleGroup")
     schedule_role_arn = _Name("SCHEDULE_ROLE_ARN", "ScheduleRoleArn")
     predictions_url = _Name("PREDICTIONS_URL", "PredictionsUrl")

@@ -11,18 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 
 __all__ = [
     "GUARD_KINDS",
     "JOB_STEPS",
     "MONITOR_KINDS",
     "RELEASE_STEPS",
+    "batch_base",
+    "batch_mark",
+    "batch_name",
     "check_model_name",
     "code_key",
     "execution_arn",
     "execution_name",
     "guard_alarm",
     "guard_prefix",
+    "is_batch_of",
     "is_guard_of",
     "is_job_of",
     "is_model_name",
@@ -76,6 +81,7 @@ MONITOR_KINDS = ("data-quality", "model-quality", "bias", "attribution")
 
 _MODEL = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]|[a-z]")
 _SCHEDULE = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_BATCH = r"b[0-9]{8}-[0-9]{6}-[0-9a-f]{4}"
 _STEP = "|".join(JOB_STEPS)
 
 
@@ -273,6 +279,26 @@ def is_guard_of(stack: str, model: str, name: str) -> bool:
     kinds = "|".join(GUARD_KINDS)
     front = re.escape(guard_prefix(stack, model))
     return re.fullmatch(rf"{front}[1-9][0-9]*-({kinds})", name) is not None
+
+
+def batch_mark(moment: datetime, salt: str) -> str:
+    """What tells one batch from another: its UTC second and four hexadecimal digits."""
+    return f"b{moment:%Y%m%d-%H%M%S}-{salt}"
+
+
+def batch_name(stack: str, model: str, mark: str) -> str:
+    """The transform job of a batch and its SageMaker Model; at most 53 characters."""
+    return f"{token(stack)}-{model}-{mark}"
+
+
+def is_batch_of(stack: str, model: str, name: str) -> bool:
+    """Whether a transform job or SageMaker Model belongs to a batch of exactly this model."""
+    return re.fullmatch(rf"{re.escape(f'{token(stack)}-{model}-')}{_BATCH}", name) is not None
+
+
+def batch_base(model: str, mark: str) -> str:
+    """The prefix, without a slash at its end, of what one batch has in the artifact bucket."""
+    return f"batch/{model}/{mark}"
 
 
 def landing_prefix(model: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 OVERRIDE_KEY = "code/prices.json"
-KINDS = ("training", "processing", "tuning")
+KINDS = ("training", "processing", "tuning", "transform")
 SECONDS_PER_HOUR = 3600
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANCE = re.compile(r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}")
