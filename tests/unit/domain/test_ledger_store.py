@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from perennial.domain.errors import Conflict
 from perennial.domain.ledger import rows
+from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
 from perennial.domain.ledger.codec import from_item, to_item
 from perennial.domain.ledger.store import (
     Check,
@@ -73,6 +74,14 @@ FULL_RUN = claimed_run(
     steps=(rows.FinishedStep("train", "k", "j", "p", "a", 5), rows.FinishedStep("x", "", "", "")),
     notified=True,
 )
+FULL_AB = AbTest(
+    *(2, 5, "arn:5", 4, "endpoint", "config", "config-ab", 8, "ann", "good", 9, 3, "d", 100),
+    *("ended", (AbShare(9, 100, "ann", "begins"), AbShare(10, 0)), "config-ab", 8, 7),
+    stop=AbStop("main", "ann", "enough"),
+    ended_ms=11,
+    outcome="main",
+    words="w",
+)
 FULL_MODEL = model(
     paused=rows.Paused("a", "b", 1),
     champion=champion(),
@@ -90,6 +99,9 @@ FULL_MODEL = model(
     live=rows.Live("endpoint", "config", 3, 4, "arn:4", 6, 5, "d", 3),
     previous=rows.Live("endpoint", "config0", 2, 3, "arn:3", 5),
     release_notices=(4,),
+    last_ab=2,
+    ab=replace(FULL_AB, number=2),
+    ended_abs=(replace(FULL_AB, number=1),),
 )
 FULL_RELEASE = rows.ReleaseRow(
     *("census", 4, "approval", 5, "arn:5", 3, 8, 9, 7, 3, "d", "ann", "good", "ended", "{}", "arn"),
@@ -158,6 +170,11 @@ def test_what_absent_fields_mean():
     assert astuple(rows.ModelRow("m")) == (
         *("m", 0, 0, None, 0, None, 0, (), 0, 0, 0, False, 0),
         *(None, None, (), (), "", None, None, 0, None, 0, 0, None, None, None, ()),
+        *(0, None, ()),
+    )
+    assert astuple(AbTest(1, 2, "a", 3, "e", "c", "d", 4)) == (
+        *(1, 2, "a", 3, "e", "c", "d", 4, "", "", 0, 0, "", 0, "starting", (), "", 0, 0),
+        *(None, None, None, ""),
     )
     assert astuple(rows.ReleaseRow("m", 1, "again", 2, "a", 3, 4, 5)) == (
         *("m", 1, "again", 2, "a", 3, 4, 5, 0, 0, "", "", "", "opening", "", "", "", "", None),

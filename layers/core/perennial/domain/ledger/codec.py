@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
+from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
 from perennial.domain.ledger.rows import (
     DONE_SK,
     MODEL_SK,
@@ -56,7 +57,10 @@ _NESTED: Mapping[type[Any], Mapping[str, type[Any]]] = {
         "waiting": Wanted,
         "live": Live,
         "previous": Live,
+        "ab": AbTest,
+        "ended_abs": AbTest,
     },
+    AbTest: {"shares": AbShare, "stop": AbStop},
     ReleaseRow: {"before": Live, "stop": StopRequest, "ending": ReleaseEnding},
     RunRow: {
         "manifest": ManifestRef,

@@ -21,6 +21,7 @@ from perennial.domain.ledger.rows import (
     open_key,
     settings_key,
 )
+from perennial.domain.ledger.single_flight import refuse_during_test
 from perennial.domain.ledger.store import Transaction, absent, change, create, move
 from perennial.domain.signals import DATA, Signal, code_signal
 
@@ -155,12 +156,14 @@ def forget(model: ModelRow, now_ms: int) -> Transaction:
         raise NotAllowed(
             f"release {model.open_release} of {model.model} is at work; it has to end first"
         )
+    refuse_during_test(model, "the removal")
     rest = ModelRow(
         model.model,
         model.rev,
         settings=model.settings,
         last_run=model.last_run,
         last_release=model.last_release,
+        last_ab=model.last_ab,
     )
     expires = (now_ms + TOMBSTONE_MS) // 1000
     return (change(rest, removed_ms=now_ms, expires=expires),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perennial.domain.ledger.ab_tests import ab_words
 from perennial.domain.ledger.releases import ReleaseBook
 from perennial.domain.ledger.rows import ReleaseRow
 
@@ -10,9 +11,12 @@ def waiting_words(book: ReleaseBook) -> tuple[str, ...]:
     """One line for the open release and one for what goes next; empty: nothing is released."""
     model, release = book.model, book.release
     lines = [] if release is None else [f"{_name(release)} {_stage(release)}"]
+    lines += ab_words(model)
     if model.waiting is not None:
         wanted = f"version {model.waiting.version} of {model.model}"
         end = f"waits for the end of release {release.number}" if release else "is released next"
+        if model.ab is not None:
+            end = f"waits for the end of A/B test {model.ab.number}"
         lines.append(f"{wanted} {end}")
     return tuple(lines)
 

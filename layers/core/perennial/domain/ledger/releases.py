@@ -28,6 +28,7 @@ from perennial.domain.ledger.rows import (
     Wanted,
     release_key,
 )
+from perennial.domain.ledger.single_flight import refuse_during_test
 from perennial.domain.ledger.store import (
     Store,
     Transaction,
@@ -116,6 +117,7 @@ def request_by_person(book: ReleaseBook, wanted: Wanted) -> Transaction:
             f"a release of {model.model} {model.waiting.version} is about to open; ask again when "
             "it has ended"
         )
+    refuse_during_test(model, "a release")
     order = max((model.decided_ms, model.decided_version), (wanted.decided_ms, wanted.version))
     noted = {"decided_ms": order[0], "decided_version": order[1]}
     return (change(model, waiting=wanted, **noted),)
@@ -232,8 +234,8 @@ def next_step(book: ReleaseBook, now_ms: int) -> ReleaseStep:
 
 def _next_wish(model: ModelRow) -> ReleaseStep:
     wanted, champion = model.waiting, model.champion
-    if wanted is None:
-        return Rest()
+    if wanted is None or model.ab is not None:
+        return Rest()  # an approval waits for the end of an A/B test
     is_late = champion is not None and champion.since_ms > wanted.decided_ms
     if is_late or (wanted.kind == "approval" and _is_done(model, wanted)):
         return DropWish((change(model, waiting=None),))
@@ -412,6 +414,7 @@ def adopt(model: ModelRow, wanted: Wanted, names: ReleaseNames, now_ms: int) -> 
         raise NotAllowed(
             f"a release of {model.model} is at work or about to open; adopt when it has ended"
         )
+    refuse_during_test(model, "an adoption")
     live = model.live
     is_live = live is not None and (live.config, live.arn) == (names.config, wanted.arn)
     is_champion = model.champion is not None and model.champion.arn == wanted.arn
@@ -452,6 +455,7 @@ def forget_endpoint(model: ModelRow) -> Transaction:
         raise NotAllowed(
             f"release {model.open_release} of {model.model} is at work; it has to end first"
         )
+    refuse_during_test(model, "the removal of its endpoint")
     if model.live is None and model.previous is None:
         return ()
     return (change(model, live=None, previous=None),)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from perennial.domain.ledger.ab_rows import AbTest
 from perennial.domain.signals import Signal
 
 MODEL_SK = "model"
@@ -207,6 +208,10 @@ class ModelRow:
     previous: Live | None = None
     #: Releases that ended and whose notice is not sent yet.
     release_notices: tuple[int, ...] = ()
+    last_ab: int = 0
+    #: The open A/B test, and the last ones that ended, in order.
+    ab: AbTest | None = None
+    ended_abs: tuple[AbTest, ...] = ()
 
     @property
     def key(self) -> Key:
