@@ -28,7 +28,7 @@ def handler(event: Any, _context: Any) -> None:
         # A new champion reopens what alarms wait for.
         wake_now(ports(), done.model)
         count("ChampionsRecorded", stack=stack, model=done.model)
-    elif done.decision in ("new", "known", "withdrawn"):
+    elif done.decision in ("new", "known", "withdrawn", "staged"):
         # Known too: whoever heard of it first may have died before it opened the release.
         advanced = look_after_releases(ports(), done.model, may_settle=False)
         for name, number in release_counts(advanced).items():

@@ -343,8 +343,9 @@ RESERVED = (
                 "OnSweepDueFunctionRole", "OnStackChangedFunctionRole"}),
     (TRAINING, {"RetrainMachineRole"}),
     (TOUCHING, {"OnStackChangedFunctionRole", "RegisterVersionFunctionRole",
-                "ApproveCandidateFunctionRole", "ConfirmReleaseFunctionRole",
-                "OnReleaseEndedFunctionRole", "OnSweepDueFunctionRole"}),
+                "ApproveCandidateFunctionRole", "AwaitApprovalFunctionRole",
+                "ConfirmReleaseFunctionRole", "OnReleaseEndedFunctionRole",
+                "OnSweepDueFunctionRole"}),
     (re.compile(r"iam:PassRole"), MACHINES),
     (re.compile(r"sagemaker:InvokeEndpoint"), {"SmokeTestRole", "PredictFunctionRole"}),
 )  # fmt: skip

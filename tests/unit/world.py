@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
+from moto.sagemaker.models import SageMakerModelBackend
 from moto.stepfunctions.models import stepfunctions_backends
 from perennial.aws.ledger_table import LedgerTable
 from perennial.describe_run import known_run
@@ -231,6 +233,22 @@ class World:
         return [(body["model"], body["due_ms"]) for body in bodies]
 
 
+_update_model_package: Any = SageMakerModelBackend.update_model_package
+
+
+def update_model_package(backend: Any, **given: Any) -> Any:
+    """UpdateModelPackage as SageMaker does it: what is left out stays; moto forgets it."""
+    arn = given["model_package_arn"]
+    known = backend.model_packages.get(backend.model_package_name_mapping.get(arn, arn))
+    if known is not None:
+        for name in ("model_approval_status", "approval_description"):
+            given[name] = given.get(name) or getattr(known, name)
+        before = known.customer_metadata_properties or {}
+        added = given.get("customer_metadata_properties") or {}
+        given["customer_metadata_properties"] = {**before, **added}
+    return _update_model_package(backend, **given)
+
+
 def _sqs() -> Any:
     from moto.sqs.models import sqs_backends
 
@@ -256,7 +274,8 @@ def make_table(name: str) -> None:
 @contextmanager
 def new_world() -> Iterator[World]:
     """A fresh stack in a fresh account."""
-    with mock_aws():
+    patched = patch.object(SageMakerModelBackend, "update_model_package", update_model_package)
+    with mock_aws(), patched:
         s3 = boto_client("s3")
         for bucket in ("landing", "artifacts"):
             s3.create_bucket(

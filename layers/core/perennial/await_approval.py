@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from perennial.aws import registry
 from perennial.commit_change import commit_change
 from perennial.domain.ledger.release_claims import ask_person
 from perennial.domain.ledger.store import Transaction
@@ -24,4 +25,7 @@ def await_approval(ports: Ports, model: str, release: int, execution: str, token
         return ask_person(own_release(ports, model, release, execution), token, ports.clock())
 
     commit_change(ports, decide)
-    ask_people(ports, own_release(ports, model, release, execution))
+    row = own_release(ports, model, release, execution)
+    ask_people(ports, row)
+    words = f"release {release} passed its smoke test and waits for a person"
+    registry.set_stage(row.arn, "production", "pending", words)

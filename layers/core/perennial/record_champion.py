@@ -1,4 +1,4 @@
-"""Record an approved version as the model's champion."""
+"""Hear of approvals: a version goes to production by a release, or is champion at once."""
 
 from __future__ import annotations
 
@@ -9,18 +9,35 @@ from typing import TYPE_CHECKING, Any, Literal
 from perennial.aws import registry
 from perennial.commit_change import commit_change
 from perennial.domain import naming
-from perennial.domain.errors import NotFound
+from perennial.domain.errors import NotAllowed, NotFound
 from perennial.domain.ledger import champion as champions
 from perennial.domain.ledger import claims
+from perennial.domain.ledger.release_claims import approve_production
 from perennial.domain.ledger.rows import RUN_SK, Champion, RunRow, Version, model_pk
 from perennial.domain.ledger.store import Transaction, read_model, read_run
-from perennial.request_release import is_released, request_release, withdraw_release
+from perennial.request_release import (
+    is_released,
+    read_steady,
+    request_release,
+    withdraw_release,
+)
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
+STATUS = "ModelApprovalStatus"
+#: What a stage's status says when the version may be in it.
+LET_IN = ("approved", "active")
 Decision = Literal[
-    "recorded", "new", "superseded", "known", "withdrawn", "not approved", "not ours", "gone"
+    "recorded",
+    "new",
+    "superseded",
+    "known",
+    "withdrawn",
+    "staged",
+    "not approved",
+    "not ours",
+    "gone",
 ]
 
 
@@ -30,7 +47,8 @@ class Recorded:
 
     `recorded`: its version is champion. `new`: a release brings it into production. `superseded`:
     a newer decision was heard of first. `known`: heard of before. `withdrawn`: the version is not
-    approved any more, and was kept from production.
+    approved any more, and was kept from production. `staged`: its release, which waited for a
+    person, goes on into production.
     """
 
     decision: Decision
@@ -39,12 +57,40 @@ class Recorded:
 
 
 def record_approval(ports: Ports, event: Any) -> Recorded:
-    """Record the champion that a "SageMaker Model Package State Change" event tells of."""
+    """Hear of what a "SageMaker Model Package State Change" event tells.
+
+    An approval, one that was taken back, or a life cycle stage that lets a release go on.
+    """
     detail = event["detail"]
+    if STATUS not in detail.get("UpdatedModelPackageFields", [STATUS]):
+        return _hear_stage(ports, detail)
     stamp = detail.get("LastModifiedTime") or event["time"]
     approved_ms = int(datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() * 1000)
     group, arn = detail["ModelPackageGroupName"], detail["ModelPackageArn"]
     return record_champion(ports, group, arn, approved_ms)
+
+
+def _hear_stage(ports: Ports, detail: Any) -> Recorded:
+    """Let a release go on whose version was set to production, as `approve --production` does."""
+    group, arn = detail["ModelPackageGroupName"], detail["ModelPackageArn"]
+    model = group.removeprefix(f"{ports.deployment.token}-")
+    cycle = detail.get("ModelLifeCycle") or {}
+    stage, status = str(cycle.get("Stage", "")), str(cycle.get("StageStatus", ""))
+    if stage.lower() != "production" or status.lower() not in LET_IN:
+        return Recorded("not approved", model)
+    words = cycle.get("StageDescription") or f"{stage} is {status}"
+
+    def decide() -> Transaction:
+        book = read_steady(ports, model)
+        release = book.release if book is not None else None
+        if release is None or release.arn != arn or not release.token:
+            return ()
+        try:
+            return approve_production(release, "the registry", words)
+        except NotAllowed:  # it is over, or being stopped
+            return ()
+
+    return Recorded("staged" if commit_change(ports, decide) else "known", model)
 
 
 def record_champion(ports: Ports, group: str, arn: str, approved_ms: int) -> Recorded:

@@ -460,6 +460,33 @@ def test_a_person_lets_a_release_into_production(served: World) -> None:
         approve_production(served.ports, MODEL, 1, "fine", "bob")
 
 
+def staged(world: World, arn: str, status: str, stage: str = "production") -> str:
+    """What becomes of the event that the registry sends for a life cycle stage."""
+    told = event(arn, world.clock.now_ms)
+    told["detail"]["UpdatedModelPackageFields"] = ["ModelLifeCycle"]
+    told["detail"]["ModelLifeCycle"] = {"Stage": stage, "StageStatus": status}
+    return record_approval(world.ports, told).decision
+
+
+def test_the_stage_production_lets_a_release_go_on(served: World) -> None:
+    """As the command does; no other stage, status or moment, and never as a new approval."""
+    arn = version(served)
+    approve(served, arn)
+    assert staged(served, arn, "Approved") == "known"
+    await_approval(served.ports, MODEL, 1, _row(served, 1).execution, "a-token")
+    assert fields(served.inbox()) == [("waits", "1")]
+    for status, stage in (("pending", "production"), ("approved", "staging")):
+        assert staged(served, arn, status, stage) == "not approved"
+    assert staged(served, f"{arn}9", "active") == "known"
+    assert staged(served, arn, "active") == "staged"
+    assert staged(served, arn, "active") == "known"
+    assert _row(served, 1).approved_by == "the registry: production is active"
+    assert served.model().last_release == 1
+    released(served, 1)
+    assert staged(served, arn, "active") == "known"
+    assert served.model().open_release is None
+
+
 def test_people_release_an_approved_version_again(served: World) -> None:
     """By default the champion, with the present settings; what cannot be is refused in words."""
     with pytest.raises(NotFound, match="has no champion yet"):
@@ -471,7 +498,6 @@ def test_people_release_an_approved_version_again(served: World) -> None:
     with pytest.raises(NotAllowed, match="release 1 of census"):
         release_again(served.ports, MODEL, 1, "x", "ann")
     released(served, 1)
-    registry.update_approval(first, registry.APPROVED, "moto forgets it with the metadata")
     served.push("b" * 64, release={"endpoint": {"count": 3}})
     assert release_again(served.ports, MODEL, None, "more machines", "ann").started == (2,)
     row = released(served, 2)
