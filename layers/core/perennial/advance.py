@@ -8,7 +8,6 @@ decides again.
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -27,12 +26,12 @@ from perennial.domain.ledger.holding import Waiting
 from perennial.domain.ledger.rows import RunRow
 from perennial.domain.settings import SettingsInvalid
 from perennial.explain_wait import read_limits
+from perennial.repeat_steps import repeat_steps
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 MOST_STEPS = 100  # a run takes about ten; more would be a rule that never comes to rest
-MOST_CONFLICTS = 25
 # StartExecution and DescribeExecution need not agree at once.
 GONE_AFTER_MS = 120_000
 TUNING_FAILED = "TuneFailed"  # what the machine calls a search of which nothing came
@@ -85,17 +84,8 @@ def advance(
     `patience_s`: how long to wait for a run's jobs that are stopping.
     """
     now = _Pass(ports, model, watch, may_open, time.monotonic() + patience_s)
-    conflicts = 0
-    for _ in range(MOST_STEPS):
-        try:
-            if _step(now):
-                return now.done
-        except Conflict:
-            conflicts += 1
-            if conflicts > MOST_CONFLICTS:
-                raise
-            time.sleep(random.uniform(0, 0.02 * conflicts))  # noqa: S311  # spreads, no secret
-    raise Retryable(f"{model} did not come to rest within {MOST_STEPS} steps")
+    repeat_steps(lambda: _step(now), model, MOST_STEPS)
+    return now.done
 
 
 def _step(now: _Pass) -> bool:

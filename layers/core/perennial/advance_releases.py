@@ -8,7 +8,6 @@ command line run it alike.
 from __future__ import annotations
 
 import json
-import random
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -16,17 +15,17 @@ from typing import TYPE_CHECKING
 from perennial.aws.endpoints import describe_endpoint
 from perennial.aws.machine import Execution, describe
 from perennial.domain import naming
-from perennial.domain.errors import Conflict, Rejected, Retryable, Terminal
+from perennial.domain.errors import Rejected, Retryable, Terminal
 from perennial.domain.ledger import releases
 from perennial.domain.ledger.releases import ReleaseNames, read_release_book
 from perennial.domain.ledger.rows import ReleaseRow
 from perennial.domain.release_truth import AtWork, SeenExecution, outcome_of
+from perennial.repeat_steps import repeat_steps
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 MOST_STEPS = 400  # a release takes about ten; the others wait a second each
-MOST_CONFLICTS = 25
 # StartExecution and DescribeExecution need not agree at once.
 GONE_AFTER_MS = 120_000
 
@@ -82,17 +81,8 @@ def advance_releases(  # noqa: PLR0913  # each is a choice of its own
     """
     until = time.monotonic() + patience_s
     now = _Pass(ports, model, may_open, may_settle, until, last_state_of)
-    conflicts = 0
-    for _ in range(MOST_STEPS):
-        try:
-            if _step(now):
-                return now.done
-        except Conflict:
-            conflicts += 1
-            if conflicts > MOST_CONFLICTS:
-                raise
-            time.sleep(random.uniform(0, 0.02 * conflicts))  # noqa: S311  # spreads, no secret
-    raise Retryable(f"the releases of {model} did not come to rest within {MOST_STEPS} steps")
+    repeat_steps(lambda: _step(now), f"the releases of {model}", MOST_STEPS)
+    return now.done
 
 
 def _step(now: _Pass) -> bool:
