@@ -15,12 +15,23 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import ThreadedWSGIServer
 
-from local import events, httpapi, lambdas, metrics, patches, schedules, sqs, storage, tables
+from local import (
+    events,
+    httpapi,
+    lambdas,
+    metrics,
+    patches,
+    scaling,
+    schedules,
+    sqs,
+    storage,
+    tables,
+)
 from local.clock import Clock
 from local.cloud import Cloud
 from local.front import Front
 
-OWN_PARTS = (metrics, lambdas, events, sqs, schedules, httpapi)
+OWN_PARTS = (metrics, lambdas, events, sqs, schedules, httpapi, scaling)
 PATCHED = (lambdas, events, sqs, storage, tables, httpapi)
 FURTHER_PARTS = ("local.cloudformation", "local.sagemaker", "local.states")
 

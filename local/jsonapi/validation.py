@@ -17,6 +17,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from local.jsonapi.errors import ApiError, invalid
 
 _JSON_NAMES = {dict: "START_OBJECT", list: "START_ARRAY", str: "STRING_VALUE", bool: "TRUE_VALUE"}
+_PAIR = re.compile(r"\\u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})")
 _EXPECTED: dict[str, tuple[tuple[type, ...], str]] = {
     "string": ((str,), "a String"),
     "integer": ((int,), "an Integer"),
@@ -114,10 +115,18 @@ def _join(path: str, name: str) -> str:
 
 @functools.cache
 def compile_pattern(pattern: str) -> "re.Pattern[str]":
-    r"""A pattern of botocore's model for Python: Java's `\p{L}` becomes its characters."""
-    translated = re.sub(r"\\p\{(\w+)\}", lambda found: _category(found.group(1)), pattern)
+    r"""A pattern of botocore's model for Python: Java's `\p{L}` becomes its characters, and its
+    pairs of surrogates (`\uD800\uDC00`) become the one character that they stand for."""
+    printable = pattern.replace(r"\p{Print}", r"[\x20-\x7E]")
+    translated = re.sub(r"\\p\{(\w+)\}", lambda found: _category(found.group(1)), printable)
+    translated = _PAIR.sub(_beyond, translated)
     # The model also repeats an end mark, `${1,128}`, which says no more than `$`.
     return re.compile(re.sub(r"\$\{\d+,\d+\}$", "$", translated))
+
+
+def _beyond(pair: "re.Match[str]") -> str:
+    high, low = int(pair[1], 16), int(pair[2], 16)
+    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
 @functools.cache

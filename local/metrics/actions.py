@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from local.metrics.alarms import Alarm
 
 ACTION_SERVICES = ("sns", "lambda")
+OWN_ACTION = "autoscaling"  # a policy of Application Auto Scaling, which watches its own alarms
 REGION_WORDS = "EU (Ireland)"
 _KEYS = {
     "ALARM": "AlarmActions",
@@ -40,6 +41,8 @@ def announce(cloud: "Cloud", alarm: "Alarm", before: Before) -> None:
     if not alarm.actions_enabled:
         return
     for action in alarm.configuration.get(_KEYS[alarm.state]) or []:
+        if action.split(":")[2] == OWN_ACTION:
+            continue
         try:
             _run(cloud, alarm, before, action, detail)
             cloud.journal.add("alarm-action", alarm=alarm.name, action=action, ok=True)

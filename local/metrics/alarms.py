@@ -20,7 +20,7 @@ from local.metrics.query import plain_fetch, run_queries
 from local.metrics.store import Point
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from local.cloud import Cloud
 
@@ -100,6 +100,43 @@ class AlarmBook:
         self.history: list[dict[str, Any]] = []
         self.lock = threading.RLock()
         cloud.background("alarms", self._watch)
+
+    def put(
+        self,
+        made: dict[str, Any],
+        *,
+        composite: bool = False,
+        tags: "Mapping[str, str] | None" = None,
+    ) -> None:
+        """Create an alarm or replace its configuration; its state stays."""
+        name, now = made["AlarmName"], self.cloud.clock.now()
+        arn = f"arn:aws:cloudwatch:{self.cloud.region}:{self.cloud.account}:alarm:{name}"
+        with self.lock:
+            alarm = self.alarms.get(name)
+            if alarm is None or alarm.composite != composite:
+                alarm = Alarm(name, arn, made, composite, now, changed=now, tags=dict(tags or {}))
+                self.alarms[name] = alarm
+            alarm.configuration, alarm.updated = made, now
+            alarm.actions_enabled = bool(made.get("ActionsEnabled", True))
+        self.cloud.metrics.changed.set()
+
+    def drop(self, names: "Iterable[str]") -> None:
+        """Delete alarms; one that does not exist is no error."""
+        with self.lock:
+            for name in names:
+                self.alarms.pop(name, None)
+
+    def sums(
+        self, namespace: str, name: str, dimensions: "Mapping[str, str]", period: int, count: int
+    ) -> list[float]:
+        """A metric's sums of the last whole periods, oldest first; one without data is left out."""
+        end = math.floor(self.cloud.clock.service_now() / period) * period
+        named = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        metric = {"Namespace": namespace, "MetricName": name, "Dimensions": named}
+        query = {"Id": "m1", "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"}}
+        start = end - count * period
+        series = run_queries([query], start, end, self._scaled_fetch())["m1"]
+        return [value for _, value in sorted(series[0].items())] if series else []
 
     def _watch(self) -> None:
         while not self.cloud.stopping.is_set():

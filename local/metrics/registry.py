@@ -76,19 +76,8 @@ class AlarmOperations(BaseResponse):
         return EmptyResult()
 
     def _store(self, made: dict[str, Any], *, composite: bool) -> None:
-        book, name = self.cloud.alarms, made["AlarmName"]
         tags = {tag["Key"]: tag["Value"] for tag in made.pop("Tags", None) or []}
-        enabled = made.get("ActionsEnabled", True)
-        now = self.cloud.clock.now()
-        arn = f"arn:aws:cloudwatch:{self.cloud.region}:{self.cloud.account}:alarm:{name}"
-        with book.lock:
-            alarm = book.alarms.get(name)
-            if alarm is None or alarm.composite != composite:
-                alarm = Alarm(name, arn, made, composite, now, changed=now, tags=tags)
-                book.alarms[name] = alarm
-            alarm.configuration, alarm.updated = made, now
-            alarm.actions_enabled = bool(enabled)
-        self.cloud.metrics.changed.set()
+        self.cloud.alarms.put(made, composite=composite, tags=tags)
 
     def describe_alarms(self) -> Any:
         """Alarms by names, prefix, state or action; both kinds where asked for."""
@@ -134,10 +123,7 @@ class AlarmOperations(BaseResponse):
 
     def delete_alarms(self) -> Any:
         """Delete alarms; one that does not exist is no error among others that do."""
-        names = self._get_param("AlarmNames") or []
-        with self.cloud.alarms.lock:
-            for name in names:
-                self.cloud.alarms.alarms.pop(name, None)
+        self.cloud.alarms.drop(self._get_param("AlarmNames") or [])
         return EmptyResult()
 
     def set_alarm_state(self) -> Any:
