@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.statemachines.completeness import untaken_branches, untaken_catches, unvisited
 from tests.statemachines.machine import Program, Ran, load, parse, states_of
 from tests.statemachines.mutants import behaves_otherwise, is_noticed, mutants, without_error
 from tests.statemachines.scenarios import SCENARIOS, TASKS, Scenario, errors_of
@@ -34,27 +35,17 @@ def test_scenario(scenario: Scenario, ran: dict[str, Ran]) -> None:
 
 def test_every_state_is_visited(ran: dict[str, Ran]) -> None:
     """The histories together visit each state."""
-    assert {name for one in ran.values() for name in one.visited} == set(STATES)
+    assert unvisited(STATES, ran) == set()
 
 
 def test_every_catch_is_taken(ran: dict[str, Ran]) -> None:
     """The histories together take each Catch of each state."""
-    edges = {
-        (name, catch["Next"]) for name, state in STATES.items() for catch in state.get("Catch", [])
-    }
-    assert {edge for one in ran.values() for edge in one.caught} == edges
+    assert untaken_catches(STATES, ran) == set()
 
 
 def test_every_choice_is_made(ran: dict[str, Ran]) -> None:
     """The histories together leave each Choice by each of its branches."""
-    choices = {n: s for n, s in STATES.items() if s["Type"] == "Choice"}
-    edges = {
-        (name, target)
-        for name, state in choices.items()
-        for target in [*(choice["Next"] for choice in state["Choices"]), state["Default"]]
-    }
-    taken = {pair for one in ran.values() for pair in one.ways}
-    assert {pair for pair in taken if pair[0] in choices} == edges
+    assert untaken_branches(STATES, ran) == set()
 
 
 def test_each_attempt_is_a_job_of_its_own(ran: dict[str, Ran]) -> None:

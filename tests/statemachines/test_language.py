@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from perennial.domain import errors
 
+from tests.statemachines.completeness import task_faults
 from tests.statemachines.machine import load, states_of
 from tests.statemachines.scenarios import FUNCTIONS, JOBS, NOT_NEEDED, TASKS, WARM
 
@@ -117,29 +117,14 @@ def test_states_are_those_of_the_design() -> None:
 
 def test_every_task_has_its_limits() -> None:
     """A timeout; Retry lists with jitter and a longest delay, none for data errors; a Catch."""
-    own = {error.__name__ for error in _leaves(errors.Retryable)}
-    for name in TASKS:
-        state = STATES[name]
-        assert state["TimeoutSeconds"] > 0, name
-        assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
-        assert all(catch["ResultPath"] == "$.failure" for catch in state["Catch"]), name
-        named = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
-        assert not {error for error in named if error.startswith("States.")}, name
-        for retrier in state["Retry"]:
-            assert retrier["JitterStrategy"] == "FULL", name
-            assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"], name
-        assert (name in FUNCTIONS) == (own <= named), name
+    found = {name: task_faults(STATES[name], is_function=name in FUNCTIONS) for name in TASKS}
+    assert {name: faults for name, faults in found.items() if faults} == {}
 
 
 def test_every_job_is_retried_alike() -> None:
     """What a behaviour test shows of one job's Retry holds for all."""
     lists = [STATES[name]["Retry"] for name in JOBS]
     assert all(each == lists[0] for each in lists)
-
-
-def _leaves(kind: type[Exception]) -> list[type[Exception]]:
-    below = [leaf for child in kind.__subclasses__() for leaf in _leaves(child)]
-    return below or [kind]
 
 
 def test_the_run_waits_for_its_jobs() -> None:

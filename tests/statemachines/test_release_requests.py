@@ -7,10 +7,11 @@ import re
 from typing import Any
 
 import pytest
-from perennial.domain import errors, naming, release_plan, run_input
+from perennial.domain import naming, release_plan, run_input
 from perennial.domain.settings import Endpoint, Release
 
 from tests.statemachines.aws_api import JOB_OPERATIONS, mistakes
+from tests.statemachines.completeness import task_faults
 from tests.statemachines.machine import Ran, load, parse, run, states_of
 from tests.statemachines.release_scenarios import (
     ANSWERS,
@@ -179,18 +180,8 @@ def test_states_are_those_of_the_design() -> None:
 
 def test_every_task_has_its_limits() -> None:
     """A timeout; Retry lists with jitter and a longest delay, none for data errors; a Catch."""
-    own = {e.__name__ for e in (errors.Conflict, errors.Throttled, errors.Unavailable)}
-    for name in TASKS:
-        state = STATES[name]
-        assert state["TimeoutSeconds"] > 0, name
-        assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
-        assert all(catch["ResultPath"] == "$.failure" for catch in state["Catch"]), name
-        named = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
-        assert not {error for error in named if error.startswith("States.")}, name
-        for retrier in state["Retry"]:
-            assert retrier["JitterStrategy"] == "FULL", name
-            assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"], name
-        assert (name in CLAIMING) == (own <= named), name
+    found = {name: task_faults(STATES[name], is_function=name in CLAIMING) for name in TASKS}
+    assert {name: faults for name, faults in found.items() if faults} == {}
 
 
 def test_named_ends_are_caught_where_they_are_raised() -> None:
