@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from perennial.approve_production import approve_production
 from perennial.approve_version import approve_version
-from perennial.describe_model import describe_model
+from perennial.describe_model import describe_model, known_model
 from perennial.describe_run import describe_run
-from perennial.domain.ledger.rows import RunRow
+from perennial.domain.ledger.rows import ReleaseRow, RunRow
+from perennial.list_releases import known_release
 from perennial.pack_project import pack_project
 from perennial.push_project import Code, push_project
 from perennial.remove_model import remove_model
@@ -27,10 +29,16 @@ from perennial.wiring import Ports
 from cli.datasets import fetch_dataset
 from cli.model_file import read_settings
 from tests.functional.conftest import REPOSITORY
-from tests.functional.stack.conftest import Checkout
+from tests.functional.stack.conftest import Checkout, make_checkout
 from tests.template.loading import as_list, main_template, references, statements
 
 MODEL = "abalone"
+ROW = json.dumps(
+    {
+        "sex": "M", "length": 0.455, "diameter": 0.365, "height": 0.095, "whole_weight": 0.514,
+        "shucked_weight": 0.2245, "viscera_weight": 0.101, "shell_weight": 0.15,
+    }
+)  # fmt: skip
 # Where an operation's permission has another name than the operation.
 PERMISSIONS = {
     "dynamodb:TransactWriteItems": {
@@ -42,7 +50,27 @@ PERMISSIONS = {
     "s3:DeleteObjects": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "s3:HeadObject": {"s3:GetObject"},
     "s3:ListObjectVersions": {"s3:ListBucketVersions"},
+    # Requests to CloudWatch are signed for its old name.
+    "monitoring:DeleteAlarms": {"cloudwatch:DeleteAlarms"},
+    "monitoring:DescribeAlarms": {"cloudwatch:DescribeAlarms"},
+    "monitoring:PutMetricAlarm": {"cloudwatch:PutMetricAlarm", "cloudwatch:TagResource"},
 }
+#: Every version waits for a person before production; nothing bounds what only time would show.
+RELEASE = {
+    "release.production": "person",
+    "release.endpoint": '{"count": 1}',
+    "release.strategy": "all-at-once",
+    "release.smoke_test": '{"rows": 20, "requests": 5, "memory": "off"}',
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """The stack on a cloud whose waits are short: releases wait for fleets and alarms."""
+    folder, state = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("cloud") / "state"
+    made = make_checkout(folder, state, "--clock", "20")
+    yield made
+    made.cloud.stop()
 
 
 def _until(what: str, look: Callable[[], Any], seconds: float = 150) -> Any:
@@ -78,7 +106,7 @@ def _push(ports: Ports) -> None:
     code = Code(packed.body, packed.sha256)
     # Otherwise the first data gather for the model's own quiet period, five minutes.
     # And the second run, which learns the same again, is to win: it is not worse.
-    lenient = {"triggers.quiet_period": "0s", "gates.champion.margin": "0.5"}
+    lenient = {"triggers.quiet_period": "0s", "gates.champion.margin": "0.5", **RELEASE}
     settings = read_settings(folder, lenient)
     push_project(ports, settings, code, pushed_by="a test", tell=lambda _: None)
 
@@ -92,24 +120,56 @@ def _land(checkout: Checkout) -> None:
     )
 
 
+def _let_in(ports: Ports, version: int) -> None:
+    """Say that a tested version may go to production, once it waits, and wait until it is live.
+
+    Every version has one release, of the same number.
+    """
+
+    def release() -> ReleaseRow | None:
+        is_known = known_model(ports.ledger, MODEL).last_release >= version
+        return known_release(ports, MODEL, version) if is_known else None
+
+    _until(f"version {version} to wait for a person", lambda: (r := release()) and r.token)
+    approve_production(ports, MODEL, version, "it is well tested", "a test")
+    _until(f"release {version}'s end", lambda: (r := release()) and r.state == "ended")
+    assert _is_champion(ports, version)()
+
+
+def _ask(checkout: Checkout) -> None:
+    """Ask for a prediction, as the HTTP API hands a request over."""
+    event = json.loads((REPOSITORY / "events" / "http_api_request.json").read_text("utf-8"))
+    functions = checkout.cloud.client("lambda").list_functions()["Functions"]
+    (name,) = [f["FunctionName"] for f in functions if "-PredictFunction-" in f["FunctionName"]]
+    event |= {"pathParameters": {"model": MODEL}, "queryStringParameters": {}, "body": ROW}
+    answer = checkout.cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    assert json.load(answer["Payload"])["statusCode"] == 200
+
+
 @pytest.fixture(scope="module")
 def life(checkout: Checkout, ports: Ports) -> dict[str, Any]:
-    """A first run, approved by a person, a second one by policy, a third one that is stopped;
-    then a sweep, and the model's removal.
+    """A first run, approved by a person, a second and a third one by policy, each released after
+    a person's word; a fourth one that is stopped; then a sweep, and the model's removal.
+
+    The third version met the first champion in its run; it is judged again against the second.
     """
     facts: dict[str, Any] = {}
     _push(ports)
     _land(checkout)
     facts["won"] = _until("the first run's end", _ended(ports, 1))
     approve_version(ports, MODEL, 1, "the first of its kind", "a test")
-    _until("the first champion", _is_champion(ports, 1))
-    request_retrain(ports, MODEL, "once more", {}, "token-1")
-    _until("the second run's end", _ended(ports, 2))
-    _until("the second champion", _is_champion(ports, 2))
-    request_retrain(ports, MODEL, "a last time", {}, "token-2")
-    _until("the third run", lambda: describe_model(ports, MODEL).open_run)
-    stop_run(ports, MODEL, 3, "it is only a test")
-    facts["stopped"] = _until("the third run's end", _ended(ports, 3))
+    _let_in(ports, 1)
+    _ask(checkout)
+    for number in (2, 3):
+        request_retrain(ports, MODEL, "once more", {}, f"token-{number}")
+        _until(f"the end of run {number}", _ended(ports, number))
+    _let_in(ports, 2)
+    _let_in(ports, 3)
+    facts["judged again"] = known_release(ports, MODEL, 3).figures.get("judged_again", "")
+    request_retrain(ports, MODEL, "a last time", {}, "token-4")
+    _until("the fourth run", lambda: describe_model(ports, MODEL).open_run)
+    stop_run(ports, MODEL, 4, "it is only a test")
+    facts["stopped"] = _until("the fourth run's end", _ended(ports, 4))
     checkout.sam("remote", "invoke", "OnSweepDueFunction", "--stack-name", "perennial", "-e", "{}")
     checkout.cloud.idle()
     refused = checkout.sam("delete", "--stack-name", "perennial", "--no-prompts", fails=True)
@@ -123,6 +183,7 @@ def test_the_model_lives_and_goes(life: dict[str, Any]) -> None:
     """Data becomes an approved champion; a stopped run says so; removing leaves nothing."""
     assert life["won"].outcome == "won"
     assert life["stopped"].outcome == "stopped"
+    assert "against the champion's" in life["judged again"]
 
 
 def test_the_main_stack_stays_while_a_model_is_left(life: dict[str, Any]) -> None:
