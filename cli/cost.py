@@ -12,7 +12,10 @@ from cli.session import Session, on_target
 if TYPE_CHECKING:
     from perennial.sum_costs import Costs
 
-LATER = "Endpoint hours and requests come with releases; storage and transfer are not counted."
+LATER = (
+    "Endpoint hours are those of what was live, without a deployment's second fleet; requests, "
+    "storage and transfer are not counted."
+)
 
 
 @click.command()
@@ -27,7 +30,7 @@ LATER = "Endpoint hours and requests come with releases; storage and transfer ar
 )
 @on_target
 def cost(session: Session, model: str | None, limit: int) -> None:
-    """Add up what runs cost: billed seconds of their jobs, by a dated price table.
+    """Add up what runs and endpoints cost: billed seconds of jobs, hours live, by dated prices.
 
     A step that was reused from an earlier run costs nothing again. Prices of your own Region or
     agreement go into the artifact bucket as code/prices.json.
@@ -56,9 +59,11 @@ def cost(session: Session, model: str | None, limit: int) -> None:
         show_model(session, found[0], limit)
     else:
         rows = [
-            (costs.model, str(len(costs.runs)), billed(costs), dollars(costs)) for costs in found
+            (costs.model, str(len(costs.runs)), billed(costs), dollars(costs), served(costs))
+            for costs in found
         ]
-        screen.out.print(table(("model", "runs", "billed", "cost"), rows, right=(1, 2, 3)))
+        heads = ("model", "runs", "billed", "cost", "endpoint")
+        screen.out.print(table(heads, rows, right=(1, 2, 3, 4)))
     screen.line()
     screen.line(f"[dim]by on-demand prices of {found[0].prices}. {LATER}[/]")
 
@@ -71,6 +76,7 @@ def show_model(session: Session, costs: Costs, limit: int) -> None:
     if not costs.runs:
         screen.line(f"{costs.model} has had no run yet, so it has cost nothing.")
         return
+    show_endpoint(session, costs)
     steps = [
         (
             each.step,
@@ -108,6 +114,34 @@ def show_model(session: Session, costs: Costs, limit: int) -> None:
     )
 
 
+def show_endpoint(session: Session, costs: Costs) -> None:
+    """What the endpoint cost, release by release."""
+    if not costs.endpoints:
+        return
+    rows = [
+        (
+            str(each.release),
+            str(each.version),
+            f"{each.count} x {each.instance}" if each.instance else "not ours",
+            "unknown" if each.seconds is None else duration(each.seconds),
+            "unknown" if each.usd is None else f"${each.usd:.4f}",
+        )
+        for each in costs.endpoints
+    ]
+    columns = ("release", "version", "machines", "live", "cost")
+    session.screen.out.print(table(columns, rows, right=(0, 1, 3, 4)))
+    session.screen.line()
+
+
+def served(costs: Costs) -> str:
+    """What the endpoint cost, as far as it is known."""
+    if not costs.endpoints:
+        return "-"
+    unknown = sum(each.usd is None for each in costs.endpoints)
+    words = f"${sum(each.usd or 0.0 for each in costs.endpoints):.4f}"
+    return words + (f" and {count(unknown, 'release')} unknown" if unknown else "")
+
+
 def billed(costs: Costs) -> str:
     """The billed time of all runs."""
     return duration(sum(run.seconds for run in costs.runs))
@@ -135,5 +169,7 @@ def cost_document(costs: Costs) -> dict[str, Any]:
             {**plain(run), "seconds": run.seconds, "usd": run.usd, "unknown": run.unknown}
             for run in costs.runs
         ],
-        "not_counted": ["endpoint hours and requests", "storage", "transfer"],
+        "endpoints": plain(costs.endpoints),
+        "endpoint_usd": sum(each.usd or 0.0 for each in costs.endpoints),
+        "not_counted": ["requests", "second fleets of deployments", "storage", "transfer"],
     }

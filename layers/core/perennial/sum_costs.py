@@ -2,7 +2,8 @@
 
 Jobs are found by their names, so a failed attempt and a job after the verdict count as well. What
 a verdict has noted of a job is taken from there; the others are asked for. A reused job was paid
-by the run that started it.
+by the run that started it. Endpoint hours are told by the ledger: each confirmed release served
+until the next one did, on the machines that its settings ask for.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 from perennial.aws.job_use import job_use
 from perennial.aws.jobs import jobs_of
 from perennial.aws.objects import find_json
+from perennial.describe_model import known_model, read_settings_of
 from perennial.domain import naming
+from perennial.domain.endpoint_hours import Served, served
 from perennial.domain.settings import STEPS
 from perennial.gather_evidence import own_prices
+from perennial.list_releases import list_releases
 from perennial.list_runs import list_runs
 
 if TYPE_CHECKING:
-    from perennial.domain.ledger.rows import RunRow
+    from perennial.domain.ledger.rows import ModelRow, RunRow
     from perennial.domain.prices import Prices
     from perennial.wiring import Ports
 
@@ -69,12 +73,31 @@ class RunCost:
 
 
 @dataclass(frozen=True)
+class EndpointCost:
+    """What one release cost while it was live, on `count` machines; `seconds` are of the clock.
+
+    `seconds` is None when nobody noted how long; `usd` as well without a price.
+    """
+
+    release: int
+    version: int
+    instance: str
+    count: int
+    seconds: float | None
+    usd: float | None
+
+
+@dataclass(frozen=True)
 class Costs:
-    """What a model's newest runs cost, newest first, by the prices of the day `prices`."""
+    """What a model's newest runs cost, newest first, by the prices of the day `prices`.
+
+    `endpoints`: what its newest releases cost while they were live, oldest first.
+    """
 
     model: str
     prices: str
     runs: tuple[RunCost, ...]
+    endpoints: tuple[EndpointCost, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +115,35 @@ class StepCost:
 def sum_costs(ports: Ports, model: str, limit: int = 20) -> Costs:
     """What the newest `limit` runs of a model cost; raises `NotFound` for an unknown model."""
     prices = own_prices(ports.deployment.artifact_bucket)
-    runs = list_runs(ports, model, limit)
-    return Costs(model, prices.date, tuple(cost_of_run(ports, run, prices) for run in runs))
+    runs = tuple(cost_of_run(ports, run, prices) for run in list_runs(ports, model, limit))
+    return Costs(model, prices.date, runs, costs_of_endpoint(ports, model, prices, limit))
+
+
+def costs_of_endpoint(
+    ports: Ports, model: str, prices: Prices, limit: int
+) -> tuple[EndpointCost, ...]:
+    """What each of the newest `limit` releases cost while it was live, oldest first."""
+    row = known_model(ports.ledger, model)
+    found = served(list_releases(ports, model, limit), row.live, ports.clock())
+    return tuple(_endpoint_cost(ports, row, each, prices) for each in found)
+
+
+def _endpoint_cost(ports: Ports, row: ModelRow, each: Served, prices: Prices) -> EndpointCost:
+    """An adopted endpoint has the machines that somebody else gave it, and no known price."""
+    release = each.release
+    asked = read_settings_of(ports.ledger, row, release.settings).release.endpoint
+    endpoint = asked if release.kind != "adopt" else None
+    usd = None
+    if endpoint is not None and each.seconds is not None:
+        usd = prices.cost("endpoint", endpoint.instance, each.seconds * endpoint.count)
+    return EndpointCost(
+        release=release.number,
+        version=release.version,
+        instance=endpoint.instance if endpoint else "",
+        count=endpoint.count if endpoint else 0,
+        seconds=each.seconds,
+        usd=usd,
+    )
 
 
 def cost_of_run(ports: Ports, run: RunRow, prices: Prices) -> RunCost:

@@ -124,7 +124,7 @@ def test_cost_is_told_by_step_by_run_and_by_model(judged: Cloud) -> None:
     assert "train" in told
     assert "churn: 1 run, 2 h billed, $0.2300" in told
     assert "by on-demand prices of 20" in told
-    assert "Endpoint hours and requests come with releases" in told
+    assert "Endpoint hours are those of what was live" in told
     assert "$0.2300" in judged.run("cost").stdout
     document = judged.json("cost", "churn")
     assert (document["usd"], document["seconds"], document["unknown"]) == (0.23, 7200, 0)

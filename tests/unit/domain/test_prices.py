@@ -42,7 +42,7 @@ def test_seconds_that_are_none_are_refused(seconds: float) -> None:
 def test_an_unknown_kind_is_refused() -> None:
     """Endpoint hours have other prices than jobs."""
     with pytest.raises(ValueError, match="no kind of job"):
-        prices.job_cost("endpoint", "ml.m5.large", 1)
+        prices.job_cost("hosting", "ml.m5.large", 1)
 
 
 def test_own_prices_take_the_place_of_the_table() -> None:

@@ -28,6 +28,7 @@ from perennial.record_champion import record_approval
 from perennial.release_again import release_again
 from perennial.remove_endpoint import remove_endpoint
 from perennial.rollback_release import rollback_release
+from perennial.sum_costs import sum_costs
 from perennial.tell_releases import tell_releases
 
 from tests.unit.usecases.test_people import registered
@@ -608,6 +609,25 @@ def test_an_endpoint_is_removed_with_all_that_releases_made(served: World) -> No
     model = served.model()
     assert (model.live, model.champion is not None) == (None, True)
     assert remove_endpoint(served.ports, MODEL).endpoints == ()
+
+
+def test_an_endpoint_costs_what_was_live(served: World) -> None:
+    """Each release until the next one, on its machines; of a removed endpoint nobody knows."""
+    approve(served, version(served))
+    released(served, 1)
+    served.wait(3600)
+    approve(served, version(served))
+    released(served, 2)
+    served.wait(1800)
+    first, second = sum_costs(served.ports, MODEL).endpoints
+    assert (first.release, first.instance, first.count) == (1, "ml.m5.large", 2)
+    assert first.seconds is not None
+    assert first.seconds >= 3600
+    assert first.usd == pytest.approx(2 * 0.115 * first.seconds / 3600)
+    assert (second.seconds, second.usd) == (1800, pytest.approx(0.115))
+    remove_endpoint(served.ports, MODEL)
+    *_, last = sum_costs(served.ports, MODEL).endpoints
+    assert (last.seconds, last.usd) == (None, None)
 
 
 def test_notices_are_repeated_until_they_are_noted(

@@ -1,9 +1,9 @@
 """What a job costs: SageMaker's on-demand prices by instance, as of a date.
 
 The figures are those that AWS's public price list (https://aws.amazon.com/sagemaker/pricing/)
-asks in us-east-1 for training and processing, in USD per instance and hour, as public price
-tables quote it; they are to be checked against your Region and agreement (docs/unverified.md).
-Training and processing of one instance cost the same. A table of your own, as JSON in the
+asks in us-east-1 for training, processing and endpoints, in USD per instance and hour, as public
+price tables quote it; they are to be checked against your Region and agreement
+(docs/unverified.md). One instance costs the same in all three. A table of your own, as JSON in the
 artifact bucket under `OVERRIDE_KEY`, takes the place of this one:
 `{"date": "2026-11-20", "usd_per_hour": {"ml.m5.large": 0.128}}`. Volumes, requests, storage and
 transfer are not counted.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 OVERRIDE_KEY = "code/prices.json"
-KINDS = ("training", "processing", "tuning", "transform")
+KINDS = ("training", "processing", "tuning", "transform", "endpoint")
 SECONDS_PER_HOUR = 3600
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANCE = re.compile(r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}")
