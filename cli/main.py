@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Use": {
         "predict": ("cli.predict", "ask a model's live version; without rows, what it takes"),
+        "batch": ("cli.batch", "predict many rows at once, and get a manifest of the results"),
     },
     "Decide": {
         "retrain": ("cli.decide", "ask for a run now, perhaps with other settings"),

@@ -21,6 +21,14 @@ from cli.target import Target, resolve_target
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
+#: What a function has in its environment and no output tells: variable, and stack parameter.
+PARAMETERS = {
+    "KMS_KEY_ARN": "KmsKeyArn",
+    "NETWORK_ISOLATION": "NetworkIsolation",
+    "VPC_SECURITY_GROUP_IDS": "VpcSecurityGroupIds",
+    "VPC_SUBNET_IDS": "VpcSubnetIds",
+}
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -48,7 +56,8 @@ class Session:
                     if not self.target.is_aws
                     else "Deploy it: sam build && sam deploy",
                 )
-            self._ports = connect({**stack.outputs, "StackName": self.target.stack})
+            given = {name: stack.parameters.get(of, "") for name, of in PARAMETERS.items()}
+            self._ports = connect({**given, **stack.outputs, "StackName": self.target.stack})
         return self._ports
 
     @property

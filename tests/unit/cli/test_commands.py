@@ -48,7 +48,7 @@ def test_all_commands_of_the_plan_are_there() -> None:
     promised = {
         *("up", "down", "env", "demo", "init", "check", "push", "remove", "fetch-data", "land"),
         *("data", "status", "why", "runs", "run", "lineage", "logs", "retrain", "pause", "resume"),
-        *("approve", "reject", "replay", "cost", "predict"),
+        *("approve", "reject", "replay", "cost", "predict", "batch"),
         *("release", "releases", "rollback", "endpoint", "adopt"),
     }
     assert promised == set(MODULES)
