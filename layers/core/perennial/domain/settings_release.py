@@ -16,7 +16,7 @@ LATER_KINDS = {"serverless": "serverless endpoints", "multi-model": "multi-model
 OF_ENDPOINTS = ("production", "strategy", "share", "bake", "guard", "smoke_test")
 MOST_INSTANCES = 100
 LONGEST_BAKE = 3600  # WaitIntervalInSeconds of UpdateEndpoint
-HOUR = 3600
+MINUTE, HOUR = 60, 3600
 SHARES = (0.1, 0.5)  # LinearStepSize, and CanarySize's upper bound
 PERCENT = re.compile(r"(\d{1,3}(\.\d{1,3})?)%")
 MILLISECONDS = re.compile(r"(\d{1,6})(ms|s)")
@@ -118,7 +118,7 @@ def _endpoint(release: Reader) -> Endpoint | None:
             expected="an instance type like ml.m5.large",
         ),
         count=endpoint.integer("count", 2, least=1, most=MOST_INSTANCES),
-        capture=_percent(endpoint, "capture", 1.0) or 0.0,
+        capture=_whole_percent(endpoint, "capture", 1.0),
     )
     endpoint.not_built("scaling", "autoscaling of endpoints")
     endpoint.done()
@@ -130,18 +130,18 @@ def _share(release: Reader, strategy: str) -> float:
         if release.has("share"):
             release.mistake("share", "no value, as strategy is all-at-once")
         return Release.share
-    return _percent(release, "share", Release.share, between=SHARES) or 0.0
+    return _whole_percent(release, "share", Release.share, between=SHARES)
 
 
 def _guard(guard: Reader) -> Guard:
     read = Guard(
         errors=_percent(guard, "errors", Guard.errors, can_be_off=True),
         latency_p99=_latency(guard, Guard.latency_p99),
-        period=guard.seconds("period", Guard.period, least=10, most=HOUR),
+        period=guard.seconds("period", Guard.period, least=MINUTE, most=HOUR),
         evaluations=guard.integer("evaluations", Guard.evaluations, least=1, most=10),
     )
-    if read.period not in (10, 30) and read.period % 60:
-        guard.mistake("period", "10s, 30s or whole minutes, which are the periods of an alarm")
+    if read.period % MINUTE:
+        guard.mistake("period", "whole minutes, by which CloudWatch has an endpoint's figures")
     if read.errors is None and read.latency_p99 is None:
         guard.mistake_at(
             guard.path, "errors and latency_p99 both off", "at least one that guards the release"
@@ -201,6 +201,16 @@ def _percent(
     or_off = " or off" if can_be_off else ""
     entry.mistake(key, f"a percentage from {percent(least)} to {percent(most)}, like 50%{or_off}")
     return default
+
+
+def _whole_percent(
+    entry: Reader, key: str, default: float, *, between: tuple[float, float] = (0.0, 1.0)
+) -> float:
+    """A share of so many whole percent, which is all that SageMaker takes of this one."""
+    share = _percent(entry, key, default, between=between) or 0.0
+    if share != round(share, 2):
+        entry.mistake(key, "a whole percentage, like 50%")
+    return share
 
 
 def _parse_percent(value: Any) -> float | None:
