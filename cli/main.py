@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "reject": ("cli.decide", "never let it"),
         "release": ("cli.release", "bring an approved version into production again"),
         "rollback": ("cli.release", "go back to the last good configuration"),
+        "ab": ("cli.ab", "test a version against the live one on real traffic"),
         "adopt": ("cli.release", "record what is live already as the champion"),
         "replay": ("cli.replay", "bring back messages that were given up on"),
     },
@@ -59,6 +60,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 MODULES = {name: entry[0] for commands in SECTIONS.values() for name, entry in commands.items()}
 # Where a command's name is a word of Python or says too little as a function.
 FUNCTIONS = {
+    "ab": "ab_group",
     "fetch-data": "fetch_data",
     "data": "data_group",
     "run": "run_group",

@@ -15,6 +15,7 @@ from cli.session import Session, on_target
 if TYPE_CHECKING:
     from perennial.advance_releases import ReleaseAdvance
     from perennial.describe_endpoint import EndpointDescription
+    from perennial.describe_scaling import ScalingDescription
     from perennial.domain.ledger.rows import ReleaseRow
 
 BECAUSE = click.option("--because", required=True, help="Why; kept with your name.")
@@ -177,6 +178,8 @@ def show_endpoint(session: Session, found: EndpointDescription) -> None:
         screen.line(f'back: {previous}  [dim]perennial rollback {found.model} --because "…"[/]')
     if found.open_release is not None:
         screen.line(f"release {found.open_release} is at work  [dim]perennial why {found.model}[/]")
+    if found.open_ab is not None:
+        screen.line(f"A/B test {found.open_ab} is open  [dim]perennial ab status {found.model}[/]")
     if found.fleets:
         rows = [
             (
@@ -188,8 +191,23 @@ def show_endpoint(session: Session, found: EndpointDescription) -> None:
             for each in found.fleets
         ]
         screen.out.print(table(("variant", "machine", "in service", "weight"), rows, right=(2, 3)))
+    if found.scaling is not None:
+        show_scaling(session, found.scaling)
     if found.words:
         screen.line(f"[yellow]{escape(found.words)}[/]")
+
+
+def show_scaling(session: Session, found: ScalingDescription) -> None:
+    """Between how many instances the endpoint has, and what was last done about it."""
+    screen = session.screen
+    if found.max:
+        target = found.invocations_per_instance
+        each = f", {target:g} requests a minute each" if target is not None else ""
+        when = f", {ago(found.last_ms)}" if found.last_ms is not None else ""
+        screen.line(f"scaling: {found.min} to {found.max} instances{each}")
+        screen.line(f"last scaled: {escape(found.last)}{when}")
+    if found.words:
+        screen.line(f"[yellow]scaling: {escape(found.words)}[/]")
 
 
 @click.command()

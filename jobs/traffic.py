@@ -8,10 +8,6 @@ file of SQLite while requests stream by, so memory stays bounded.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import csv
-import io
 import json
 import sqlite3
 from collections import Counter
@@ -19,6 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from perennial.domain.captured import (
+    BadLine,
+    csv_rows,
+    document_of,
+    event_of,
+    label_texts,
+    plain_text,
+)
 from perennial.domain.schema import BadValue, text_of
 from perennial.domain.settings import Settings
 
@@ -34,15 +38,10 @@ TABLE = """CREATE TABLE labels (
 PUT = """INSERT INTO labels (id, label, landed, object) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET
     label = excluded.label, landed = excluded.landed, object = excluded.object"""
-LONGEST_ID = 1000
 CSV_KINDS = ("text/csv", "application/csv")
 LINES_KINDS = ("application/jsonlines", "application/x-jsonlines", "application/jsonl")
 #: Keys under which a JSON request may hold several rows.
 ROWS_KEYS = ("instances", "rows")
-
-
-class BadLine(ValueError):
-    """A line that is no capture, or no ground truth; the message says why."""
 
 
 class Traffic:
@@ -115,7 +114,7 @@ class Traffic:
         bad: list[BadRow] = []
         for number, line in text_lines(path):
             try:
-                event, texts = self._truth(_document(line))
+                event, texts = self._truth(document_of(line))
             except BadLine as error:
                 bad.append(BadRow(number, None, str(error), shown(line)))
             except BadValue as error:
@@ -139,14 +138,14 @@ class Traffic:
         if not isinstance(truth, Mapping):
             raise BadLine("no ground truth: groundTruthData is missing")
         texts = []
-        for text in _label_texts(truth):
+        for text in label_texts(truth):
             value = self.label.parse(text, self.missing)
             if value is None:
                 raise BadLine("the label has no value")
             texts.append(text_of(value))
         if not texts:
             raise BadLine("groundTruthData holds no label")
-        return _event(document), texts
+        return event_of(document), texts
 
     def _requests(self, path: Path) -> Iterator[Chunk]:
         """The labelled rows of one capture object."""
@@ -166,13 +165,13 @@ class Traffic:
 
     def _request(self, number: int, line: str, part: Gathered) -> None:
         """Add the rows of one captured request, if its labels are known."""
-        document = _document(line)
+        document = document_of(line)
         captured = document.get("captureData")
         if not isinstance(captured, Mapping) or not isinstance(
             captured.get("endpointInput"), Mapping
         ):
             raise BadLine("no capture: captureData.endpointInput is missing")
-        found = self._take(_event(document))
+        found = self._take(event_of(document))
         if found is None:
             return
         labels, landed = found
@@ -201,71 +200,9 @@ class Traffic:
         return json.loads(row[0]), row[1]
 
 
-def _document(line: str) -> Mapping[str, Any]:
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadLine(f"no JSON: {error}") from None
-    if not isinstance(document, Mapping):
-        raise BadLine("no JSON object")
-    return document
-
-
-def _event(document: Mapping[str, Any]) -> str:
-    """What joins a request and its label: the caller's id if there is one."""
-    metadata = document.get("eventMetadata")
-    if isinstance(metadata, Mapping):
-        for name in ("inferenceId", "eventId"):
-            event = metadata.get(name)
-            if isinstance(event, str) and 0 < len(event) <= LONGEST_ID:
-                return event
-    raise BadLine("eventMetadata has neither an inferenceId nor an eventId")
-
-
-def _plain(part: Mapping[str, Any]) -> str:
-    """The text of one side of a capture, or of ground truth, whatever its encoding."""
-    data = part.get("data")
-    encoding = part.get("encoding")
-    if not isinstance(data, str):
-        raise BadLine("data is no text")
-    if encoding in ("CSV", "JSON"):
-        return data
-    if encoding != "BASE64":
-        raise BadLine(f"encoding {shown(str(encoding))} is none of CSV, JSON, BASE64")
-    try:
-        return base64.b64decode(data, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        raise BadLine("data is no BASE64 of UTF-8 text") from None
-
-
-def _label_texts(truth: Mapping[str, Any]) -> list[str]:
-    """The labels of one request: a line each, or the values of a JSON list."""
-    text = _plain(truth)
-    if truth.get("encoding") == "JSON":
-        try:
-            document = json.loads(text)
-            values = document if isinstance(document, list) else [document]
-            return [text_of(value) for value in values]
-        except (ValueError, RecursionError) as error:
-            raise BadLine(f"the ground truth is no JSON: {error}") from None
-        except TypeError as error:
-            raise BadLine(f"the label is {error}, no single value") from None
-    rows = _csv(text)
-    if any(len(row) != 1 for row in rows):
-        raise BadLine("the ground truth has more than one value a line")
-    return [row[0] for row in rows]
-
-
-def _csv(text: str) -> list[list[str]]:
-    try:
-        return [row for row in csv.reader(io.StringIO(text), strict=True) if row]
-    except csv.Error as error:
-        raise BadLine(f"no CSV: {error}") from None
-
-
 def _rows(part: Mapping[str, Any], features: Sequence[str]) -> list[dict[str, str]]:
     """The texts of the features of each row in a request."""
-    text = _plain(part)
+    text = plain_text(part)
     kind = str(part.get("observedContentType") or "").partition(";")[0].strip().lower()
     encoding = part["encoding"]
     if encoding == "CSV" or (encoding == "BASE64" and kind in CSV_KINDS):
@@ -285,7 +222,7 @@ def _rows(part: Mapping[str, Any], features: Sequence[str]) -> list[dict[str, st
 
 def _csv_rows(text: str, features: Sequence[str]) -> list[list[str]]:
     """Rows in the order of the features; a header may stand above them, in any order."""
-    rows = [[cell.strip() for cell in row] for row in _csv(text)]
+    rows = [[cell.strip() for cell in row] for row in csv_rows(text)]
     if rows and sorted(rows[0]) == sorted(features):
         places = [rows[0].index(name) for name in features]
         if any(len(row) != len(places) for row in rows):

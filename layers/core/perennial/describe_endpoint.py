@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from perennial.aws import endpoints
 from perennial.describe_model import known_model, read_settings_of
+from perennial.describe_scaling import ScalingDescription, describe_scaling
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
-from perennial.domain.ledger.rows import Live
+from perennial.domain.ledger.rows import Live, ModelRow
 from perennial.domain.release_truth import IN_SERVICE, SeenEndpoint
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ class EndpointDescription:
     live: Live | None
     previous: Live | None
     open_release: int | None
+    open_ab: int | None
     fleets: tuple[Fleet, ...]
     words: str
+    scaling: ScalingDescription | None = None
 
 
 def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
@@ -70,17 +73,22 @@ def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
         live=row.live,
         previous=row.previous,
         open_release=row.open_release,
+        open_ab=row.ab.number if row.ab else None,
         fleets=_fleets(name, config) if seen is not None else (),
-        words="" if row.open_release is not None else _trouble(name, model, seen, row.live),
+        words="" if row.open_release is not None else _trouble(name, model, seen, row),
+        scaling=describe_scaling(ports, row, name) if seen is not None else None,
     )
 
 
-def _trouble(name: str, model: str, seen: SeenEndpoint | None, live: Live | None) -> str:
-    """What is wrong while no release is at work; empty: nothing."""
+def _trouble(name: str, model: str, seen: SeenEndpoint | None, row: ModelRow) -> str:
+    """What is wrong while no release is at work; empty: nothing. An A/B test is ours."""
+    live, test = row.live, row.ab
     if seen is None:
         return f"{name} was deleted by someone; `perennial release {model}` makes it anew"
     if seen.status != IN_SERVICE:
         return f"{name} is {seen.status}{f': {seen.reason}' if seen.reason else ''}"
+    if test is not None and seen.config in (test.config, test.main_config):
+        return ""
     if live is None or live.config != seen.config:
         return (
             f"{name} serves {seen.config}, which no release of the ledger put there; `perennial "

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perennial.aws import alarms, endpoints
+from perennial.aws import alarms, endpoints, scaling
 from perennial.commit_change import commit_change
 from perennial.describe_model import known_model
 from perennial.domain import naming
@@ -48,29 +49,52 @@ def remove_endpoint(ports: Ports, model: str) -> RemovedEndpoint:
 
 
 def remove_served(stack: str, model: str, deadline: float) -> RemovedEndpoint:
-    """Remove a model's endpoints, configurations, SageMaker Models and guarding alarms.
+    """Remove a model's endpoints, configurations, SageMaker Models, scaling and guarding alarms.
 
     By name, so also those that no ledger knows any more. Raises `Retryable` at the monotonic
     `deadline`; again is harmless.
     """
     names = (naming.live_endpoint(stack, model), naming.staging_endpoint(stack, model))
+    scaling.remove_scaling(names[0])  # nobody may scale what is about to go
     gone = tuple(name for name in names if endpoints.describe_endpoint(name) is not None)
     while any([remove_endpoint_named(name) for name in names]):  # noqa: C419  # asks for each
         if time.monotonic() > deadline:
             raise Retryable(f"{' and '.join(gone)} are not gone yet; ask again in some minutes")
         time.sleep(PAUSE_S)
-    part = naming.release_prefix(stack, model, 1)[:-1]
-    configs = tuple(
-        name
-        for name in endpoints.list_configs(part)
-        if naming.release_of_name(stack, model, name) is not None
-    )
+    configs = tuple(_ours(stack, model, endpoints.list_configs))
     for name in configs:
         endpoints.delete_config(name)
-    for name in list(endpoints.list_models(part)):
-        if naming.release_of_name(stack, model, name) is not None:
+    for name in _ours(stack, model, endpoints.list_models):
+        endpoints.delete_model(name)
+    for name in list(endpoints.list_models(naming.batch_name(stack, model, "b"))):
+        if naming.is_batch_of(stack, model, name):
             endpoints.delete_model(name)
-    guards = alarms.list_alarms(naming.guard_prefix(stack, model))
-    ours = tuple(name for name in guards if naming.is_guard_of(stack, model, name))
+    ours = _alarms(stack, model)
     alarms.delete_alarms(ours)
     return RemovedEndpoint(gone, configs, ours)
+
+
+def _ours(stack: str, model: str, listing: Callable[[str], Iterable[str]]) -> list[str]:
+    """The names among a listing that releases and A/B tests of exactly this model gave."""
+    parts = (
+        naming.release_prefix(stack, model, 1)[:-1],
+        naming.ab_config(stack, model, 1)[:-1],
+    )
+    return [
+        name
+        for part in parts
+        for name in list(listing(part))
+        if naming.release_of_name(stack, model, name) is not None
+        or naming.ab_of_name(stack, model, name) is not None
+    ]
+
+
+def _alarms(stack: str, model: str) -> tuple[str, ...]:
+    """The alarms that guard releases and challengers of exactly this model."""
+    guards = alarms.list_alarms(naming.guard_prefix(stack, model))
+    tests = alarms.list_alarms(naming.ab_alarm_prefix(stack, model))
+    mark = naming.token(stack)
+    return (
+        *(name for name in guards if naming.is_guard_of(stack, model, name)),
+        *(name for name in tests if (naming.parse_ab_alarm(name, mark) or ("",))[0] == model),
+    )

@@ -18,6 +18,10 @@ __all__ = [
     "JOB_STEPS",
     "MONITOR_KINDS",
     "RELEASE_STEPS",
+    "ab_alarm",
+    "ab_alarm_prefix",
+    "ab_config",
+    "ab_of_name",
     "batch_base",
     "batch_mark",
     "batch_name",
@@ -44,6 +48,7 @@ __all__ = [
     "models_prefix",
     "monitor_alarm",
     "package_group",
+    "parse_ab_alarm",
     "parse_monitor_alarm",
     "release_base",
     "release_job",
@@ -279,6 +284,37 @@ def is_guard_of(stack: str, model: str, name: str) -> bool:
     kinds = "|".join(GUARD_KINDS)
     front = re.escape(guard_prefix(stack, model))
     return re.fullmatch(rf"{front}[1-9][0-9]*-({kinds})", name) is not None
+
+
+def ab_config(stack: str, model: str, test: int) -> str:
+    """The EndpointConfig of an A/B test, and the SageMaker Model of its challenger."""
+    return f"{token(stack)}-{model}-ab{test}"
+
+
+def ab_of_name(stack: str, model: str, name: str) -> int | None:
+    """The A/B test that a Model or EndpointConfig is of; None: of no test of this model."""
+    match = re.fullmatch(rf"{re.escape(f'{token(stack)}-{model}-ab')}([1-9][0-9]*)", name)
+    return int(match[1]) if match else None
+
+
+def ab_alarm(stack: str, model: str, test: int, kind: str) -> str:
+    """The alarm of one of ``GUARD_KINDS`` on the challenger of an A/B test."""
+    if kind not in GUARD_KINDS:
+        raise ValueError(f"{kind!r} is no guard; known are {', '.join(GUARD_KINDS)}")
+    return f"{ab_alarm_prefix(stack, model)}{test}-{kind}"
+
+
+def ab_alarm_prefix(stack: str, model: str) -> str:
+    """What the names of a model's challenger alarms begin with; other models' may too."""
+    return f"{token(stack)}-guard-{model}-ab"
+
+
+def parse_ab_alarm(name: str, mark: str) -> tuple[str, int] | None:
+    """``(model, test)`` of a challenger's alarm of the stack with this token, or None."""
+    kinds = "|".join(GUARD_KINDS)
+    front = rf"{re.escape(mark)}-guard-([a-z][a-z0-9-]{{0,19}})-ab([1-9][0-9]*)"
+    match = re.fullmatch(rf"{front}-({kinds})", name)
+    return (match[1], int(match[2])) if match else None
 
 
 def batch_mark(moment: datetime, salt: str) -> str:

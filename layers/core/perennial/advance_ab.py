@@ -1,0 +1,179 @@
+"""Carry out what the rules of A/B tests ask for, step by step, until all is as it is wanted.
+
+The command line runs it after each wish, the function that hears of a challenger's alarm and the
+sweeper run it too: who started a test may be gone, and a test looks after itself.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from perennial.aws import alarms, endpoints, variants
+from perennial.commit_change import commit_change
+from perennial.domain import ab_plan
+from perennial.domain.errors import Conflict, Retryable, Terminal
+from perennial.domain.ledger import ab_tests
+from perennial.domain.ledger.ab_rows import AbTest
+from perennial.domain.ledger.rows import ModelRow
+from perennial.domain.ledger.store import Transaction, read_model
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+MOST_STEPS = 4000  # most are waits of a pause each
+MOST_CONFLICTS = 25
+PAUSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class AbAdvance:
+    """Where a test stands after a pass: `ended` is the test that the pass ended, if it did.
+
+    `is_at_rest`: all is as it is wanted; else `words` say what is under way. `told`: what the test
+    did by itself, as people are told.
+    """
+
+    model: str
+    is_at_rest: bool = False
+    words: str = ""
+    ended: AbTest | None = None
+    told: tuple[str, ...] = ()
+
+
+#: Makes the challenger's Model, configuration and alarms; again is harmless.
+Make = Callable[[ModelRow, AbTest], None]
+
+
+def advance_ab(
+    ports: Ports,
+    model: str,
+    *,
+    make: Make | None = None,
+    patience_s: float = 0,
+    tell: Callable[[str], None] = lambda _words: None,
+) -> AbAdvance:
+    """Repeat the next step of the model's A/B test until there is none now.
+
+    `make`: brings the challenger about, of those who may; without it a test that is not begun
+    stays so. `patience_s`: how long to wait for what comes to rest by itself. `tell` hears what is
+    waited for.
+    """
+    until = time.monotonic() + patience_s
+    done = AbAdvance(model)
+    conflicts = 0
+    for _ in range(MOST_STEPS):
+        row = read_model(ports.ledger, model)
+        if row is None or row.ab is None:
+            return replace(done, is_at_rest=True)
+        try:
+            step = _next(ports, row, row.ab)
+            if isinstance(step, ab_tests.AtRest):
+                return replace(done, is_at_rest=True, words=step.words)
+            if isinstance(step, ab_tests.Wait):
+                done = replace(done, words=step.words)
+                if time.monotonic() >= until:
+                    return done
+                tell(step.words)
+                time.sleep(PAUSE_S)
+                continue
+            if _needs_maker(step, row.ab) and make is None:
+                return replace(done, words=f"A/B test {row.ab.number} is not begun yet")
+            done = _take(ports, row, step, make, done)
+        except Conflict:
+            conflicts += 1
+            if conflicts > MOST_CONFLICTS:
+                raise
+            time.sleep(random.uniform(0, 0.02 * conflicts))  # noqa: S311  # spreads, no secret
+    raise Retryable(f"the A/B test of {model} did not come to rest within {MOST_STEPS} steps")
+
+
+def _next(ports: Ports, row: ModelRow, test: AbTest) -> ab_tests.AbStep:
+    names = ab_plan.alarm_names(ports.deployment.stack, row.model, test.number)
+    states = alarms.alarm_states(names) if test.share else {}
+    sounding = tuple(name for name, state in states.items() if state == alarms.ALARM)
+    return ab_tests.next_ab_step(row, variants.see_fleet(test.endpoint), sounding, ports.clock())
+
+
+def _needs_maker(step: ab_tests.AbStep, test: AbTest) -> bool:
+    return isinstance(step, ab_tests.AskFor) and step.config == test.config
+
+
+def _take(
+    ports: Ports, row: ModelRow, step: ab_tests.AbStep, make: Make | None, done: AbAdvance
+) -> AbAdvance:
+    """Carry one step out."""
+    match step:
+        case ab_tests.Record(changes, notice):
+            if notice:
+                tell_ab(ports, row, notice)
+                done = replace(done, told=(*done.told, notice))
+            ports.ledger.commit(changes)
+        case ab_tests.AskFor():
+            return _ask(ports, row, step, make, done)
+        case ab_tests.SetWeights(test, weights):
+            variants.set_weights(test.endpoint, weights)
+        case ab_tests.Finish(test):
+            _remove_challenger(ports, row.model, test)
+            ports.ledger.commit(ab_tests.finished(row, ports.clock()))
+            return replace(done, ended=_ended(ports, row.model, test))
+    return done
+
+
+def _ask(
+    ports: Ports, row: ModelRow, step: ab_tests.AskFor, make: Make | None, done: AbAdvance
+) -> AbAdvance:
+    """Ask for a configuration; a challenger that SageMaker refuses ends the test, in its words."""
+    test = step.test
+    is_begin = step.config == test.config
+    try:
+        if is_begin and make is not None:
+            make(row, test)
+        ports.ledger.commit(step.changes)
+        variants.ask_for_config(test.endpoint, step.config)
+    except Terminal as error:
+        if not is_begin:
+            raise
+        words = str(error)
+
+        def decide() -> Transaction:
+            now = read_model(ports.ledger, row.model)
+            return () if now is None or now.ab is None else ab_tests.give_up(now, words)
+
+        commit_change(ports, decide)
+    return done
+
+
+def _remove_challenger(ports: Ports, model: str, test: AbTest) -> None:
+    alarms.delete_alarms(ab_plan.alarm_names(ports.deployment.stack, model, test.number))
+    endpoints.delete_config(test.config)
+    endpoints.delete_model(test.config)
+
+
+def _ended(ports: Ports, model: str, test: AbTest) -> AbTest | None:
+    row = read_model(ports.ledger, model)
+    found = [each for each in row.ended_abs if each.number == test.number] if row else []
+    return found[-1] if found else None
+
+
+def tell_ab(ports: Ports, row: ModelRow, words: str) -> None:
+    """Tell people what a test did by itself; its id tells repetitions."""
+    test = ab_tests.open_one(row)
+    stack = ports.deployment.stack
+    subject = f"{row.model}: A/B test {test.number}: {words}"
+    lines = [
+        f"{row.model}: A/B test {test.number} (stack {stack}): {words}.",
+        "",
+        f"Main is version {test.main}, the challenger version {test.challenger}.",
+        f"Details: perennial ab status {row.model}",
+    ]
+    attributes = {
+        "id": f"{stack}/{row.model}/ab{test.number}/{len(test.shares)}",
+        "model": row.model,
+        "version": str(test.challenger),
+        "outcome": "ab",
+    }
+    ports.notices.publish(subject, "\n".join(lines), attributes)
