@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from perennial.pack_project import pack_project
 from perennial.push_project import Code, push_project
 from perennial.reject_version import reject_version
 from perennial.release_again import release_again
+from perennial.remove_model import remove_model
 from perennial.request_retrain import request_retrain
 from perennial.rollback_release import rollback_release
 from perennial.wiring import Ports
@@ -77,6 +79,7 @@ class Stack:
     checkout: Checkout
     ports: Ports
     row: dict[str, Any]
+    folder: Path
 
     @property
     def live(self) -> Live | None:
@@ -188,6 +191,17 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     made.cloud.stop()
 
 
+def push(ports: Ports, folder: Path, **release: Any) -> None:
+    """Push the project, with some keys of its release section changed."""
+    path = folder / "model.yaml"
+    document = yaml.safe_load(path.read_text("utf-8"))
+    document["release"] |= release
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    packed = pack_project(folder)
+    code = Code(packed.body, packed.sha256)
+    push_project(ports, read_settings(folder), code, pushed_by="a test", tell=lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def stack(checkout: Checkout, ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """A model that asks for an endpoint, of which two runs registered a version each."""
@@ -201,9 +215,7 @@ def stack(checkout: Checkout, ports: Ports, tmp_path_factory: pytest.TempPathFac
     document["gates"] = {"champion": "off"}
     document.pop("facets", None)
     (folder / "model.yaml").write_text(yaml.safe_dump(document), "utf-8")
-    packed = pack_project(folder)
-    code = Code(packed.body, packed.sha256)
-    push_project(ports, read_settings(folder), code, pushed_by="a test", tell=lambda _: None)
+    push(ports, folder)
     (table, *_) = fetch_dataset(MODEL).tables
     text = table.text()
     checkout.cloud.client("s3").put_object(
@@ -222,7 +234,7 @@ def stack(checkout: Checkout, ports: Ports, tmp_path_factory: pytest.TempPathFac
         for name, value in zip(names, values, strict=True)
         if name != "rings"
     }
-    return Stack(checkout, ports, row)
+    return Stack(checkout, ports, row, folder)
 
 
 def _is_over(ports: Ports, number: int) -> bool:
@@ -240,6 +252,8 @@ def test_releases(stack: Stack) -> None:
     a_rollback_brings_the_last_good_version_back(stack)
     two_decisions_at_once_are_two_releases_one_after_the_other(stack)
     functions_that_die_are_made_up_for(stack)
+    a_person_lets_a_version_into_production(stack)
+    removing_the_model_leaves_nothing(stack)
 
 
 def an_approval_goes_live(stack: Stack) -> None:
@@ -361,6 +375,50 @@ def functions_that_die_are_made_up_for(stack: Stack) -> None:
         until("rest", lambda: not advance_releases(stack.ports, MODEL).watching)
         assert stack.invoke() == version
         stack.is_clean()
+
+
+def a_person_lets_a_version_into_production(stack: Stack) -> None:
+    """By the life cycle stage that any client may set; until then production is left alone."""
+    changed = {"production": "person", "strategy": "all-at-once", "share": None}
+    push(stack.ports, stack.folder, **changed)
+    until("run 3", lambda: _is_over(stack.ports, 3))
+    before = stack.invoke()
+    stack.approve(3)
+    number = stack.next_release(_after(stack, 0)).number
+    stack.reaches(number, "AwaitApproval")
+    until("the token", lambda: known_release(stack.ports, MODEL, number).token)
+    arn = known_release(stack.ports, MODEL, number).arn
+    sagemaker = stack.checkout.cloud.client("sagemaker")
+
+    def stage() -> dict[str, str]:
+        found: dict[str, str] = sagemaker.describe_model_package(ModelPackageName=arn).get(
+            "ModelLifeCycle", {}
+        )
+        return found
+
+    until("the stage", lambda: stage().get("StageStatus") == "pending")
+    until("staging to be gone", lambda: endpoints.describe_endpoint(STAGING) is None)
+    assert (stack.invoke(), stage()["Stage"]) == (before, "production")
+    cycle = {"Stage": "production", "StageStatus": "approved", "StageDescription": "by eve"}
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelLifeCycle=cycle)
+    row = stack.end(number)
+    assert (row.outcome, row.approved_by) == ("released", "the registry: by eve"), row.words
+    assert stack.invoke() == 3
+    stack.is_clean()
+
+
+def removing_the_model_leaves_nothing(stack: Stack) -> None:
+    """By the model's own stack, whose custom resource takes away what releases made."""
+    removed = remove_model(stack.ports, MODEL, by="ann", with_data=True, tell=lambda _: None)
+    assert removed.stack_deleted
+    sagemaker = stack.checkout.cloud.client("sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    assert sagemaker.list_models()["Models"] == []
+    bucket = stack.ports.deployment.artifact_bucket
+    left = stack.checkout.cloud.client("s3").list_object_versions(Bucket=bucket)
+    keys = {each["Key"] for each in left.get("Versions", [])}
+    assert not {key for key in keys if f"/{MODEL}/" in key}
 
 
 def _after(stack: Stack, number: int) -> int:
