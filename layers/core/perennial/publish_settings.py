@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,8 @@ def publish_settings(  # noqa: PLR0913, PLR0917  # what a version is made of
     def decide() -> Transaction:
         nonlocal version
         row = stored_model(ports, model)
-        last_run = numbers_taken(ports.deployment.stack, model) if row is None else 0
-        version, changes = publish(row, _current(ports, model), new, last_run=last_run)
+        taken = numbers_taken(ports.deployment.stack, model) if row is None else (0, 0)
+        version, changes = publish(row, _current(ports, model), new, taken=taken)
         return changes
 
     # First, so that no model is ever unknown to the sweeper; a listed model without a row is
@@ -54,17 +55,23 @@ def publish_settings(  # noqa: PLR0913, PLR0917  # what a version is made of
     return PublishedSettings(version, changed)
 
 
-def numbers_taken(stack: str, model: str) -> int:
-    """The highest run number that jobs of an earlier ledger bear; 0 without any.
+def numbers_taken(stack: str, model: str) -> tuple[int, int]:
+    """The highest run and release that jobs of an earlier ledger are of; 0 without any.
 
     SageMaker keeps the names of jobs for ever. A model whose ledger is new, because its stack was
     deleted with its data and made again, must not give them a second time.
     """
     front = f"{naming.package_group(stack, model)}-"
+    runs = _highest(front, naming.is_job_of)
+    return runs, _highest(f"{front}r", naming.is_release_job_of)
+
+
+def _highest(front: str, is_ours: Callable[[str, str], bool]) -> int:
+    """The highest number behind `front` in the name of a job that is ours."""
     taken = 0
     for name in newest_processing_jobs(front):
         number = name.removeprefix(front).partition("-")[0]
-        if number.isdecimal() and naming.is_job_of(front + number, name):
+        if number.isdecimal() and is_ours(front + number, name):
             taken = max(taken, int(number))
     return taken
 

@@ -48,7 +48,8 @@ def test_the_first_push_makes_the_model():
 
 def test_a_new_model_counts_on_from_names_that_are_taken():
     """A ledger that was lost does not make AWS forget the names of executions."""
-    assert written(commands.publish(None, None, settings_row(0), last_run=41)[1])[0].last_run == 41
+    first = written(commands.publish(None, None, settings_row(0), taken=(41, 7))[1])[0]
+    assert (first.last_run, first.last_release) == (41, 7)
     kept = written(commands.publish(model(), settings_row(), settings_row(code_sha="b"))[1])[0]
     assert kept.last_run == 6
 

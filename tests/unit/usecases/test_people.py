@@ -91,12 +91,14 @@ def test_a_new_ledger_counts_on_from_the_jobs_of_an_earlier_one(
         "perennial-census-2-99-check-data-0",  # model census-2
         "perennial-census-77-mine",
         "my-perennial-census-88-check-data-0",
+        "perennial-census-r5-smoke-test-0",
+        "perennial-census-2-r8-smoke-test-0",
     ]
     monkeypatch.setattr("perennial.publish_settings.newest_processing_jobs", lambda _part: names)
     started_number = started(world)
     assert started_number == 13
     assert world.push("b" * 64) == 2
-    assert world.model().last_run == 13
+    assert (world.model().last_run, world.model().last_release) == (13, 5)
 
 
 def test_a_retrain_with_overrides_is_for_that_run_only(world: World) -> None:

@@ -27,13 +27,17 @@ from perennial.domain.signals import DATA, Signal, code_signal
 
 
 def publish(
-    model: ModelRow | None, current: SettingsRow | None, new: SettingsRow, *, last_run: int = 0
+    model: ModelRow | None,
+    current: SettingsRow | None,
+    new: SettingsRow,
+    *,
+    taken: tuple[int, int] = (0, 0),
 ) -> tuple[int, Transaction]:
     """Publish settings and code: ``(version, changes)``; no changes if it is what holds already.
 
     ``model`` is the stored row, also of a removed model (its counters go on). ``new.version`` is
-    not looked at. ``last_run``: the highest run number whose names AWS may still know from an
-    earlier ledger; a new model counts on from it. The new version and its code signal come to be
+    not looked at. ``taken``: the highest run and release whose names AWS may still know from an
+    earlier ledger; a new model counts on from them. The new version and its code signal come to be
     in one transaction.
     """
     if current is not None and current.code_sha == new.code_sha:
@@ -53,7 +57,9 @@ def publish(
         new.model, signal.id, signal.kind, signal.parts, signal.evidence, new.pushed_ms
     )
     if model is None:
-        top = create(ModelRow(new.model, settings=version, last_run=last_run))
+        top = create(
+            ModelRow(new.model, settings=version, last_run=taken[0], last_release=taken[1])
+        )
     else:
         top = change(model, settings=version, removed_ms=None, expires=None)
     return version, (top, create(row), create(opened), absent(done_key(new.model, signal.id)))
