@@ -383,6 +383,21 @@ def releasing_is_not_training(template: Template) -> Iterator[str]:
 
 
 @rule(
+    lambda raw: raw["Resources"]["BatchRole"]["Properties"]["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ][3].__setitem__("Resource", {"Fn::Sub": "${ArtifactBucket.Arn}/models/*"}),
+    "BatchRole",
+)
+def batches_write_predictions_alone(template: Template) -> Iterator[str]:
+    """The containers of a batch put objects below its own output, and change nothing else."""
+    for statement in _roles(template)["BatchRole"]:
+        if "s3:PutObject" in as_list(statement["Action"]):
+            for resource in as_list(statement["Resource"]):
+                if "${ArtifactBucket.Arn}/batch/*/output/*" not in json.dumps(resource):
+                    yield f"BatchRole may write {resource}"
+
+
+@rule(
     lambda raw: raw["Resources"]["SmokeTestRole"]["Properties"]["Policies"][0]["PolicyDocument"][
         "Statement"
     ][0].__setitem__("Resource", {"Fn::Sub": "arn:x:endpoint/${StackIdentity.Token}-*"}),
