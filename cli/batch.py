@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from perennial.domain.errors import NotAllowed
+from perennial.domain.errors import NotAllowed, Retryable
 from rich.markup import escape
 
 from cli import errors
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perennial.start_batch import Batch
 
 LOCAL_POLL_S, AWS_POLL_S = 0.5, 10.0
+MOST_LOST = 30  # looks in a row that AWS does not answer
 S3 = "s3://"
 
 
@@ -148,8 +149,20 @@ def _to_the_end(session: Session, started: Batch, progress: Progress, *, follow:
 
     told: set[str] = set()
     began = time.monotonic()
+    lost = 0
     while True:
-        look = look_at(started)
+        try:
+            look = look_at(started)
+        except Retryable as error:
+            lost += 1
+            if lost > MOST_LOST:
+                raise errors.CommandError(
+                    f"{error}. The job {started.order.name} goes on; nobody follows it.",
+                    f"Its predictions: {started.order.target}",
+                ) from error
+            time.sleep(AWS_POLL_S if session.target.is_aws else LOCAL_POLL_S)
+            continue
+        lost = 0
         if follow:
             for key in sorted(look.outputs.keys() - told):
                 progress.say(f"  [green]✓[/] {escape(key)}{_rows_of(started, {key})}")

@@ -18,6 +18,7 @@ from local.sagemaker.container.images import ImageError
 from local.sagemaker.container.objects import DataError, Objects, split_uri
 from local.sagemaker.endpoints.connections import Answer, Ports
 from local.sagemaker.endpoints.models import container_of
+from local.sagemaker.errors import invalid
 from local.sagemaker.family import TERMINAL, JobFamily, Operation
 from local.sagemaker.job import TEXT_LIMIT, JobFailedError, JobStoppedError
 from local.sagemaker.records import Record
@@ -313,6 +314,10 @@ class TransformJobs(JobFamily[TransformJob]):
     def accept(self, parameters: Record, arn: str) -> Record:
         """Refuse what is not done here, fill in AWS's defaults."""
         model = self._find_model(parameters["ModelName"])
+        if container_of(model).get("Mode") == "MultiModel":
+            raise invalid(
+                "Batch transform does not take a multi-model container (Mode MultiModel)."
+            )
         record = accepted(copy.deepcopy(parameters), arn)
         role = model.get("ExecutionRoleArn")
         if role is not None:

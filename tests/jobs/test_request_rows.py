@@ -124,6 +124,16 @@ def test_csv_is_read_by_position_or_by_a_header(body: str) -> None:
     assert list(asked.rows) == [{"age": "1", "sex": "m", "city": "Rome"}]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x1c"])
+def test_only_a_newline_ends_a_line_of_json(mark: str) -> None:
+    """A text may hold what Python takes for a line's end; JSON allows it unescaped."""
+    line = json.dumps({"age": 1, "sex": "m", "city": f"a{mark}b"}, ensure_ascii=False)
+    if mark == "\x1c":  # a control character is always escaped
+        assert mark not in line
+    asked = read_request(f"{line}\r\n{line}\n", LINES, FEATURES)
+    assert [row["city"] for row in asked.rows] == [f"a{mark}b"] * 2
+
+
 def test_other_columns_are_named_and_explanations_asked_for() -> None:
     """What the schema does not have is told back; `explain` is an option, not a column."""
     one = {"age": 1, "sex": "m", "city": "Rome", "zip": 3}

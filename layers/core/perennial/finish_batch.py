@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = 12
 MARK = "[sagemaker logs]: "
+SAYS_NOTHING = re.compile(r"^MaxConcurrentTransforms=|: (Message:)?\s*$|^\s*$")
 
 
 class BatchFailed(PerennialError):
@@ -121,8 +123,7 @@ def _ended_badly(started: Batch, job: Transform) -> list[str]:
         return []
     if job.status == "Stopped":
         return [f"{job.name} was stopped"]
-    lines = [line for line in server_words(started.order.name) if line]
-    return [f"{job.name} failed: {job.reason}", *lines]
+    return [f"{job.name} failed: {job.reason}", *server_words(job.name)]
 
 
 def server_words(job: str) -> list[str]:
@@ -130,7 +131,7 @@ def server_words(job: str) -> list[str]:
     found = read_lines(LOG_GROUP, stream_prefix=f"{job}/")
     lines = [line.text for line in found if line.stream.endswith(DATA_LOG)]
     told = [line.partition(MARK)[2] or line for line in lines]
-    return [line for line in told if not line.startswith("MaxConcurrentTransforms=")][:MOST_LINES]
+    return [line for line in told if not SAYS_NOTHING.search(line)][:MOST_LINES]
 
 
 def _facts(ports: Ports, started: Batch, job: Transform, by: str) -> dict[str, Any]:
