@@ -238,12 +238,10 @@ def _way(edge: Edge, places: Mapping[str, tuple[int, int]]) -> tuple[str, tuple[
         curve = f"C{start[0] + 24},{start[1] + bend} {end[0] - 24},{end[1] + bend}"
         return f"M{start[0]},{start[1]} {curve} {end[0]},{end[1]}", (x2 - 8, end[1] + bend // 2 - 6)
     if edge.caught:  # to a box of another row: below the own row, then up or down
-        start, below = x1 + BOX_WIDTH - 24, y1 + BOX_HEIGHT + 18
+        x, below = x1 + BOX_WIDTH - 24, y1 + BOX_HEIGHT + 18
         end = (x2 + half_w, y2 + BOX_HEIGHT if row2 <= row1 else y2)
-        return f"M{start},{below - 18} V{below} H{end[0]} L{end[0]},{end[1]}", (
-            end[0] - 6,
-            below - 4,
-        )
+        way = f"M{x},{below - 18} V{below} H{end[0]} L{end[0]},{end[1]}"
+        return way, (end[0] - 6, below - 4)
     if column1 == column2 and row2 != row1 + 1:  # past the boxes between, or back
         bend = x1 - min(LEFT - 20, 30 + 14 * abs(row2 - row1))
         start, end = (x1, y1 + half_h), (x2, y2 + half_h)
