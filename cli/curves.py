@@ -70,14 +70,22 @@ def _dots(known: Points, width: int, rows: int, low: float, high: float) -> list
     begin, end = known[0][0], known[-1][0]
 
     def place(x: float, y: float) -> tuple[int, int]:
-        across = 0.0 if end <= begin else (x - begin) / (end - begin)
-        up = 0.5 if high <= low else (y - low) / (high - low)
+        across, up = _share(x, begin, end, alone=0.0), _share(y, low, high, alone=0.5)
         return round(across * (2 * width - 1)), round((1 - up) * (4 * rows - 1))
 
     spots = [place(x, y) for x, y in known]
     for column, row in _joined(spots):
         cells[row // 4][column // 2] |= DOTS[column % 2][row % 4]
     return ["".join(chr(BLANK + cell) for cell in line) for line in cells]
+
+
+def _share(value: float, low: float, high: float, *, alone: float) -> float:
+    """How far a value lies on the way from `low` to `high`; `alone` where there is no way.
+
+    Halved first: the distance of two finite numbers need not be finite.
+    """
+    span = high / 2 - low / 2
+    return alone if span <= 0 else (value / 2 - low / 2) / span
 
 
 def _joined(spots: Sequence[tuple[int, int]]) -> Iterable[tuple[int, int]]:
@@ -104,8 +112,7 @@ def sparkline(name: str, points: Points, width: int) -> str:
         _mean(values[i * len(values) // bars : (i + 1) * len(values) // bars]) for i in range(bars)
     ]
     low, high = min(means), max(means)
-    span = high - low
-    heights = [0.5 if span <= 0 else (mean - low) / span for mean in means]
+    heights = [_share(mean, low, high, alone=0.5) for mean in means]
     drawn = "".join(BARS[min(len(BARS) - 1, int(height * len(BARS)))] for height in heights)
     return f"{shown}  {drawn}  {newest}"
 

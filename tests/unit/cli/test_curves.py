@@ -102,3 +102,10 @@ def test_a_picture_keeps_within_its_room(
     lines = picture(curves, width, height)
     assert len(lines) <= height
     assert all(len(line) <= width for line in lines)
+
+
+def test_points_as_far_apart_as_numbers_go_are_drawn() -> None:
+    """The distance between two finite numbers may be infinite; there is a chart nevertheless."""
+    far = [(-1.7e308, -1.7e308), (1.7e308, 1.7e308)]
+    assert len(chart("loss", far, 40)) == 5
+    assert sparkline("loss", far, 40).startswith("loss  ▁█")

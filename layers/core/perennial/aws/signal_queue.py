@@ -10,6 +10,8 @@ from perennial.aws.errors import translated
 from perennial.domain.signals import wake_body
 
 LONGEST_DELAY_S = 900
+#: How long a look into a queue lasts: one at once may miss what some of SQS's servers hold.
+LONGEST_POLL_S = 1
 LARGEST_BATCH = 10
 
 
@@ -47,7 +49,7 @@ class SignalQueue:
                 QueueUrl=self.url,
                 MaxNumberOfMessages=min(most, LARGEST_BATCH),
                 VisibilityTimeout=hidden_s,
-                WaitTimeSeconds=1,
+                WaitTimeSeconds=LONGEST_POLL_S,
                 MessageAttributeNames=["All"],
             )
         return [

@@ -1,0 +1,28 @@
+"""What every unit test shares: AWS's own API models are read once, and empty queues at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from botocore.loaders import JSONFileLoader
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """Each stack in moto has clients of its own, and each would read megabytes of JSON anew.
+
+    Botocore shares a model between the clients of one session in just this way.
+    """
+    read = JSONFileLoader.load_file
+
+    @cache
+    def read_once(path: str) -> Any:
+        return read(JSONFileLoader(), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read_once(path))
+        patch.setattr("perennial.aws.signal_queue.LONGEST_POLL_S", 0)
+        yield
