@@ -49,5 +49,6 @@ def _tell(found: ModelSweep) -> None:
             "told": list(found.told),
             "finished": found.finished,
             "words": found.failure,
+            "scaling": found.releases.scaling if found.releases is not None else "",
         },
     )

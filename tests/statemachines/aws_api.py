@@ -67,6 +67,7 @@ def _text(shape: Any, value: str, at: str) -> Iterator[str]:
     if shape.enum and value not in shape.enum:
         yield f"{at}: {value!r} is none of {', '.join(shape.enum[:8])}…"
     pattern = shape.metadata.get("pattern")
-    # Some of AWS's patterns use Java's classes, which Python does not know.
-    if pattern and r"\p{" not in pattern and not re.fullmatch(pattern, value, re.DOTALL):
+    # Some of AWS's patterns use Java's classes and surrogates, which Python does not know.
+    is_java = pattern and (r"\p{" in pattern or r"\uD800" in pattern)
+    if pattern and not is_java and not re.fullmatch(pattern, value, re.DOTALL):
         yield f"{at}: {value!r} does not match {pattern}"

@@ -329,8 +329,13 @@ def each_function_has_its_role(template: Template) -> Iterator[str]:
             yield f"{name} uses {role}"
 
 
-IAM = re.compile(r"iam:(?!PassRole)")
-DEPLOYING = re.compile(r"sagemaker:(Create|Update)(Endpoint|Model$|EndpointConfig)")
+IAM = re.compile(r"iam:(?!PassRole|CreateServiceLinkedRole)")
+DEPLOYING = re.compile(r"sagemaker:(Create|Update)(Endpoint$|Model$|EndpointConfig)")
+#: How an endpoint scales is set once a release has ended, and removed with the endpoint.
+SCALING = re.compile(
+    r"application-autoscaling:(Put|Register)|sagemaker:UpdateEndpointWeights"
+    r"|iam:CreateServiceLinkedRole"
+)
 REMOVING = re.compile(r"sagemaker:Delete(Endpoint|Model$|EndpointConfig)")
 TRAINING = re.compile(r"sagemaker:Create(Training|HyperParameterTuning)")
 TOUCHING = re.compile(r"sagemaker:(Create|Update|Delete)ModelPackage$")
@@ -341,6 +346,7 @@ RESERVED = (
     (DEPLOYING, {"ReleaseMachineRole"}),
     (REMOVING, {"ReleaseMachineRole", "ConfirmReleaseFunctionRole", "OnReleaseEndedFunctionRole",
                 "OnSweepDueFunctionRole", "OnStackChangedFunctionRole"}),
+    (SCALING, {"OnReleaseEndedFunctionRole", "OnSweepDueFunctionRole"}),
     (TRAINING, {"RetrainMachineRole"}),
     (TOUCHING, {"OnStackChangedFunctionRole", "RegisterVersionFunctionRole",
                 "ApproveCandidateFunctionRole", "AwaitApprovalFunctionRole",

@@ -35,7 +35,8 @@ class ReleaseAdvance:
     """What one pass did for a model's releases, and why it stopped there.
 
     `watching`: this release is at work, `words` say on what. `unfinished`: this one is over, but
-    what it leaves behind is still being removed; repeat later.
+    what it leaves behind is still being removed; repeat later. `scaling`: why the endpoint does
+    not scale yet as it should.
     """
 
     model: str
@@ -45,6 +46,7 @@ class ReleaseAdvance:
     watching: int | None = None
     unfinished: int | None = None
     words: str = ""
+    scaling: str = ""
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from perennial.advance_releases import ReleaseAdvance, advance_releases
@@ -58,12 +58,19 @@ def end_release(ports: Ports, execution: str, *, patience_s: float = 0) -> Ended
 def look_after_releases(
     ports: Ports, model: str, *, may_settle: bool = True, patience_s: float = 0
 ) -> ReleaseAdvance:
-    """Take the next steps of the model's releases, tell people, and reopen what alarms wait for."""
+    """Take the next steps of the model's releases, tell people, and reopen what alarms wait for.
+
+    `may_settle`: also see that what is live scales as its release asks for.
+    """
     done = advance_releases(ports, model, may_settle=may_settle, patience_s=patience_s)
     # Also when another process freed the model: it may have died before it told anybody.
     tell_releases(ports, model)
     if any(each.outcome == "released" for each in done.ended):
         wake_now(ports, model)
+    if may_settle:
+        from perennial.keep_scaling import keep_scaling  # noqa: PLC0415  # spares a cold start
+
+        done = replace(done, scaling=keep_scaling(ports, model))
     return done
 
 

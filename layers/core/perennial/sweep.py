@@ -28,6 +28,7 @@ from perennial.domain.manifest import is_selected
 from perennial.domain.signals import DATA, data_signal, is_folder_mark
 from perennial.end_release import look_after_releases
 from perennial.forget_model import purge_removed
+from perennial.keep_scaling import is_scaling_due
 from perennial.look_after import look_after
 from perennial.tell_people import tell_people
 
@@ -99,7 +100,8 @@ def _look(ports: Ports, found: ModelSweep, _deadline: float) -> None:
         return
     found.advances.append(look_after(ports, found.model, watch=True))
     found.told = tell_people(ports, found.model)
-    if row.open_release is not None or row.waiting is not None or row.release_notices:
+    is_at_work = row.open_release is not None or row.waiting is not None
+    if is_at_work or row.release_notices or is_scaling_due(row):
         found.releases = look_after_releases(ports, found.model)
 
 

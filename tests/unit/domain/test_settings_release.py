@@ -12,6 +12,7 @@ from perennial.domain.settings import (
     Endpoint,
     Guard,
     Release,
+    Scaling,
     Settings,
     SettingsInvalid,
     SmokeTest,
@@ -25,13 +26,26 @@ FULL: dict[str, Any] = {
     "approval": "policy",
     "approve_code_changes": True,
     "production": "person",
-    "endpoint": {"kind": "instances", "instance": "ml.c5.xlarge", "count": 4, "capture": "20%"},
+    "endpoint": {
+        "kind": "instances",
+        "instance": "ml.c5.xlarge",
+        "count": 4,
+        "capture": "20%",
+        "scaling": {
+            "min": 2,
+            "max": 8,
+            "invocations_per_instance": 600,
+            "in_cooldown": "10m",
+            "out_cooldown": "1m",
+        },
+    },
     "strategy": "linear",
     "share": "25%",
     "bake": "5m",
     "guard": {"errors": "0.5%", "latency_p99": "250ms", "period": "1m", "evaluations": 3},
     "smoke_test": {"rows": 10, "requests": 0, "latency_p99": "2s", "memory": "75%"},
 }
+SCALING = Scaling(2, 8, 600.0, in_cooldown=600, out_cooldown=60)
 
 
 def parsed(release: Any) -> Settings:
@@ -63,7 +77,7 @@ def test_every_key_is_read() -> None:
         approval="policy",
         approve_code_changes=True,
         production="person",
-        endpoint=Endpoint("instances", "ml.c5.xlarge", 4, 0.2),
+        endpoint=Endpoint("instances", "ml.c5.xlarge", 4, 0.2, SCALING),
         strategy="linear",
         share=0.25,
         bake=300,
@@ -92,7 +106,7 @@ def test_plain_numbers_are_percent_when_whole() -> None:
     """`share: 50` and `share: 50%` are the same; a bare fraction could mean two things."""
     assert parsed(with_change("share", 50)).release.share == 0.5
     assert parsed(with_change("endpoint.capture", 100)).release.endpoint == Endpoint(
-        "instances", "ml.c5.xlarge", 4, 1.0
+        "instances", "ml.c5.xlarge", 4, 1.0, SCALING
     )
     assert "like 50%" in mistakes(with_change("share", 0.5))["release.share"]
 
@@ -102,6 +116,30 @@ def test_bounds_can_be_off() -> None:
     release = parsed(with_change("smoke_test", {"latency_p99": False, "memory": "off"})).release
     assert (release.smoke_test.latency_p99, release.smoke_test.memory) == (None, None)
     assert parsed(with_change("guard.errors", False)).release.guard.errors is None
+
+
+def test_scaling_has_few_defaults() -> None:
+    """The least count is the one that the endpoint begins with; cooldowns are AWS's own."""
+    scaling = {"max": 6, "invocations_per_instance": 30}
+    document: dict[str, Any] = {"endpoint": {"count": 3, "scaling": scaling}}
+    settings = parsed(document)
+    endpoint = settings.release.endpoint
+    assert endpoint is not None
+    assert endpoint.scaling == Scaling(3, 6, 30.0, 300, 300)
+    assert Settings.from_json(settings.to_json(), project="game") == settings
+    for off in (None, False, "off"):
+        document["endpoint"]["scaling"] = off
+        assert parsed(document).release.endpoint == Endpoint(count=3)
+
+
+def test_all_at_once_scales_down_to_one_machine() -> None:
+    """It has no steps that need a second machine."""
+    document = with_change("endpoint.scaling.min", 1) | {"strategy": "all-at-once"}
+    del document["share"]
+    endpoint = parsed(document).release.endpoint
+    assert endpoint is not None
+    assert endpoint.scaling is not None
+    assert endpoint.scaling.min == 1
 
 
 def test_all_at_once_serves_from_one_machine() -> None:
@@ -119,7 +157,24 @@ def test_all_at_once_serves_from_one_machine() -> None:
         ("endpoint.kind", "serverless", "endpoint.kind", "serverless endpoints are not built yet"),
         ("endpoint.kind", "multi-model", "endpoint.kind", "multi-model endpoints are not built"),
         ("endpoint.kind", "instance", "endpoint.kind", "did you mean instances?"),
-        ("endpoint.scaling", {"max": 4}, "endpoint.scaling", "autoscaling of endpoints; not built"),
+        ("endpoint.scaling", {"max": 4}, "endpoint.scaling.invocations_per_instance", "no default"),
+        ("endpoint.scaling.max", None, "endpoint.scaling.max", "a number: it has no default"),
+        ("endpoint.scaling.max", 101, "endpoint.scaling.max", "from 2 to 100"),
+        ("endpoint.scaling.max", 1, "endpoint.scaling.max", "from 2 to 100"),
+        ("endpoint.scaling.max", 3, "endpoint.count", "from 2 to 3, the bounds of scaling"),
+        ("endpoint.scaling.min", 0, "endpoint.scaling.min", "from 1 to 100"),
+        ("endpoint.scaling.min", 1, "endpoint.scaling.min", "2 or more, as linear shifts"),
+        ("endpoint.scaling.min", 5, "endpoint.count", "from 5 to 8, the bounds of scaling"),
+        ("endpoint.scaling.out_cooldown", "2h", "endpoint.scaling.out_cooldown", "0s to 1h"),
+        ("endpoint.scaling.in_cooldown", 60, "endpoint.scaling.in_cooldown", "like 30s, 5m"),
+        (
+            "endpoint.scaling.invocations_per_instance",
+            0,
+            "endpoint.scaling.invocations_per_instance",
+            "above 0",
+        ),
+        ("endpoint.scaling.target", 5, "endpoint.scaling.target", "an unknown key"),
+        ("endpoint.instance", "ml.t2.medium", "endpoint.instance", "does not scale ml.t2.*"),
         ("endpoint.instance", "large", "endpoint.instance", "an instance type like"),
         ("endpoint.count", 0, "endpoint.count", "a whole number from 1 to 100"),
         ("endpoint.count", 1, "endpoint.count", "2 or more, as linear shifts"),

@@ -33,6 +33,7 @@ from perennial.domain.errors import (
 CONFLICT = frozenset(
     {
         "ConditionalCheckFailedException",
+        "ConcurrentUpdateException",
         "ConflictException",
         "ExecutionAlreadyExists",
         "IdempotentParameterMismatchException",
@@ -50,6 +51,7 @@ NOT_FOUND = frozenset(
         "NoSuchVersion",
         "NotFound",
         "NotFoundException",
+        "ObjectNotFoundException",
         "QueueDoesNotExist",
         "ResourceNotFound",
         "ResourceNotFoundException",

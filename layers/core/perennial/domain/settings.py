@@ -221,13 +221,31 @@ class ExplainSettings:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """Between how many instances an endpoint has as its load asks for; cooldowns in seconds.
+
+    `invocations_per_instance` is how many requests a minute each instance shall get.
+    """
+
+    min: int
+    max: int
+    invocations_per_instance: float
+    in_cooldown: int = 300
+    out_cooldown: int = 300
+
+
+@dataclass(frozen=True)
 class Endpoint:
-    """The endpoint that serves the model; `capture` is the share of requests that is recorded."""
+    """The endpoint that serves the model; `capture` is the share of requests that is recorded.
+
+    Without `scaling` it has `count` instances, else it begins with as many.
+    """
 
     kind: Literal["instances"] = "instances"
     instance: str = "ml.m5.large"
     count: int = 2
     capture: float = 1.0
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True)

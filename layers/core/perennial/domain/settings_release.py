@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from perennial.domain.settings import Endpoint, Guard, Release, SmokeTest
 from perennial.domain.settings_reader import Reader, duration
+from perennial.domain.settings_scaling import MOST_INSTANCES, read_scaling, write_scaling
 from perennial.domain.settings_training import INSTANCE
 
 STRATEGIES = ("canary", "linear", "all-at-once")
@@ -14,7 +16,6 @@ STRATEGIES = ("canary", "linear", "all-at-once")
 LATER_KINDS = {"serverless": "serverless endpoints", "multi-model": "multi-model endpoints"}
 #: What only a release to an endpoint can mean.
 OF_ENDPOINTS = ("production", "strategy", "share", "bake", "guard", "smoke_test")
-MOST_INSTANCES = 100
 LONGEST_BAKE = 3600  # WaitIntervalInSeconds of UpdateEndpoint
 MINUTE, HOUR = 60, 3600
 SHARES = (0.1, 0.5)  # LinearStepSize, and CanarySize's upper bound
@@ -77,6 +78,7 @@ def write_release(release: Release) -> dict[str, Any]:
             "instance": endpoint.instance,
             "count": endpoint.count,
             "capture": percent(endpoint.capture),
+            **({"scaling": write_scaling(endpoint.scaling)} if endpoint.scaling else {}),
         },
         "strategy": release.strategy,
         **stepwise,
@@ -120,7 +122,7 @@ def _endpoint(release: Reader) -> Endpoint | None:
         count=endpoint.integer("count", 2, least=1, most=MOST_INSTANCES),
         capture=_whole_percent(endpoint, "capture", 1.0),
     )
-    endpoint.not_built("scaling", "autoscaling of endpoints")
+    read = replace(read, scaling=read_scaling(endpoint, read.count, read.instance))
     endpoint.done()
     return read
 
@@ -167,6 +169,14 @@ def _check(release: Reader, read: Release, endpoint: Endpoint) -> None:
         release.mistake_at(
             release.at("endpoint.count"),
             str(endpoint.count),
+            f"2 or more, as {read.strategy} shifts traffic instance by instance; or strategy: "
+            "all-at-once",
+        )
+    scaling = endpoint.scaling
+    if read.strategy != "all-at-once" and scaling is not None and scaling.min < 2 <= endpoint.count:
+        release.mistake_at(
+            release.at("endpoint.scaling.min"),
+            str(scaling.min),
             f"2 or more, as {read.strategy} shifts traffic instance by instance; or strategy: "
             "all-at-once",
         )

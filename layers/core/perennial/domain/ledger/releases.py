@@ -458,4 +458,4 @@ def forget_endpoint(model: ModelRow) -> Transaction:
     refuse_during_test(model, "the removal of its endpoint")
     if model.live is None and model.previous is None:
         return ()
-    return (change(model, live=None, previous=None),)
+    return (change(model, live=None, previous=None, scaling_words=""),)

@@ -208,6 +208,9 @@ class ModelRow:
     previous: Live | None = None
     #: Releases that ended and whose notice is not sent yet.
     release_notices: tuple[int, ...] = ()
+    #: The release for which the endpoint's scaling was set last, and why it could not be since.
+    scaled: int = 0
+    scaling_words: str = ""
     last_ab: int = 0
     #: The open A/B test, and the last ones that ended, in order.
     ab: AbTest | None = None
