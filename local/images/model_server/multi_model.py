@@ -6,6 +6,7 @@ process is this same program's server of one model on a socket file; what comes 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,6 +42,16 @@ class LoadError(Exception):
         self.status = status
 
 
+@contextlib.contextmanager
+def short(path: Path) -> Iterator[str]:
+    """The same file by a name that fits a socket's 107 bytes, however deep its folder lies."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 class SocketFile(http.client.HTTPConnection):
     """HTTP over a socket file."""
 
@@ -52,7 +63,8 @@ class SocketFile(http.client.HTTPConnection):
         """Connect to the file."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        with short(self._path) as path:
+            self.sock.connect(path)
 
 
 @dataclass
@@ -294,7 +306,8 @@ def serve_one(folder: Path, path: Path, bounds: Limits) -> int:
 
     with socket.socket(socket.AF_UNIX) as listener:
         making = path.with_suffix(".new")
-        listener.bind(str(making))
+        with short(making) as name:
+            listener.bind(name)
         listener.listen()
         listener.setblocking(False)
         loop = Loop(listener, answer, bounds)

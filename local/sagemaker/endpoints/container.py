@@ -11,7 +11,13 @@ from local.sagemaker.container.images import ImageError
 from local.sagemaker.container.objects import DataError, Objects, split_uri
 from local.sagemaker.container.process import Command
 from local.sagemaker.container.serving import SUBMIT_DIRECTORY, Serving, serving_command
-from local.sagemaker.endpoints.models import data_uri, is_archive, is_prefix
+from local.sagemaker.endpoints.model_cache import MODELS
+from local.sagemaker.endpoints.models import (
+    data_uri,
+    is_archive,
+    is_multi_model,
+    is_prefix,
+)
 from local.sagemaker.runtime import JobRuntime
 
 LABEL = "container_1"  # what AWS's messages call a model's first container
@@ -32,7 +38,7 @@ class Artifact:
     @classmethod
     def fetch(cls, runtime: JobRuntime, container: Mapping[str, Any], place: Path) -> "Artifact":
         """Download; StartError in AWS's words when the artifact is not there."""
-        uri = data_uri(container)
+        uri = None if is_multi_model(container) else data_uri(container)  # each model on demand
         made = cls(place, uri, is_archive(container))
         place.mkdir(parents=True)
         if uri is None:
@@ -95,6 +101,9 @@ def prepare(runtime: JobRuntime, folder: JobFolder, launch: Launch) -> Command:
         "SAGEMAKER_SAFE_PORT_RANGE": f"{launch.port}-{launch.port}",
         **launch.container.get("Environment", {}),
     }
+    if is_multi_model(launch.container):
+        environment["SAGEMAKER_MULTI_MODEL"] = "true"
+        folder.make(MODELS)
     source = environment.get(SUBMIT_DIRECTORY, "")
     if not launch.network and source.startswith("s3://"):
         raise StartError(

@@ -16,6 +16,8 @@ from local.sagemaker.runtime import JobRuntime
 HEALTH_CHECK_SECONDS = 240.0  # SageMaker's own limit until the first /ping
 START_FLOOR = 20.0  # real seconds that a server has at least: it does real work
 RANDOM = "RANDOM"
+BODY_LIMIT = 6 * 1024 * 1024  # bytes of a request
+Taken = tuple[Instance, Connections]
 
 
 class FleetError(Exception):
@@ -58,6 +60,8 @@ class Variant:
 class VariantFleet:
     """The instances of one variant of one configuration. `desired` is what was asked for last."""
 
+    body_limit = BODY_LIMIT
+
     def __init__(self, runtime: JobRuntime, ports: Ports, variant: Variant, desired: int) -> None:
         self._runtime = runtime
         self._ports = ports
@@ -98,11 +102,18 @@ class VariantFleet:
                 "pass the ping health check. Please check CloudWatch logs for this endpoint."
             )
 
-    def take(self) -> tuple[Instance, Connections] | None:
-        """An instance for one request: the one with the fewest under way, if any is in service."""
+    def take(self, target: str = "") -> Taken | None:
+        """An instance for one request: the one with the fewest under way, if any is in service.
+
+        Instances that have the target model loaded come before the others.
+        """
         instances = [one for one in self.instances if one.state == IN_SERVICE]
         while instances:
-            if self._random:
+            ready = [one for one in instances if target and one.cache and one.cache.has(target)]
+            if ready:
+                least = min(one.outstanding for one in ready)
+                chosen = next(one for one in ready if one.outstanding <= least)
+            elif self._random:
                 chosen = random.choice(instances)  # noqa: S311 - load, not secrets
             else:
                 least = min(one.outstanding for one in instances)
@@ -113,6 +124,15 @@ class VariantFleet:
             if connections is not None:
                 return chosen, connections
             instances.remove(chosen)
+        return None
+
+    def give_back(self, instance: Instance) -> None:
+        """The request is answered."""
+        instance.give_back()
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that one server may use; None: all that the machine has."""
         return None
 
     def summary(self, weight: float, desired_weight: float) -> Record:

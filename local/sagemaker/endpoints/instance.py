@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.container.folders import JobFolder
+from local.sagemaker.container.objects import Objects
 from local.sagemaker.container.output import Output
 from local.sagemaker.container.process import JobProcess
 from local.sagemaker.endpoints.connections import (
@@ -22,6 +23,8 @@ from local.sagemaker.endpoints.connections import (
     ServerSilentError,
 )
 from local.sagemaker.endpoints.container import Artifact, Launch, StartError, prepare
+from local.sagemaker.endpoints.model_cache import ModelCache
+from local.sagemaker.endpoints.models import is_multi_model
 from local.sagemaker.runtime import JobRuntime
 
 log = logging.getLogger(__name__)
@@ -68,9 +71,11 @@ class Instance:
         self.state = STARTING
         self.failure = ""
         self.outstanding = 0
+        self.setup_microseconds = 0.0  # of a start that a request had to wait for, until it is told
         self._changed = threading.Condition()
         self._ending = threading.Event()
         self._connections: Connections | None = None
+        self.cache: ModelCache | None = None  # of the server that runs, if it has several models
         self._process: JobProcess | None = None
         self._first_start = 0.0  # of the monotonic clock; 0: there was no server yet
         self._proven = False  # whether it has ever been in service
@@ -212,9 +217,14 @@ class Instance:
                 self._log_file(),
                 lambda lines: cloud.put_log_events(self.post.log_group, self.stream, lines),
             )
+            connections = Connections(port)
+            if is_multi_model(self.post.container):
+                prefix = self.post.container["ModelDataUrl"]
+                self.cache = ModelCache(Objects(self._runtime.s3()), folder, prefix, connections)
             try:
-                return self._follow(process, Connections(port))
+                return self._follow(process, connections)
             finally:
+                self.cache = None
                 process.forget()
                 output.join(OUTPUT_SECONDS)
                 if not self._ending.is_set():

@@ -23,15 +23,23 @@ from local.sagemaker.endpoints.connections import (
     ServerSilentError,
 )
 from local.sagemaker.endpoints.endpoint import Endpoint
-from local.sagemaker.endpoints.fleet import VariantFleet
+from local.sagemaker.endpoints.fleet import BODY_LIMIT, FleetError, Taken, VariantFleet
 from local.sagemaker.endpoints.instance import Instance
-from local.sagemaker.endpoints.meters import Served
+from local.sagemaker.endpoints.meters import REQUESTS, Served
+from local.sagemaker.endpoints.model_cache import (
+    UNKNOWN,
+    Figures,
+    LoadRefusedError,
+    MissingModelError,
+    ModelCache,
+)
+from local.sagemaker.endpoints.models import is_multi_model
+from local.sagemaker.endpoints.serverless import TooManyError
 from local.sagemaker.endpoints.service import Endpoints
 from local.services import Environ, StartResponse
 
 log = logging.getLogger(__name__)
 PATH = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations|invocations-response-stream)")
-BODY_LIMIT = 6 * 1024 * 1024  # bytes of a request
 MODEL_SECONDS = 60.0  # service seconds that a model may take for an answer
 MODEL_FLOOR = 5.0  # real seconds that it has at least: it does real work
 TRIES = 100  # instances that may go out of service while one request looks for its own
@@ -39,14 +47,19 @@ CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 _HEADER = "HTTP_X_AMZN_SAGEMAKER_"
 TEXT_LIMIT = 2048
 NOT_DONE = {
-    "TARGET_MODEL": "multi-model endpoints (TargetModel)",
     "TARGET_CONTAINER_HOSTNAME": "inference pipelines (TargetContainerHostname)",
     "INFERENCE_COMPONENT": "inference components (InferenceComponentName)",
     "ENABLE_EXPLANATIONS": "online explanations (EnableExplanations)",
     "SESSION_ID": "stateful sessions (SessionId)",
     "PREFIX_AWARE_ID": "prefix-aware routing (PrefixAwareId)",
 }
-LENGTHS = {"CUSTOM_ATTRIBUTES": 1024, "INFERENCE_ID": 64, "TARGET_VARIANT": 63}
+LENGTHS = {
+    "CUSTOM_ATTRIBUTES": 1024,
+    "INFERENCE_ID": 64,
+    "TARGET_VARIANT": 63,
+    "TARGET_MODEL": 1024,
+}
+TARGET = "X-Amzn-SageMaker-Target-Model"
 
 
 class InvocationError(Exception):
@@ -69,11 +82,13 @@ class Invocation:
     custom_attributes: str
     inference_id: str
     variant: str
+    target: str
 
     def headers(self) -> dict[str, str]:
         """What the server is told."""
         found = {"Content-Type": self.content_type, "Accept": self.accept}
         found[CUSTOM] = self.custom_attributes
+        found[TARGET] = self.target
         return {name: value for name, value in found.items() if value}
 
 
@@ -91,7 +106,7 @@ def parse(environ: Environ) -> Invocation:
             )
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length > BODY_LIMIT:
-        raise InvocationError(413, "", f"HTTP content length exceeded {BODY_LIMIT} bytes.")
+        raise _too_large(BODY_LIMIT)
     return Invocation(
         environ["wsgi.input"].read(),
         environ.get("CONTENT_TYPE", ""),
@@ -99,7 +114,12 @@ def parse(environ: Environ) -> Invocation:
         environ.get(_HEADER + "CUSTOM_ATTRIBUTES", ""),
         environ.get(_HEADER + "INFERENCE_ID", ""),
         environ.get(_HEADER + "TARGET_VARIANT", ""),
+        environ.get(_HEADER + "TARGET_MODEL", ""),
     )
+
+
+def _too_large(limit: int) -> InvocationError:
+    return InvocationError(413, "", f"HTTP content length exceeded {limit} bytes.")
 
 
 def _invalid(message: str) -> InvocationError:
@@ -174,27 +194,29 @@ class _Attempt:
             except ServerAbsentError:
                 instance.doubt()  # it has just crashed; another one may answer
             finally:
-                instance.give_back()
+                fleet.give_back(instance)
         raise InvocationError(503, "ServiceUnavailable", "The endpoint changes too quickly.")
 
     def _through(
         self, fleet: VariantFleet, instance: Instance, connections: Connections
     ) -> Response:
         """Through one instance; ServerAbsentError when nothing could be sent."""
+        setup, instance.setup_microseconds = instance.setup_microseconds, 0.0
         sent = time.perf_counter()
         try:
             answer = self._ask(fleet, instance, connections)
-        except InvocationError:
-            self._count(fleet, sent, server_error=True)
+        except InvocationError as error:
+            refused = error.code == "ValidationError"
+            self._count(fleet, sent, client_error=refused, server_error=not refused, setup=setup)
             raise
         client, server = 400 <= answer.status < 500, not 200 <= answer.status < 500
-        self._count(fleet, sent, client_error=client, server_error=server)
+        self._count(fleet, sent, client_error=client, server_error=server, setup=setup)
         if client or server:
             raise self._model_error(instance, answer)
         self._capture(fleet, answer)
         return _response(answer, fleet.variant.name)
 
-    def _choose(self) -> tuple[VariantFleet, tuple[Instance, Connections] | None]:
+    def _choose(self) -> tuple[VariantFleet, Taken | None]:
         """A fleet by the traffic's shares and an instance of it.
 
         An instance may leave service at any moment of a deployment; then the routes have changed
@@ -212,10 +234,39 @@ class _Attempt:
             fleet = routes.pick(name)
             if fleet is None:
                 raise _invalid(f"No variant of endpoint {endpoint.name} takes traffic.")
-            taken = fleet.take()
+            self._check(fleet)
+            taken = self._take(fleet)
             if taken is not None or routes is endpoint.routes:
                 return fleet, taken
         raise InvocationError(503, "ServiceUnavailable", "The endpoint changes too quickly.")
+
+    def _check(self, fleet: VariantFleet) -> None:
+        """Whether the variant is one that such a request can be sent to."""
+        name, target = self._endpoint.name, self._invocation.target
+        if len(self._invocation.body) > fleet.body_limit:
+            raise _too_large(fleet.body_limit)
+        several = is_multi_model(fleet.variant.container)
+        if target and not several:
+            raise InvocationError(
+                400,
+                "ValidationError",
+                f"Endpoint {name} is not a multi-model endpoint and does not support target "
+                "model header.",
+                ErrorCode="TARGET_MODEL_HEADER_NOT_SUPPORTED",
+            )
+        if several and not target:
+            raise _invalid(f"Request {uuid.uuid4()} is missing a target model header.")
+
+    def _take(self, fleet: VariantFleet) -> Taken | None:
+        try:
+            return fleet.take(self._invocation.target)
+        except TooManyError:
+            self._count(fleet, None, client_error=True)
+            # AWS's throttling of invocations comes without words.
+            raise InvocationError(400, "ThrottlingException", "") from None
+        except FleetError as error:
+            self._count(fleet, None, server_error=True)
+            raise InvocationError(500, "InternalFailure", str(error)) from error
 
     def _ask(self, fleet: VariantFleet, instance: Instance, connections: Connections) -> Answer:
         """The server's answer, or the fault that stands in for it."""
@@ -229,12 +280,23 @@ class _Attempt:
                 instance.kill()
             if fault.status:
                 return Answer(fault.status, {}, b"fault on demand")
+        cache, target = instance.cache, self._invocation.target
+        if cache is None:
+            return self._exchange(instance, connections, "/invocations")
+        path = self._load(fleet, instance, cache)
+        try:
+            answer = self._exchange(instance, connections, path)
+            if answer.status in (UNKNOWN, 500):
+                cache.look_after(target)
+            return answer
+        finally:
+            cache.give_back(target)
+
+    def _exchange(self, instance: Instance, connections: Connections, path: str) -> Answer:
         invocation = self._invocation
         seconds = max(MODEL_FLOOR, self._cloud.clock.real_seconds(MODEL_SECONDS))
         try:
-            return connections.ask(
-                "POST", "/invocations", invocation.body, invocation.headers(), seconds
-            )
+            return connections.ask("POST", path, invocation.body, invocation.headers(), seconds)
         except ServerSilentError as error:
             text = (
                 "Your invocation timed out while waiting for a response from container primary. "
@@ -245,6 +307,25 @@ class _Attempt:
         except (ServerGoneError, AnswerTooLargeError) as error:
             text = f"The container primary did not give a whole response: {error}"
             raise self._server_error(instance, text) from error
+
+    def _load(self, fleet: VariantFleet, instance: Instance, cache: ModelCache) -> str:
+        """The path of the target model, loaded if need be."""
+        cloud = self._cloud
+        dimensions = {"EndpointName": self._endpoint.name, "VariantName": fleet.variant.name}
+
+        def put(name: str, value: float) -> None:
+            unit = "None" if name == "ModelCacheHit" else "Microseconds"
+            cloud.put_metric(REQUESTS, name, value, dimensions, unit)
+
+        try:
+            return cache.take(self._invocation.target, Figures(put))
+        except MissingModelError as error:
+            raise _invalid(str(error)) from error
+        except LoadRefusedError as error:
+            raise self._model_error(instance, error.answer) from error
+        except (ServerGoneError, ServerSilentError, AnswerTooLargeError) as lost:
+            text = f"The container primary ended while it loaded a model: {lost}"
+            raise self._server_error(instance, text) from lost
 
     def _server_error(self, instance: Instance, text: str) -> InvocationError:
         """The server gave no answer at all: AWS reports status 0."""
@@ -278,6 +359,7 @@ class _Attempt:
         *,
         client_error: bool = False,
         server_error: bool = False,
+        setup: float = 0.0,
     ) -> None:
         now = time.perf_counter()
         model = None if sent is None else (now - sent) * 1e6
@@ -292,6 +374,7 @@ class _Attempt:
                 server_error,
                 model,
                 (now - self._began) * 1e6 - (model or 0.0),
+                setup,
             )
         )
 

@@ -30,7 +30,10 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Served:
-    """One request as it is counted: latencies in microseconds, instances that shared the load."""
+    """One request as it is counted: latencies in microseconds, instances that shared the load.
+
+    `setup` is the start of a serverless variant's server that the request waited for; 0: none.
+    """
 
     endpoint: str
     variant: str
@@ -41,6 +44,7 @@ class Served:
     server_error: bool
     model_latency: float | None
     overhead_latency: float
+    setup: float = 0.0
 
 
 class RequestMeter:
@@ -98,6 +102,7 @@ def points(found: list[Served]) -> Iterable[tuple[str, Point]]:
     for name, values in (
         ("ModelLatency", model),
         ("OverheadLatency", [served.overhead_latency for served in found]),
+        ("ModelSetupTime", [served.setup for served in found if served.setup]),
     ):
         for value, times in _rounded(values).items():
             yield name, _point(moment, value, times, "Microseconds")
@@ -152,6 +157,8 @@ class Machine:
     variant: str
     instance: str
     session: int
+    memory: int | None = None  # bytes that it may use; None: all that the machine has
+    models: int | None = None  # that it has loaded; None: it is no server of several
 
 
 class MachineMeter:
@@ -181,9 +188,11 @@ class MachineMeter:
             key = (machine.instance, machine.session)
             self._before[key] = (now, found.cpu_seconds)
             figures: dict[str, float] = {
-                "MemoryUtilization": 100 * found.memory / self._memory,
+                "MemoryUtilization": 100 * found.memory / (machine.memory or self._memory),
                 "DiskUtilization": _disk(self._cloud.state_dir),
             }
+            if machine.models is not None:
+                figures["LoadedModelCount"] = float(machine.models)
             if key in before:
                 since, spent = before[key]
                 figures["CPUUtilization"] = 100 * (found.cpu_seconds - spent) / (now - since)
@@ -191,7 +200,8 @@ class MachineMeter:
 
     def _put(self, dimensions: Mapping[str, str], figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
-            self._cloud.put_metric(MACHINES, name, value, dimensions, "Percent")
+            unit = "Count" if name == "LoadedModelCount" else "Percent"
+            self._cloud.put_metric(MACHINES, name, value, dimensions, unit)
 
 
 def _disk(place: Path) -> float:

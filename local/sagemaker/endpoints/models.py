@@ -13,7 +13,6 @@ from local.sagemaker.runtime import JobRuntime
 
 NOT_DONE = {
     "ImageConfig": "images from a private registry (ImageConfig)",
-    "MultiModelConfig": "multi-model containers (MultiModelConfig)",
     "AdditionalModelDataSources": "additional model data (AdditionalModelDataSources)",
     "ContainerMetricsConfig": "metrics of containers (ContainerMetricsConfig)",
     "InferenceSpecificationName": "further inference specifications (InferenceSpecificationName)",
@@ -43,8 +42,8 @@ class ModelRules:
         for name, words in NOT_DONE.items():
             if container.get(name):
                 raise unsupported(words)
-        if container.setdefault("Mode", "SingleModel") != "SingleModel":
-            raise unsupported("multi-model containers (Mode MultiModel)")
+        container.setdefault("Mode", "SingleModel")
+        check_mode(container)
         if container.get("ModelPackageName"):
             self._adopt_package(container)
         if not container.get("Image"):
@@ -99,7 +98,7 @@ class ModelRules:
             raise invalid(f"Invalid model data: {error}.") from error
         s3 = self._runtime.s3()
         try:
-            if is_prefix(container):
+            if is_multi_model(container) or is_prefix(container):
                 found = s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("KeyCount", 0)
             else:
                 found = bool(s3.head_object(Bucket=bucket, Key=key))
@@ -124,6 +123,33 @@ def container_of(record: Mapping[str, Any]) -> Record:
     if len(several) > 1:
         raise unsupported(f"inference pipelines (Containers holds {len(several)})")
     return cast("Record", several[0])
+
+
+def check_mode(container: Mapping[str, Any]) -> None:
+    """A multi-model container has a prefix for its models; another one has no settings of them."""
+    settings = container.get("MultiModelConfig")
+    if not is_multi_model(container):
+        if settings:
+            raise invalid("MultiModelConfig must only be given with the Mode MultiModel.")
+        return
+    if (settings or {}).get("ModelCacheSetting") == "Disabled":
+        raise unsupported("models that are not kept loaded (ModelCacheSetting Disabled)")
+    for name in ("ModelPackageName", "ModelDataSource"):
+        if container.get(name):
+            raise unsupported(f"{name} of a multi-model container")
+    url = container.get("ModelDataUrl")
+    if not url:
+        raise invalid("A container with the Mode MultiModel needs ModelDataUrl.")
+    if url.endswith(".tar.gz"):
+        raise invalid(
+            f"The ModelDataUrl of a container with the Mode MultiModel is the prefix of its "
+            f"models' archives, not an archive: {url}"
+        )
+
+
+def is_multi_model(container: Mapping[str, Any]) -> bool:
+    """Whether the container loads models as they are asked for."""
+    return container.get("Mode") == "MultiModel"
 
 
 def check_source(source: Mapping[str, Any]) -> None:

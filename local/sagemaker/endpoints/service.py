@@ -27,6 +27,7 @@ from local.sagemaker.endpoints.fleet import Fleet, Variant, VariantFleet
 from local.sagemaker.endpoints.instance import IN_SERVICE
 from local.sagemaker.endpoints.meters import Machine, MachineMeter, RequestMeter
 from local.sagemaker.endpoints.models import ModelRules
+from local.sagemaker.endpoints.serverless import ServerlessFleet, check_change
 from local.sagemaker.endpoints.shelf import CONFIG, ENDPOINT, MODEL, Operation, Shelf
 from local.sagemaker.errors import SageMakerError, invalid, unsupported
 from local.sagemaker.packages import Packages
@@ -102,10 +103,8 @@ class Endpoints:
         for endpoint in list(self._endpoints.values()):
             pending = endpoint.pending
             for fleet in (endpoint.fleet, pending.fleet if pending else None):
-                for one in fleet.instances() if fleet else ():
-                    session = one.pid
-                    if session is not None and one.state == IN_SERVICE:
-                        found.append(Machine(endpoint.name, one.post.variant, one.id, session))
+                for variant in fleet.variants.values() if fleet else ():
+                    found += _machines(endpoint.name, variant)
         return found
 
     def describe(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +164,7 @@ class Endpoints:
             if given is None and parameters.get("RetainDeploymentConfig"):
                 given = endpoint.record.get("LastDeploymentConfig")
             counts, weights = self._wanted(endpoint, config, parameters)
+            check_change(endpoint.name, endpoint.fleet, config, guarded=bool(given))
             if given:
                 self._check_deployment(given)
                 check_guarded(given, _desired(endpoint.fleet), counts)
@@ -189,8 +189,12 @@ class Endpoints:
                         f'The variant name "{name}" was not found in endpoint "{endpoint.name}"; '
                         f"it has {', '.join(sorted(counts))}."
                     )
-                if entry.get("ServerlessUpdateConfig"):
-                    raise unsupported("serverless endpoints (ServerlessUpdateConfig)")
+                if fleet and isinstance(fleet.variants[name], ServerlessFleet):
+                    raise unsupported(
+                        f"another concurrency of a serverless variant ({name}) by "
+                        "UpdateEndpointWeightsAndCapacities; update the endpoint to another "
+                        "configuration"
+                    )
                 counts[name] = entry.get("DesiredInstanceCount", counts[name])
                 weights[name] = entry.get("DesiredWeight", weights[name])
                 if counts[name] < 1:
@@ -259,7 +263,8 @@ class Endpoints:
             return counts, weights
         fleet = endpoint.fleet
         for name, variant in (fleet.variants if fleet else {}).items():
-            if name in counts and COUNT not in excluded:
+            was_counted = not isinstance(variant, ServerlessFleet)
+            if name in counts and was_counted and COUNT not in excluded:
                 counts[name] = variant.desired
             if fleet and name in weights and WEIGHT not in excluded:
                 weights[name] = fleet.weights[name]
@@ -273,20 +278,34 @@ class Endpoints:
         weights: Mapping[str, float],
     ) -> Fleet:
         """A fleet without instances yet; AWS's error when a model has been deleted."""
-        made = []
+        made: list[VariantFleet] = []
         capture = config.get("DataCaptureConfig")
         plan = CapturePlan(capture) if capture and capture.get("EnableCapture") else None
         for settings in _variants(config):
             name = settings["VariantName"]
-            if settings.get("ServerlessConfig"):
-                raise unsupported(f"serverless endpoints (ServerlessConfig of variant {name})")
             model = self.models.find(settings["ModelName"])
             isolated = config["EnableNetworkIsolation"] or model["EnableNetworkIsolation"]
             variant = Variant(
                 endpoint, config["EndpointConfigName"], settings, model, isolated, plan
             )
-            made.append(VariantFleet(self._runtime, self.ports, variant, counts[name]))
+            if settings.get("ServerlessConfig"):
+                made.append(ServerlessFleet(self._runtime, self.ports, variant))
+            else:
+                made.append(VariantFleet(self._runtime, self.ports, variant, counts[name]))
         return Fleet(config, made, weights)
+
+
+def _machines(endpoint: str, variant: VariantFleet) -> list[Machine]:
+    """A variant's server processes in service."""
+    found = []
+    for one in variant.instances:
+        session, cache = one.pid, one.cache
+        if session is not None and one.state == IN_SERVICE:
+            models = None if cache is None else cache.loaded()
+            found.append(
+                Machine(endpoint, one.post.variant, one.id, session, variant.memory, models)
+            )
+    return found
 
 
 def _variants(config: Record) -> list[Record]:

@@ -1,14 +1,20 @@
 """Endpoints for tests: tiny models whose answers name them, and waits for statuses."""
 
+import contextlib
 import io
+import shutil
 import tarfile
 import textwrap
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
+from tests.functional.conftest import REPOSITORY
 from tests.functional.sagemaker.conftest import IMAGE, Jobs
 
 # A model's answer is its word and what it was sent; the word lies in its artifact.
@@ -166,6 +172,27 @@ class Hosting(Jobs):
     def processes(self, name: str) -> list[int]:
         """The processes that serve this endpoint: those that were started in its folders."""
         return [pid for pid in _pids() if f"endpoint-{name}-" in _command(pid)]
+
+
+def refused(call: Any, words: str, code: str = "ValidationException") -> None:
+    """The call fails with this code and these words."""
+    with pytest.raises(ClientError) as caught:
+        call()
+    error = caught.value.response["Error"]
+    assert error["Code"] == code, error
+    assert words in error["Message"], error
+
+
+@contextlib.contextmanager
+def own_image(program: str) -> Iterator[str]:
+    """The address of an image for which a folder with this program as `serve` stands in."""
+    name = f"test-image-{uuid.uuid4().hex[:8]}"
+    folder = REPOSITORY / ".local" / "images" / name
+    folder.mkdir(parents=True)
+    (folder / "serve").write_text(program)
+    (folder / "serve").chmod(0o755)
+    yield f"111122223333.dkr.ecr.eu-west-1.amazonaws.com/{name}:1"
+    shutil.rmtree(folder)
 
 
 def _pids() -> list[int]:

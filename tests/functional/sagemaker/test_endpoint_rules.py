@@ -3,22 +3,12 @@
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.functional.sagemaker.conftest import IMAGE
-from tests.functional.sagemaker.hosting import Hosting
+from tests.functional.sagemaker.hosting import Hosting, refused
 
 XGBOOST = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.0-5"
 SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
-
-
-def refused(call: Any, words: str, code: str = "ValidationException") -> None:
-    """The call fails with this code and these words."""
-    with pytest.raises(ClientError) as caught:
-        call()
-    error = caught.value.response["Error"]
-    assert error["Code"] == code, error
-    assert words in error["Message"], error
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +60,6 @@ def test_lists_are_paged_newest_first(hosting: Hosting, container: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"Mode": "MultiModel"}, "does not support multi-model containers"),
         ({"Image": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/none:1"}, "does not have the im"),
         ({"Image": XGBOOST}, "does not support serving models with the image"),
         ({"Image": None}, "Image must be provided"),

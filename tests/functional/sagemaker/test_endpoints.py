@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import time
 import uuid
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.functional.conftest import REPOSITORY, StartCloud
+from tests.functional.conftest import StartCloud
 from tests.functional.sagemaker.hosting import BAD_INPUT, NEVER_READY, Hosting
+from tests.functional.sagemaker.hosting import own_image as hosting_image
 
 # An own image: answers with what it was told, and does what the body says.
 MIRROR = """#!/usr/bin/env python3
@@ -58,13 +58,8 @@ ThreadingHTTPServer(place, Mirror).serve_forever()
 @pytest.fixture(scope="module")
 def own_image() -> Iterator[str]:
     """The address of an image for which a folder with `serve` stands in."""
-    name = f"test-mirror-{uuid.uuid4().hex[:8]}"
-    folder = REPOSITORY / ".local" / "images" / name
-    folder.mkdir(parents=True)
-    (folder / "serve").write_text(MIRROR)
-    (folder / "serve").chmod(0o755)
-    yield f"111122223333.dkr.ecr.eu-west-1.amazonaws.com/{name}:1"
-    shutil.rmtree(folder)
+    with hosting_image(MIRROR) as address:
+        yield address
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -234,7 +229,7 @@ def test_what_cannot_be_invoked_is_refused(hosting: Hosting, mirror: str) -> Non
     refused(lambda: hosting.invoke(mirror, b"x" * 6291457), "413", text)
     assert hosting.invoke(mirror, b"x" * 6291456)["Body"].read()
     more = {"TargetModel": "a.tar.gz"}
-    refused(lambda: hosting.invoke(mirror, **more), "ValidationError", "does not support multi-mod")
+    refused(lambda: hosting.invoke(mirror, **more), "ValidationError", "is not a multi-model")
     asked = {"EndpointName": mirror, "InputLocation": "s3://bucket/key"}
     call = hosting.runtime.invoke_endpoint_async
     refused(lambda: call(**asked), "ValidationError", "does not support async-invocations yet")

@@ -116,3 +116,13 @@ def test_term_ends_every_model(server: ModelServer, place: Path) -> None:
     """The processes of the models end with the server."""
     assert load(server, place, "a") == 200
     assert server.end() == 0
+
+
+def test_a_deep_folder_holds_sockets_too(place: Path, tmp_path: Path) -> None:
+    """A path that is too long for a socket's address is no matter."""
+    deep = tmp_path / ("x" * 120)
+    deep.mkdir()
+    variables = {"SAGEMAKER_MULTI_MODEL": "true", "TMPDIR": str(deep)}
+    with serving(place, place / "code", variables=variables) as server:
+        assert load(server, place, "a") == 200
+        assert invoke(server, "a", "x") == (200, b"model a: x")
