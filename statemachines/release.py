@@ -411,7 +411,7 @@ def build() -> Any:
         state.add_catch(catch(unclaimed, errors.NotClaimed.__name__))
     for state in (plan, waiting, deploying[1]):
         state.add_catch(catch(withdrawn, errors.Withdrawn.__name__))
-    for state in (plan, judging[-1], deploying[1]):
+    for state in (plan, judging[-1]):
         state.add_catch(catch(stale, errors.Stale.__name__))
     waiting.add_catch(catch(not_approved, "States.Timeout"))
     model_failed = failed("CreateModel")

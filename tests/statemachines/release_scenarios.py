@@ -30,7 +30,7 @@ TASKS = (*FUNCTIONS, ASKING, *JOBS, *CALLS, "ReadSmokeTest")
 #: Who ends in which of the named ends, besides its own failure.
 CLAIMING = (*FUNCTIONS, ASKING)
 WITHDRAWING = ("PlanRelease", ASKING, "CheckRelease")
-STALE = ("PlanRelease", "JudgeRelease", "CheckRelease")
+STALE = ("PlanRelease", "JudgeRelease")
 CALL_ERRORS = {
     "SageMaker.SageMakerException": 5,
     "SageMaker.SdkClientException": 5,
