@@ -15,11 +15,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from perennial import finish_batch
 from perennial.aws.clients import forget_clients
+from perennial.domain import naming
+from perennial.domain.errors import Rejected
 from perennial.domain.ledger.rows import Champion
 from perennial.domain.ledger.store import change, read_model
 from perennial.domain.settings import parse_settings
 from perennial.publish_settings import publish_settings
+from perennial.remove_endpoint import remove_served
+from perennial.start_batch import Asked, start_batch
 from perennial.wiring import Ports, connect
 
 from cli.main import perennial
@@ -252,8 +257,6 @@ def test_an_input_that_changes_while_the_job_runs_is_told(
     """Nobody knows what the job read of it: the manifest says so, and the command fails."""
     hosting = stack.hosting
     hosting.put("moving/a.csv", "1,nurse\n")
-    from perennial import finish_batch
-
     real = finish_batch.forget_model
 
     def and_change(started: Any) -> None:
@@ -272,8 +275,6 @@ def test_ctrl_c_stops_the_job_and_removes_the_model(
     """The first look is interrupted as by a person."""
     hosting = stack.hosting
     hosting.put("slow/a.csv", "99,nurse\n")
-    from perennial import finish_batch
-
     real, looks = finish_batch.look_at, []
 
     def interrupted(started: Any) -> Any:
@@ -339,12 +340,17 @@ def test_places_and_files_that_do_not_fit_are_refused(stack: Stack, tmp_path: Pa
         assert words in result.output, (arguments, result.output)
 
 
+def test_a_stack_without_network_is_refused(stack: Stack) -> None:
+    """The server could not fetch its code: said by name, before anything is made."""
+    closed = connect({**stack.ports.deployment.values, "NETWORK_ISOLATION": "yes"})
+    with pytest.raises(Rejected, match="deploy the stack with NetworkIsolation=no"):
+        start_batch(closed, Asked(MODEL, "s3://b/k"))
+
+
 def test_a_model_that_nobody_followed_is_removed_by_the_next_batch(
     stack: Stack, tmp_path: Path
 ) -> None:
     """What a killed command left: a Model whose job is over."""
-    from perennial.start_batch import Asked, start_batch
-
     rows = tmp_path / "rows.csv"
     rows.write_text("1,nurse\n")
     left = start_batch(stack.ports, Asked(MODEL, rows)).order.name
@@ -356,3 +362,17 @@ def test_a_model_that_nobody_followed_is_removed_by_the_next_batch(
     assert stack.models() == [left]
     stack.json("--input", str(rows))
     assert stack.models() == []
+
+
+def test_removing_a_model_removes_what_its_batches_left(stack: Stack, tmp_path: Path) -> None:
+    """By name, and only of exactly this model."""
+    container = stack.hosting.container()
+    mine = naming.batch_name("batches", MODEL, "b20261121-080000-0a1b")
+    other = naming.batch_name("batches", f"{MODEL}-b", "b20261121-080000-0a1b")
+    for name in (mine, other):
+        stack.hosting.sagemaker.create_model(
+            ModelName=name, PrimaryContainer=container, ExecutionRoleArn=stack.hosting.role
+        )
+    remove_served("batches", MODEL, time.monotonic() + 60)
+    assert stack.models() == [other]
+    stack.hosting.sagemaker.delete_model(ModelName=other)
