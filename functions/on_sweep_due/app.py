@@ -1,14 +1,15 @@
-"""Schedule: one pass of the sweeper over every model."""
+"""Schedule: one pass of the sweeper over every model; and a challenger's alarm: over its test."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from perennial.domain.naming import parse_ab_alarm
 from perennial.end_release import release_counts
 from perennial.handle_signals import ended_counts
 from perennial.observability import count, logger, observed
-from perennial.sweep import ModelSweep, sweep
+from perennial.sweep import ModelSweep, sweep, sweep_test
 from perennial.wiring import ports
 
 # The longest that one step of a model takes, so that none is cut off half-way.
@@ -16,8 +17,14 @@ MARGIN_S = 60.0
 
 
 @observed
-def handler(_event: Any, context: Any) -> None:
+def handler(event: Any, context: Any) -> None:
     """Sweep until the time is nearly up; what is left is done by the next pass."""
+    alarm = event.get("detail", {}).get("alarmName")
+    if alarm is not None:
+        named = parse_ab_alarm(str(alarm), ports().deployment.token)
+        if named is not None:  # else it guards a release, which SageMaker itself heeds
+            _tell(sweep_test(ports(), named[0]))
+        return
     remaining_s = context.get_remaining_time_in_millis() / 1000
     deadline = time.monotonic() + max(remaining_s - MARGIN_S, remaining_s / 2)
     for found in sweep(ports(), deadline=deadline):
@@ -48,6 +55,7 @@ def _tell(found: ModelSweep) -> None:
             "purged": found.purged,
             "told": list(found.told),
             "finished": found.finished,
+            "ab": found.ab,
             "words": found.failure,
             "scaling": found.releases.scaling if found.releases is not None else "",
         },

@@ -1,7 +1,7 @@
 """Carry out what the rules of A/B tests ask for, step by step, until all is as it is wanted.
 
-The command line runs it after each wish, the function that hears of a challenger's alarm and the
-sweeper run it too: who started a test may be gone, and a test looks after itself.
+The command line runs it after each wish. The sweeper runs it too, also when a challenger's alarm
+sounds: it takes traffic away, records and tidies up, but changes no configuration.
 """
 
 from __future__ import annotations
@@ -48,19 +48,20 @@ class AbAdvance:
 Make = Callable[[ModelRow, AbTest], None]
 
 
-def advance_ab(
+def advance_ab(  # noqa: PLR0913  # each is a choice of its own
     ports: Ports,
     model: str,
     *,
     make: Make | None = None,
+    may_deploy: bool = True,
     patience_s: float = 0,
     tell: Callable[[str], None] = lambda _words: None,
 ) -> AbAdvance:
     """Repeat the next step of the model's A/B test until there is none now.
 
-    `make`: brings the challenger about, of those who may; without it a test that is not begun
-    stays so. `patience_s`: how long to wait for what comes to rest by itself. `tell` hears what is
-    waited for.
+    `make`: brings the challenger about; without it a test that is not begun stays so.
+    `may_deploy`: also ask the endpoint for another configuration. `patience_s`: how long to wait
+    for what comes to rest by itself. `tell` hears what is waited for.
     """
     until = time.monotonic() + patience_s
     done = AbAdvance(model)
@@ -80,8 +81,10 @@ def advance_ab(
                 tell(step.words)
                 time.sleep(PAUSE_S)
                 continue
-            if _needs_maker(step, row.ab) and make is None:
-                return replace(done, words=f"A/B test {row.ab.number} is not begun yet")
+            if isinstance(step, ab_tests.AskFor) and not _may_ask(
+                step, make, may_deploy=may_deploy
+            ):
+                return replace(done, words=f"{row.ab.endpoint} is to serve {step.config}")
             done = _take(ports, row, step, make, done)
         except Conflict:
             conflicts += 1
@@ -98,8 +101,8 @@ def _next(ports: Ports, row: ModelRow, test: AbTest) -> ab_tests.AbStep:
     return ab_tests.next_ab_step(row, variants.see_fleet(test.endpoint), sounding, ports.clock())
 
 
-def _needs_maker(step: ab_tests.AbStep, test: AbTest) -> bool:
-    return isinstance(step, ab_tests.AskFor) and step.config == test.config
+def _may_ask(step: ab_tests.AskFor, make: Make | None, *, may_deploy: bool) -> bool:
+    return may_deploy and (step.config != step.test.config or make is not None)
 
 
 def _take(

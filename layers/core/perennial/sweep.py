@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from perennial.admit_signal import admit_signal
 from perennial.advance import Advance
+from perennial.advance_ab import advance_ab
 from perennial.advance_releases import ReleaseAdvance
 from perennial.aws.objects import Listed, find_current, list_versions
 from perennial.commit_change import commit_change
@@ -36,13 +37,21 @@ if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 
+#: Weights take some seconds to change, and an alarm may sound meanwhile.
+TEST_PATIENCE_S = 10.0
+
+
 @dataclass
 class ModelSweep:
-    """What a pass did for one model; `failure` is why it stopped there, in words."""
+    """What a pass did for one model; `failure` is why it stopped there, in words.
+
+    `ab`: how its A/B test stands, empty without one.
+    """
 
     model: str
     advances: list[Advance] = field(default_factory=list)
     releases: ReleaseAdvance | None = None
+    ab: str = ""
     told: tuple[int, ...] = ()
     listed: int = 0
     admitted: int = 0
@@ -100,9 +109,24 @@ def _look(ports: Ports, found: ModelSweep, _deadline: float) -> None:
         return
     found.advances.append(look_after(ports, found.model, watch=True))
     found.told = tell_people(ports, found.model)
+    if row.ab is not None:
+        row = look_after_test(ports, found) or row
     is_at_work = row.open_release is not None or row.waiting is not None
     if is_at_work or row.release_notices or is_scaling_due(row):
         found.releases = look_after_releases(ports, found.model)
+
+
+def sweep_test(ports: Ports, model: str) -> ModelSweep:
+    """Look after one model's A/B test alone, for an alarm of its challenger sounds."""
+    found = ModelSweep(model)
+    look_after_test(ports, found)
+    return found
+
+
+def look_after_test(ports: Ports, found: ModelSweep) -> ModelRow | None:
+    """Let an A/B test go on as far as the sweeper may; the model's row as it is then."""
+    found.ab = advance_ab(ports, found.model, may_deploy=False, patience_s=TEST_PATIENCE_S).words
+    return read_model(ports.ledger, found.model)
 
 
 def _list(ports: Ports, found: ModelSweep, deadline: float) -> None:
