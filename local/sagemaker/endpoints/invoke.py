@@ -32,6 +32,7 @@ from local.sagemaker.endpoints.model_cache import (
     LoadRefusedError,
     MissingModelError,
     ModelCache,
+    NotReadyError,
 )
 from local.sagemaker.endpoints.models import is_multi_model
 from local.sagemaker.endpoints.serverless import TooManyError
@@ -294,7 +295,7 @@ class _Attempt:
 
     def _exchange(self, instance: Instance, connections: Connections, path: str) -> Answer:
         invocation = self._invocation
-        seconds = max(MODEL_FLOOR, self._cloud.clock.real_seconds(MODEL_SECONDS))
+        seconds = self._model_seconds()
         try:
             return connections.ask("POST", path, invocation.body, invocation.headers(), seconds)
         except ServerSilentError as error:
@@ -318,7 +319,9 @@ class _Attempt:
             cloud.put_metric(REQUESTS, name, value, dimensions, unit)
 
         try:
-            return cache.take(self._invocation.target, Figures(put))
+            return cache.take(self._invocation.target, self._model_seconds(), Figures(put))
+        except NotReadyError as error:
+            raise InvocationError(429, "ModelNotReadyException", str(error)) from error
         except MissingModelError as error:
             raise _invalid(str(error)) from error
         except LoadRefusedError as error:
@@ -326,6 +329,10 @@ class _Attempt:
         except (ServerGoneError, ServerSilentError, AnswerTooLargeError) as lost:
             text = f"The container primary ended while it loaded a model: {lost}"
             raise self._server_error(instance, text) from lost
+
+    def _model_seconds(self) -> float:
+        """Real seconds that a model may take."""
+        return max(MODEL_FLOOR, self._cloud.clock.real_seconds(MODEL_SECONDS))
 
     def _server_error(self, instance: Instance, text: str) -> InvocationError:
         """The server gave no answer at all: AWS reports status 0."""

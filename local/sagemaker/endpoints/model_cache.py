@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -30,11 +31,16 @@ from local.sagemaker.endpoints.connections import (
 MODELS = "/opt/ml/models"
 LOADED, NO_MEMORY, UNKNOWN = 409, 507, 404
 LOOK_SECONDS = 10.0
+LEAST_FREE = 0.1  # of the memory; with less, a model is unloaded before the next is loaded
 LOAD_SECONDS = 360.0  # that SageMaker goes on loading at most
 
 
 class MissingModelError(Exception):
     """There is no such artifact, or it is no archive."""
+
+
+class NotReadyError(Exception):
+    """The model is still being loaded; it goes on, and a later request finds it."""
 
 
 class LoadRefusedError(Exception):
@@ -47,12 +53,16 @@ class LoadRefusedError(Exception):
 
 @dataclass
 class _Model:
-    """One target. `users` are requests under way; whoever loads or unloads holds `lock`."""
+    """One target. `users` are requests under way; whoever loads or unloads holds `lock`.
+
+    `loading` is the load that is under way, if any: all that ask meanwhile wait for the same.
+    """
 
     name: str
     lock: threading.Lock = field(default_factory=threading.Lock)
     loaded: bool = False
     users: int = 0
+    loading: "Future[None] | None" = None
 
 
 @dataclass(frozen=True)
@@ -66,16 +76,32 @@ class Figures:
         self.put(name, (time.perf_counter() - began) * 1e6)
 
 
+def has_memory() -> bool:
+    """Whether the machine has a tenth of its memory left; AWS does not tell its own bound."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    total, left = (int(fields[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
+    return left > total * LEAST_FREE
+
+
 class ModelCache:
-    """The models of one server process. `prefix` is the URI that targets are relative to."""
+    """The models of one server process. `prefix` is the URI that targets are relative to.
+
+    `has_room` says whether the machine has memory for one more model.
+    """
 
     def __init__(
-        self, objects: Objects, folder: JobFolder, prefix: str, connections: Connections
+        self,
+        objects: Objects,
+        folder: JobFolder,
+        prefix: str,
+        connections: Connections,
+        has_room: Callable[[], bool] = has_memory,
     ) -> None:
         self._objects = objects
         self._folder = folder
         self._prefix = prefix if prefix.endswith("/") else prefix + "/"
         self._connections = connections
+        self._has_room = has_room
         self._models: OrderedDict[str, _Model] = OrderedDict()  # used least recently first
         self._lock = threading.Lock()
 
@@ -88,27 +114,41 @@ class ModelCache:
         """How many models are."""
         return sum(model.loaded for model in list(self._models.values()))
 
-    def take(self, target: str, figures: Figures) -> str:
+    def take(self, target: str, seconds: float, figures: Figures) -> str:
         """The path that answers for the target, which stays loaded until it is given back.
 
-        Raises `MissingModelError`, `LoadRefusedError` and what `Connections.ask` raises.
+        Raises `NotReadyError` when it is not loaded after so many real seconds,
+        `MissingModelError`, `LoadRefusedError` and what `Connections.ask` raises.
         """
         with self._lock:
             name = hashlib.sha256(target.encode()).hexdigest()
             model = self._models.setdefault(target, _Model(name))
             self._models.move_to_end(target)
             model.users += 1
-        figures.put("ModelCacheHit", float(model.loaded))
+            hit = model.loaded
+            begin = not hit and model.loading is None
+            if begin:
+                model.loading = Future()
+            loading = model.loading
+        figures.put("ModelCacheHit", float(hit))
+        if loading is None:
+            return self._path(model)
         began = time.perf_counter()
+        if begin:
+            work = (model, target, loading, figures)
+            threading.Thread(target=self._bring, args=work, name="load", daemon=True).start()
         try:
-            with model.lock:
-                if not model.loaded:
-                    self._fetch(model, target, figures)
-                    self._load(model, figures)
-                    figures.timed("ModelLoadingWaitTime", began)
-        except BaseException:
+            loading.result(seconds)
+        except BaseException as error:
             self.give_back(target)
+            if isinstance(error, TimeoutError) and not loading.done():
+                raise NotReadyError(f"Model {target} is still being loaded.") from None
             raise
+        figures.timed("ModelLoadingWaitTime", began)
+        return self._path(model)
+
+    @staticmethod
+    def _path(model: _Model) -> str:
         return f"/models/{quote(model.name)}/invoke"
 
     def give_back(self, target: str) -> None:
@@ -129,6 +169,23 @@ class ModelCache:
                     model.loaded = False
 
     # --- loading ----------------------------------------------------------------------------
+    def _bring(self, model: _Model, target: str, loading: "Future[None]", figures: Figures) -> None:
+        """Fetch and load, in a thread of its own: no request's end ends it."""
+        try:
+            with model.lock:
+                self._fetch(model, target, figures)
+                while not self._has_room() and self._unload_one(figures):
+                    pass
+                self._load(model, figures)
+        except Exception as error:
+            with self._lock:
+                model.loading = None
+            loading.set_exception(error)
+            return
+        with self._lock:
+            model.loaded, model.loading = True, None
+        loading.set_result(None)
+
     def _place(self, model: _Model) -> str:
         return f"{MODELS}/{model.name}/model"
 
@@ -167,7 +224,6 @@ class ModelCache:
         while True:
             answer = self._ask_to_load(model)
             if answer.status in (200, LOADED):
-                model.loaded = True
                 figures.timed("ModelLoadingTime", began)
                 return
             if answer.status != NO_MEMORY or not self._unload_one(figures):

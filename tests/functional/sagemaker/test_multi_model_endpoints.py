@@ -26,7 +26,7 @@ MODEL = """
 """
 # An own image that has room for two models, and tells which models it has loaded and unloaded.
 SMALL = """#!/usr/bin/env python3
-import json, os, pathlib
+import json, os, pathlib, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 loaded, story = {}, []
@@ -56,6 +56,8 @@ class Small(BaseHTTPRequestHandler):
             word = pathlib.Path(asked["url"], "word.txt").read_text()
             if word == "broken":
                 return self.reply(500, {"error": "broken model"})
+            if word == "slow":
+                time.sleep(6)
             loaded[asked["model_name"]] = word
             story.append("+" + word)
             return self.reply(200, {})
@@ -182,6 +184,17 @@ def test_the_model_that_was_used_longest_ago_makes_room(hosting: Hosting, small_
         "ModelLoadingWaitTime",
         "ModelUnloadingTime",
     } <= {metric["MetricName"] for metric in listed}
+
+
+def test_a_model_that_loads_too_slowly_is_not_ready(hosting: Hosting, small_image: str) -> None:
+    """The request ends in time, the load goes on, and a later request is answered."""
+    _, container = several(hosting, "slow")
+    endpoint = serve(hosting, {**container, "Image": small_image, "Environment": {}})
+    asked = {"EndpointName": endpoint, "TargetModel": "slow.tar.gz", "Body": "1"}
+    with pytest.raises(hosting.patient.exceptions.ModelNotReadyException):
+        hosting.patient.invoke_endpoint(**asked)
+    found = json.loads(hosting.patient.invoke_endpoint(**asked)["Body"].read())
+    assert found["story"] == ["+slow"], "loaded once"
 
 
 def test_a_target_stays_with_the_instance_that_has_it(hosting: Hosting, small_image: str) -> None:
