@@ -339,6 +339,18 @@ def test_what_is_not_done_is_refused_by_name(
     assert words in str(caught.value)
 
 
+def test_a_model_of_several_models_is_refused(transforms: Transforms) -> None:
+    """Nobody says which of them a batch would mean."""
+    transforms.put("several/a.tar.gz", transforms.archive({"word.txt": "a"}))
+    container = transforms.container() | {
+        "Mode": "MultiModel",
+        "ModelDataUrl": transforms.uri("several/"),
+    }
+    model = transforms.model(container=container)
+    with pytest.raises(ClientError, match="does not take a multi-model container"):
+        transforms.run(model, "x")
+
+
 def test_names_are_taken_once_and_unknown_ones_are_told(transforms: Transforms, lines: str) -> None:
     """A second job of a name, a job and a model that nobody made; lists are filtered."""
     uri = transforms.put("one/a.csv", "1\n")
