@@ -154,7 +154,12 @@ def test_all_at_once_serves_from_one_machine() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "where", "words"),
     [
-        ("endpoint.kind", "serverless", "endpoint.kind", "serverless endpoints are not built yet"),
+        (
+            "endpoint.kind",
+            "serverless",
+            "endpoint.kind",
+            "expected instances: serverless endpoints are not built yet; SageMaker neither records",
+        ),
         ("endpoint.kind", "multi-model", "endpoint.kind", "multi-model endpoints are not built"),
         ("endpoint.kind", "instance", "endpoint.kind", "did you mean instances?"),
         ("endpoint.scaling", {"max": 4}, "endpoint.scaling.invocations_per_instance", "no default"),

@@ -14,6 +14,11 @@ from perennial.domain.settings_training import INSTANCE
 STRATEGIES = ("canary", "linear", "all-at-once")
 #: What `endpoint.kind` may be one day, each with the words of its refusal.
 LATER_KINDS = {"serverless": "serverless endpoints", "multi-model": "multi-model endpoints"}
+#: Why an endpoint of another kind is more than other words in its configuration.
+UNGUARDED = (
+    "SageMaker neither records their requests nor moves their traffic back when an alarm sounds, "
+    "so a release could do harm unseen"
+)
 #: What only a release to an endpoint can mean.
 OF_ENDPOINTS = ("production", "strategy", "share", "bake", "guard", "smoke_test")
 LONGEST_BAKE = 3600  # WaitIntervalInSeconds of UpdateEndpoint
@@ -109,7 +114,7 @@ def _endpoint(release: Reader) -> Endpoint | None:
     kind = endpoint.raw("kind")
     later = LATER_KINDS.get(kind) if isinstance(kind, str) else None
     if later is not None:
-        endpoint.mistake("kind", f"instances: {later} are not built yet")
+        endpoint.mistake("kind", f"instances: {later} are not built yet; {UNGUARDED}")
     else:
         endpoint.text("kind", "instances", choices=("instances",))
     read = Endpoint(
