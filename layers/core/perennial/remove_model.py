@@ -20,6 +20,7 @@ from perennial.domain import naming
 from perennial.domain.errors import NotAllowed, NotFound
 from perennial.domain.ledger.release_claims import stop_release
 from perennial.domain.ledger.rows import Key, release_key
+from perennial.domain.ledger.single_flight import refuse_during_test
 from perennial.domain.ledger.store import Transaction, read_release
 from perennial.end_run import end_run
 from perennial.forget_model import forget_model
@@ -54,6 +55,8 @@ def remove_model(
     naming.check_model_name(model)
     known = True
     try:
+        # Before anything is touched: somebody compares versions on its traffic.
+        refuse_during_test(known_model(ports.ledger, model), "the removal")
         stopped = _stop_open_run(ports, model, by)
         _stop_open_release(ports, model, by)
     except NotFound:
