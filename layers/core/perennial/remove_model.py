@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from perennial.advance_releases import advance_releases
 from perennial.aws.objects import delete_versions
 from perennial.aws.stacks import StackEvent, delete_stack
+from perennial.aws.transforms import active_transforms, stop_transform
 from perennial.commit_change import commit_change
 from perennial.describe_model import describe_model, known_model
 from perennial.domain import naming
@@ -34,7 +35,7 @@ LONGEST_STOP_S = 180  # a processing job is given two minutes to stop
 LONGEST_DEPLOYMENT_S = 900
 PAUSE_S = 0.5
 #: What a model has in the artifact bucket, each below a folder of its own.
-OWN_FOLDERS = ("code", "runs", "models", "releases", "capture")
+OWN_FOLDERS = ("code", "runs", "models", "releases", "capture", "batch")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def remove_model(
     except NotFound:
         # Perhaps an earlier removal came this far: what is left is still taken away.
         known, stopped = False, None
+    _stop_batches(ports.deployment.stack, model)
     stack_deleted = delete_stack(naming.model_stack(ports.deployment.stack, model), tell)
     bucket = ports.deployment.artifact_bucket
     artifacts = sum(delete_versions(bucket, f"{folder}/{model}/") for folder in OWN_FOLDERS)
@@ -89,6 +91,21 @@ def _stop_open_run(ports: Ports, model: str, by: str) -> int | None:
         end_run(ports, _execution(ports, model, run))
         time.sleep(PAUSE_S)
     return run
+
+
+def _stop_batches(stack: str, model: str) -> None:
+    """Stop batches under way, of whoever follows them: they would store predictions yet."""
+    deadline = time.monotonic() + LONGEST_STOP_S
+    while active := [
+        name
+        for name in active_transforms(naming.batch_name(stack, model, "b"))
+        if naming.is_batch_of(stack, model, name)
+    ]:
+        for name in active:
+            stop_transform(name)
+        if time.monotonic() > deadline:
+            raise NotAllowed(f"{active[0]} does not stop; try again in a few minutes")
+        time.sleep(PAUSE_S)
 
 
 def _stop_open_release(ports: Ports, model: str, by: str) -> None:

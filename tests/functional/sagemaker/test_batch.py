@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from perennial import finish_batch
+from perennial import finish_batch, remove_model
 from perennial.aws.clients import forget_clients
 from perennial.domain import naming
 from perennial.domain.errors import Rejected
@@ -362,6 +362,17 @@ def test_a_model_that_nobody_followed_is_removed_by_the_next_batch(
     assert stack.models() == [left]
     stack.json("--input", str(rows))
     assert stack.models() == []
+
+
+def test_removing_a_model_stops_its_batches(stack: Stack) -> None:
+    """A job that somebody else follows is stopped before its files are removed."""
+    stack.hosting.put("under-way/a.csv", "99,nurse\n")
+    place = stack.hosting.uri("under-way/")
+    name = start_batch(stack.ports, Asked(MODEL, place)).order.name
+    remove_model._stop_batches("batches", MODEL)
+    describe = stack.hosting.sagemaker.describe_transform_job
+    assert describe(TransformJobName=name)["TransformJobStatus"] == "Stopped"
+    stack.hosting.sagemaker.delete_model(ModelName=name)
 
 
 def test_removing_a_model_removes_what_its_batches_left(stack: Stack, tmp_path: Path) -> None:

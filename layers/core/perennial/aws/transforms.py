@@ -10,6 +10,7 @@ from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound, Rejected
 
+ACTIVE = ("InProgress", "Stopping")
 OVER = ("Completed", "Failed", "Stopped")
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 DATA_LOG = "/data-log"  # what the streams end in that tell of objects and refused requests
@@ -70,6 +71,17 @@ def describe_transform(name: str) -> Transform:
         started_ms=_optional(found.get("TransformStartTime")),
         ended_ms=_optional(found.get("TransformEndTime")),
     )
+
+
+def active_transforms(part: str) -> list[str]:
+    """The names of the jobs that are not over and contain a text."""
+    found: list[str] = []
+    paginator: Any = client("sagemaker").get_paginator("list_transform_jobs")
+    with translated(f"listing transform jobs of {part}"):
+        for status in ACTIVE:
+            for page in paginator.paginate(NameContains=part, StatusEquals=status):
+                found += [each["TransformJobName"] for each in page["TransformJobSummaries"]]
+    return found
 
 
 def stop_transform(name: str) -> None:
