@@ -275,7 +275,8 @@ def create_endpoint() -> Any:
 def update_endpoint() -> Any:
     """A new fleet beside the old one; traffic moves by the strategy, and back by an alarm.
 
-    Without RetainAllVariantProperties a scaled fleet would shrink to what the config says.
+    Only with RetainAllVariantProperties a scaled fleet does not shrink to what the config says,
+    and only without it a count that the settings have changed comes into force.
     """
     return sagemaker(
         "UpdateEndpoint",
@@ -283,7 +284,7 @@ def update_endpoint() -> Any:
         {
             "EndpointName": planned("names.endpoint"),
             "EndpointConfigName": planned("names.config"),
-            "RetainAllVariantProperties": True,
+            "RetainAllVariantProperties": sdk.path("$.ready.keeps_counts"),
             "DeploymentConfig": planned("deployment"),
         },
     )

@@ -143,7 +143,7 @@ ANSWERS: dict[str, Sequence[Any]] = {
     "AwaitApproval": [{"by": "ann", "because": "fine"}],
     "CreateEndpointConfig": [{"EndpointConfigArn": "arn"}],
     "GuardEndpoint": [{"alarms": []}],
-    "CheckRelease": [{"exists": True}],
+    "CheckRelease": [{"exists": True, "keeps_counts": True}],
     "CreateEndpoint": [{"EndpointArn": "arn"}],
     "UpdateEndpoint": [{"EndpointArn": "arn"}],
     "DescribeEndpoint": Visits([described("Updating"), described("InService")]),
@@ -154,7 +154,7 @@ PLANS = {
     "CreateModelInVpc": planned(vpc=True),
     ASKING: ASKED,
 }
-FIRST = {"CheckRelease": [{"exists": False}]}
+FIRST = {"CheckRelease": [{"exists": False, "keeps_counts": False}]}
 
 
 def document() -> dict[str, Any]:

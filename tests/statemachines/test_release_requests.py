@@ -130,7 +130,7 @@ def test_functions_are_told_the_same(ran: dict[str, Ran]) -> None:
 
 
 def test_an_update_keeps_the_fleet_and_is_guarded(ran: dict[str, Ran]) -> None:
-    """RetainAllVariantProperties always; the deployment's own way and its alarms."""
+    """RetainAllVariantProperties as CheckRelease says; the deployment's own way and its alarms."""
     (request,) = ran["open, update"].payloads["UpdateEndpoint"]
     assert request["RetainAllVariantProperties"] is True
     assert request["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]

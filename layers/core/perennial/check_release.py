@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects
-from perennial.aws.endpoints import describe_endpoint
+from perennial.aws.endpoints import describe_endpoint, describe_variants
 from perennial.commit_change import commit_change
+from perennial.describe_model import known_model, read_settings_of
 from perennial.domain import naming
 from perennial.domain.errors import Rejected, Unavailable
 from perennial.domain.ledger.release_claims import announce_update, note_figures
 from perennial.domain.ledger.rows import ReleaseRow
 from perennial.domain.ledger.store import Transaction
+from perennial.domain.release_plan import MAIN
 from perennial.domain.release_truth import CHANGING, SeenEndpoint
+from perennial.domain.scaling_plan import keeps_count
 from perennial.own_release import own_release
 from perennial.plan_release import approved_version
 
@@ -27,9 +30,13 @@ UPDATABLE = ("InService", "UpdateRollbackFailed")
 
 @dataclass(frozen=True)
 class Ready:
-    """Production may change; `exists`: there is an endpoint to update, else it is made."""
+    """Production may change; `exists`: there is an endpoint to update, else it is made.
+
+    `keeps_counts`: the update leaves the number of instances that scaling has chosen as it is.
+    """
 
     exists: bool
+    keeps_counts: bool = False
 
 
 def check_release(ports: Ports, model: str, release: int, execution: str) -> Ready:
@@ -52,7 +59,20 @@ def check_release(ports: Ports, model: str, release: int, execution: str) -> Rea
 
     commit_change(ports, note)
     commit_change(ports, announce)
-    return Ready(exists)
+    return Ready(exists, keeps_counts=exists and _keeps_counts(ports, row))
+
+
+def _keeps_counts(ports: Ports, row: ReleaseRow) -> bool:
+    """Whether the present count is one that scaling may have chosen; else that of the settings."""
+    model = known_model(ports.ledger, row.model)
+    endpoint = read_settings_of(ports.ledger, model, row.settings).release.endpoint
+    if endpoint is None:
+        return False
+    counts = {
+        each["VariantName"]: each.get("DesiredInstanceCount")
+        for each in describe_variants(row.endpoint)
+    }
+    return keeps_count(endpoint, counts.get(MAIN))
 
 
 def _figures(ports: Ports, row: ReleaseRow) -> Mapping[str, Any]:

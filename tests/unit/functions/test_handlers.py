@@ -576,7 +576,7 @@ def test_the_release_machines_functions_answer_what_it_reads(
     assert answer("await_approval") == {}
     alarms = [f"perennial-guard-{MODEL}-r1-{kind}" for kind in ("errors", "latency")]
     assert answer("guard_endpoint") == {"alarms": alarms}
-    assert answer("check_release") == {"exists": False}
+    assert answer("check_release") == {"exists": False, "keeps_counts": False}
     comparison = {
         "metric": "auc", "rows": 500, "candidate": 0.93, "champion": 0.92, "difference": 0.01,
         "lower": 0.001, "confidence": 0.95, "incompatible": [],

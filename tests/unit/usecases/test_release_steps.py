@@ -414,3 +414,24 @@ def test_a_version_without_the_gate_cannot_be_judged_again(served: World) -> Non
     approve(served, servable(served))
     with pytest.raises(Rejected, match="compare with no champion"):
         judge_release(served.ports, MODEL, 1, row(served, 1).execution)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "kept"),
+    [
+        (None, False),
+        ({"min": 2, "max": 4, "invocations_per_instance": 600}, True),
+        ({"min": 3, "max": 4, "invocations_per_instance": 600}, False),
+    ],
+)
+def test_an_update_keeps_the_count_that_scaling_chose(
+    served: World, scaling: dict[str, Any] | None, kept: bool
+) -> None:
+    """Only one within the bounds; any other gives way to the count of the newest settings."""
+    live(served, 1, servable(served))
+    endpoint = {"count": 3, **({"scaling": scaling} if scaling else {})}
+    served.push("b" * 64, release={**RELEASE, "endpoint": endpoint})
+    approve(served, servable(served))
+    found = check_release(served.ports, MODEL, 2, row(served, 2).execution)
+    assert (found.exists, found.keeps_counts) == (True, kept)
+    assert [v["InitialInstanceCount"] for v in plan(served, 2)["variants"]] == [3]
