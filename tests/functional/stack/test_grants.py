@@ -58,7 +58,9 @@ PERMISSIONS = {
 #: Every version waits for a person before production; nothing bounds what only time would show.
 RELEASE = {
     "release.production": "person",
-    "release.endpoint": '{"count": 1}',
+    "release.endpoint": (
+        '{"count": 1, "scaling": {"min": 1, "max": 2, "invocations_per_instance": 1000}}'
+    ),
     "release.strategy": "all-at-once",
     "release.smoke_test": '{"rows": 20, "requests": 5, "memory": "off"}',
 }
@@ -251,6 +253,8 @@ def test_every_call_is_journalled(life: dict[str, Any], checkout: Checkout) -> N
         "sagemaker:DeleteModelPackage",
         "states:StartExecution",
         "sns:Publish",
+        "application-autoscaling:PutScalingPolicy",
+        "application-autoscaling:DeregisterScalableTarget",
     }
     assert needed <= operations, json.dumps(sorted(operations))
 

@@ -14,7 +14,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
 from moto.stepfunctions.models import stepfunctions_backends
 from perennial.await_approval import await_approval
-from perennial.aws import registry
+from perennial.aws import registry, scaling
 from perennial.commit_change import commit_change
 from perennial.domain.ledger.release_claims import announce_update
 from perennial.domain.ledger.rows import RunRow, Version
@@ -182,3 +182,23 @@ def test_an_endpoint_is_adopted_and_taken_away(cloud: Cloud, ports: Ports) -> No
     go_live(ports, 2)
     assert f"Removed: {LIVE}" in cloud.run("endpoint", "churn", "--remove", "--yes").stdout
     assert cloud.json("endpoint", "churn", "--remove", "--yes")["endpoints"] == []
+
+
+def test_an_endpoint_shows_how_it_scales(
+    cloud: Cloud, ports: Ports, project: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounds, target, the last change in words; and what it should be when someone changed it."""
+    monkeypatch.setattr(scaling, "last_activity", lambda _: None)  # moto does not know it
+    wanted = {"max": 5, "invocations_per_instance": 90}
+    folder = project(release={"endpoint": {"count": 3, "scaling": wanted}})
+    assert cloud.run("push", str(folder)).exit_code == 0
+    approve(ports, 1)
+    go_live(ports, 1)
+    printed = " ".join(cloud.run("endpoint", "churn").stdout.split())
+    assert "scaling: 3 to 5 instances, 90 requests a minute each" in printed
+    assert "last scaled: it has not changed the number of instances yet" in printed
+    shown = cloud.json("endpoint", "churn")["scaling"]
+    assert (shown["min"], shown["max"], shown["words"]) == (3, 5, "")
+    scaling.remove_scaling(LIVE)
+    printed = " ".join(cloud.run("endpoint", "churn").stdout.split())
+    assert "release 1 asks for 3 to 5 instances with 90 requests a minute each" in printed
