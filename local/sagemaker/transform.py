@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from botocore.model import ServiceModel
@@ -248,7 +248,8 @@ class _Work:
                 for _, future in waiting:
                     future.cancel()
             file.flush()
-            target = str(PurePosixPath(self._prefix, f"{name.lstrip('/')}.out"))
+            front = self._prefix.rstrip("/")
+            target = f"{front}/{name}.out" if front else f"{name}.out"
             self._objects.store_file(Path(file.name), self._bucket, target)
 
     def _answered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from perennial.aws.log_groups import read_lines
 from perennial.aws.transforms import DATA_LOG, LOG_GROUP, Transform
 from perennial.domain import batch
 from perennial.domain.batch import MANIFEST, Pair
-from perennial.domain.errors import PerennialError
+from perennial.domain.errors import PerennialError, Rejected
 from perennial.domain.signals import ObjectVersion
 from perennial.gather_evidence import own_prices
 
@@ -89,12 +90,26 @@ def finish_batch(ports: Ports, started: Batch, look: Look, by: str) -> dict[str,
 
 
 def fetch_results(started: Batch, look: Look, document: Mapping[str, Any], folder: Path) -> None:
-    """Copy outputs and manifest into a folder of this machine."""
+    """Copy outputs and manifest into a folder of this machine.
+
+    Raises `Rejected` for a key that would be a file outside the folder.
+    """
     source = objects.split_uri(started.order.source)[1]
     for key, output in look.outputs.items():
-        download(output, folder / f"{batch.relative_name(source, key)}{batch.OUT}")
+        download(output, inside(folder, f"{batch.relative_name(source, key)}{batch.OUT}"))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).write_bytes(objects.compact_json(document))
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file of an output's name; keys are anybody's, and may hold `..` or begin with `/`."""
+    path = folder / name.lstrip("/")
+    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder)):
+        raise Rejected(
+            f"the output {name!r} would be a file outside {folder}; it stays in S3 (see the "
+            "manifest there)"
+        )
+    return path
 
 
 def _counted(output: ObjectVersion | None) -> int | None:

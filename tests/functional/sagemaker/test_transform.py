@@ -14,6 +14,8 @@ from tests.functional.sagemaker.hosting import ECHO, Hosting, _command, _pids
 LINES = """
     import json, os, time
 
+    SEEN = []
+
     def model_fn(folder):
         return None
 
@@ -27,6 +29,9 @@ LINES = """
             time.sleep(5)
         if rows[0].startswith("raise"):
             raise ValueError("cannot read " + rows[0])
+        if rows[0].startswith("flaky") and not SEEN:
+            SEEN.append(rows[0])
+            raise ValueError("not the first time")
         if rows[0].startswith("refuse"):
             from sagemaker_containers.beta.framework import worker
             return worker.Response(response="row 1 is wrong", status=400, mimetype="text/plain")
@@ -141,9 +146,11 @@ def test_every_object_of_a_prefix_becomes_an_output_by_two_servers(
         body = "".join(f"{number},{row}\n" for row in range(100))
         transforms.put(f"many/in/part/{number}.csv", body)
     transforms.put("many/in/empty.csv", "")
+    transforms.put("many/in//a b+ü.csv", "1\n")
     found = transforms.run(lines, "many/in/", count=2)
     assert found["TransformJobStatus"] == "Completed", found
     assert transforms.outputs(found) == [
+        "/a b+ü.csv.out",
         "empty.csv.out",
         *(f"part/{number}.csv.out" for number in range(4)),
     ]
@@ -267,6 +274,16 @@ def test_a_failed_object_leaves_no_part_of_it(
     assert (found["TransformJobStatus"], found["FailureReason"]) == ("Failed", reason)
     assert transforms.outputs(found) == []
     assert told in transforms.told(found)
+
+
+@pytest.mark.parametrize(("retries", "status"), [(1, "Completed"), (0, "Failed")])
+def test_a_server_error_is_tried_again_as_often_as_asked(
+    transforms: Transforms, lines: str, retries: int, status: str
+) -> None:
+    """InvocationsMaxRetries: a request that fails once and then succeeds."""
+    uri = transforms.put("flaky/a.csv", "flaky\n")
+    found = transforms.run(lines, uri, ModelClientConfig={"InvocationsMaxRetries": retries})
+    assert found["TransformJobStatus"] == status
 
 
 def test_answers_that_do_not_match_their_records_fail_a_join(transforms: Transforms) -> None:
