@@ -26,6 +26,7 @@ from perennial.record_verdict import record_verdict
 from perennial.record_version import record_version
 
 from tests.unit.domain import verdict_builders as build
+from tests.unit.usecases.test_ab_tests import ALARM, run_test, sound, weights
 from tests.unit.world import DOCUMENT, MODEL, World, new_world
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -270,6 +271,26 @@ def test_on_sweep_due_counts_a_model_that_failed(
     boto3.client("s3").delete_bucket(Bucket="landing")
     handler("on_sweep_due")({}, context)
     assert metrics(capsys.readouterr().out) == {"SweepsFailed": 1}
+
+
+def test_on_sweep_due_heeds_a_challengers_alarm(
+    world: World, handler: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By its event at once; alarms that guard a release, or of another stack, change nothing."""
+    run_test(world)
+    sound()
+    event = golden("alarm_state_change")
+    handle = handler("on_sweep_due")
+    for name in (f"perennial-guard-{MODEL}-r1-errors", f"other-guard-{MODEL}-ab1-errors"):
+        event["detail"]["alarmName"] = name
+        handle(event, context)
+        assert weights() == {"main": 0.8, "challenger": 0.2}
+    event["detail"]["alarmName"] = ALARM
+    caplog.clear()
+    handle(event, context)
+    assert weights() == {"main": 1.0, "challenger": 0.0}
+    (line,) = lines(caplog)
+    assert (line["model"], line["ab"]) == (MODEL, "the challenger gets 0% of the traffic")
 
 
 def test_check_claim_lets_only_the_runs_execution_pass(

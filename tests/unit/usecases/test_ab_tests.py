@@ -34,6 +34,12 @@ ALARM = f"perennial-guard-{MODEL}-ab1-errors"
 @pytest.fixture
 def tested(world: World) -> World:
     """A running test: the endpoint serves both variants, the challenger a fifth of the requests."""
+    run_test(world)
+    return world
+
+
+def run_test(world: World) -> None:
+    """Let a test of the world's model run."""
     world.push(release={"endpoint": {"count": 2}})
     make_config(MAIN_CONFIG)
     make_config(CONFIG, ("main", "challenger"))
@@ -52,7 +58,6 @@ def tested(world: World) -> World:
     world.ledger.commit([change(world.model(), live=live, ab=test, last_ab=1)])
     advance_ab(world.ports, MODEL)
     assert weights() == {"main": 0.8, "challenger": 0.2}
-    return world
 
 
 def weights() -> dict[str, float]:
