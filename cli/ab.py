@@ -150,6 +150,7 @@ def stop(session: Session, model: str, winner: str | None, because: str, *, yes:
     )
     if session.screen.as_json:
         session.screen.document(done)
+        refuse_unfinished(done.advance)
         return
     tell_advance(session, done.advance)
     if done.release is not None:
@@ -204,6 +205,20 @@ def tell_advance(session: Session, done: AbAdvance) -> None:
     """Report where the test stands; a test that failed, or is not done in time, is an error."""
     if session.screen.as_json:
         session.screen.document(done)
+    refuse_unfinished(done)
+    if session.screen.as_json:
+        return
+    if done.ended is not None:
+        name = f"A/B test {done.ended.number} of [bold]{escape(done.model)}[/]"
+        session.screen.line(f"{name} has ended.")
+        return
+    for words in (*done.told, done.words):
+        session.screen.line(f"[bold]{escape(done.model)}[/]: {escape(words)}.")
+    session.screen.line(f"[dim]next:[/]  perennial ab status {done.model}")
+
+
+def refuse_unfinished(done: AbAdvance) -> None:
+    """Raise `CommandError` for a test that failed, or that is not as it was asked to be yet."""
     ended = done.ended
     if ended is not None and ended.outcome == "failed":
         raise CommandError(
@@ -215,14 +230,6 @@ def tell_advance(session: Session, done: AbAdvance) -> None:
             f"{done.model}: {done.words}; it is not done yet.",
             f"perennial ab status {done.model}, or the same command again",
         )
-    if session.screen.as_json:
-        return
-    if ended is not None:
-        session.screen.line(f"A/B test {ended.number} of [bold]{escape(done.model)}[/] has ended.")
-        return
-    for words in (*done.told, done.words):
-        session.screen.line(f"[bold]{escape(done.model)}[/]: {escape(words)}.")
-    session.screen.line(f"[dim]next:[/]  perennial ab status {done.model}")
 
 
 def show_test(session: Session, found: AbDescription) -> None:
