@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LATER = (
     "Endpoint hours are those of what was live, without a deployment's second fleet; requests, "
-    "storage and transfer are not counted."
+    "storage and transfer are not counted. What an endpoint that scales cost is not known."
 )
 
 

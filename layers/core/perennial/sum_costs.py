@@ -76,7 +76,8 @@ class RunCost:
 class EndpointCost:
     """What one release cost while it was live, on `count` machines; `seconds` are of the clock.
 
-    `seconds` is None when nobody noted how long; `usd` as well without a price.
+    `seconds` is None when nobody noted how long; `usd` as well without a price, and where scaling
+    has changed how many machines there were: it began with `count`.
     """
 
     release: int
@@ -134,7 +135,8 @@ def _endpoint_cost(ports: Ports, row: ModelRow, each: Served, prices: Prices) ->
     asked = read_settings_of(ports.ledger, row, release.settings).release.endpoint
     endpoint = asked if release.kind != "adopt" else None
     usd = None
-    if endpoint is not None and each.seconds is not None:
+    is_fixed = endpoint is not None and endpoint.scaling is None
+    if endpoint is not None and is_fixed and each.seconds is not None:
         usd = prices.cost("endpoint", endpoint.instance, each.seconds * endpoint.count)
     return EndpointCost(
         release=release.number,

@@ -16,6 +16,7 @@ from perennial.end_release import look_after_releases
 from perennial.keep_scaling import is_scaling_due, keep_scaling
 from perennial.release_again import release_again
 from perennial.remove_endpoint import remove_endpoint, remove_served
+from perennial.sum_costs import sum_costs
 from perennial.sweep import sweep
 
 from tests.unit.usecases.test_releases import LIVE, approve, released, version
@@ -198,6 +199,17 @@ def test_bounds_and_last_change_are_described(
     found = describe_endpoint(scaled.ports, MODEL).scaling
     assert found is not None
     assert "somebody else changed it: release 1 asks for 2 to 4 instances" in found.words
+
+
+def test_what_a_scaled_endpoint_cost_is_not_known(scaled: World) -> None:
+    """Nobody noted how many machines it had when."""
+    approve(scaled, version(scaled))
+    released(scaled, 1)
+    scaled.wait(3600)
+    (cost,) = sum_costs(scaled.ports, MODEL).endpoints
+    assert (cost.instance, cost.count, cost.usd) == ("ml.m5.large", 2, None)
+    assert cost.seconds is not None
+    assert cost.seconds >= 3600
 
 
 def test_who_may_not_look_at_scaling_sees_the_rest(
