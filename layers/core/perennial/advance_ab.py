@@ -6,26 +6,25 @@ sounds: it takes traffic away, records and tidies up, but changes no configurati
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from perennial.aws import alarms, endpoints, variants
 from perennial.commit_change import commit_change
 from perennial.domain import ab_plan
-from perennial.domain.errors import Conflict, Retryable, Terminal
+from perennial.domain.errors import Terminal
 from perennial.domain.ledger import ab_tests
 from perennial.domain.ledger.ab_rows import AbTest
 from perennial.domain.ledger.rows import ModelRow
 from perennial.domain.ledger.store import Transaction, read_model
+from perennial.repeat_steps import repeat_steps
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 MOST_STEPS = 4000  # most are waits of a pause each
-MOST_CONFLICTS = 25
 PAUSE_S = 1.0
 
 
@@ -63,35 +62,54 @@ def advance_ab(  # noqa: PLR0913  # each is a choice of its own
     `may_deploy`: also ask the endpoint for another configuration. `patience_s`: how long to wait
     for what comes to rest by itself. `tell` hears what is waited for.
     """
-    until = time.monotonic() + patience_s
-    done = AbAdvance(model)
-    conflicts = 0
-    for _ in range(MOST_STEPS):
-        row = read_model(ports.ledger, model)
-        if row is None or row.ab is None:
-            return replace(done, is_at_rest=True)
-        try:
-            step = _next(ports, row, row.ab)
-            if isinstance(step, ab_tests.AtRest):
-                return replace(done, is_at_rest=True, words=step.words)
-            if isinstance(step, ab_tests.Wait):
-                done = replace(done, words=step.words)
-                if time.monotonic() >= until:
-                    return done
-                tell(step.words)
-                time.sleep(PAUSE_S)
-                continue
-            if isinstance(step, ab_tests.AskFor) and not _may_ask(
-                step, make, may_deploy=may_deploy
-            ):
-                return replace(done, words=f"{row.ab.endpoint} is to serve {step.config}")
-            done = _take(ports, row, step, make, done)
-        except Conflict:
-            conflicts += 1
-            if conflicts > MOST_CONFLICTS:
-                raise
-            time.sleep(random.uniform(0, 0.02 * conflicts))  # noqa: S311  # spreads, no secret
-    raise Retryable(f"the A/B test of {model} did not come to rest within {MOST_STEPS} steps")
+    now = _Pass(ports, model, make, may_deploy, time.monotonic() + patience_s, tell)
+    repeat_steps(lambda: _step(now), f"the A/B test of {model}", MOST_STEPS)
+    return now.done
+
+
+@dataclass
+class _Pass:
+    """One pass under way, with what `advance_ab` was given."""
+
+    ports: Ports
+    model: str
+    make: Make | None
+    may_deploy: bool
+    until: float
+    tell: Callable[[str], None]
+    done: AbAdvance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = AbAdvance(self.model)
+
+
+def _step(now: _Pass) -> bool:
+    """Take one step; True when there is nothing more to do now."""
+    row = read_model(now.ports.ledger, now.model)
+    if row is None or row.ab is None:
+        now.done = replace(now.done, is_at_rest=True)
+        return True
+    step = _next(now.ports, row, row.ab)
+    if isinstance(step, ab_tests.AtRest):
+        now.done = replace(now.done, is_at_rest=True, words=step.words)
+        return True
+    if isinstance(step, ab_tests.Wait):
+        return _wait(now, step.words)
+    if isinstance(step, ab_tests.AskFor) and not _may_ask(now, step):
+        now.done = replace(now.done, words=f"{row.ab.endpoint} is to serve {step.config}")
+        return True
+    _take(now, row, step)
+    return False
+
+
+def _wait(now: _Pass, words: str) -> bool:
+    """Give what is under way some time; True when there is none left."""
+    now.done = replace(now.done, words=words)
+    if time.monotonic() >= now.until:
+        return True
+    now.tell(words)
+    time.sleep(PAUSE_S)
+    return False
 
 
 def _next(ports: Ports, row: ModelRow, test: AbTest) -> ab_tests.AbStep:
@@ -101,40 +119,36 @@ def _next(ports: Ports, row: ModelRow, test: AbTest) -> ab_tests.AbStep:
     return ab_tests.next_ab_step(row, variants.see_fleet(test.endpoint), sounding, ports.clock())
 
 
-def _may_ask(step: ab_tests.AskFor, make: Make | None, *, may_deploy: bool) -> bool:
-    return may_deploy and (step.config != step.test.config or make is not None)
+def _may_ask(now: _Pass, step: ab_tests.AskFor) -> bool:
+    return now.may_deploy and (step.config != step.test.config or now.make is not None)
 
 
-def _take(
-    ports: Ports, row: ModelRow, step: ab_tests.AbStep, make: Make | None, done: AbAdvance
-) -> AbAdvance:
+def _take(now: _Pass, row: ModelRow, step: ab_tests.AbStep) -> None:
     """Carry one step out."""
+    ports = now.ports
     match step:
         case ab_tests.Record(changes, notice):
             if notice:
                 tell_ab(ports, row, notice)
-                done = replace(done, told=(*done.told, notice))
+                now.done = replace(now.done, told=(*now.done.told, notice))
             ports.ledger.commit(changes)
         case ab_tests.AskFor():
-            return _ask(ports, row, step, make, done)
+            _ask(now, row, step)
         case ab_tests.SetWeights(test, weights):
             variants.set_weights(test.endpoint, weights)
         case ab_tests.Finish(test):
             _remove_challenger(ports, row.model, test)
             ports.ledger.commit(ab_tests.finished(row, ports.clock()))
-            return replace(done, ended=_ended(ports, row.model, test))
-    return done
+            now.done = replace(now.done, ended=_ended(ports, row.model, test))
 
 
-def _ask(
-    ports: Ports, row: ModelRow, step: ab_tests.AskFor, make: Make | None, done: AbAdvance
-) -> AbAdvance:
+def _ask(now: _Pass, row: ModelRow, step: ab_tests.AskFor) -> None:
     """Ask for a configuration; a challenger that SageMaker refuses ends the test, in its words."""
-    test = step.test
+    test, ports = step.test, now.ports
     is_begin = step.config == test.config
     try:
-        if is_begin and make is not None:
-            make(row, test)
+        if is_begin and now.make is not None:
+            now.make(row, test)
         ports.ledger.commit(step.changes)
         variants.ask_for_config(test.endpoint, step.config)
     except Terminal as error:
@@ -143,11 +157,10 @@ def _ask(
         words = str(error)
 
         def decide() -> Transaction:
-            now = read_model(ports.ledger, row.model)
-            return () if now is None or now.ab is None else ab_tests.give_up(now, words)
+            found = read_model(ports.ledger, row.model)
+            return () if found is None or found.ab is None else ab_tests.give_up(found, words)
 
         commit_change(ports, decide)
-    return done
 
 
 def _remove_challenger(ports: Ports, model: str, test: AbTest) -> None:

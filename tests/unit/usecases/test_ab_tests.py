@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
 from perennial.advance_ab import advance_ab
+from perennial.aws import variants
 from perennial.aws.variant_metrics import period_ms
 from perennial.describe_ab import judge
 from perennial.domain.captured import BadLine
@@ -139,6 +141,40 @@ def test_a_challenger_that_cannot_be_made_ends_the_test(tested: World) -> None:
     assert done.ended is not None
     assert done.ended.words == "failed, by Perennial: no such machine"
     assert tested.model().ab is None
+
+
+def test_a_configuration_that_is_not_found_yet_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SageMaker is eventually consistent; one that never comes is an error after all."""
+    answers: list[Any] = [missing(), missing(), {}]
+    pauses: list[float] = []
+
+    class SageMaker:
+        """Answers UpdateEndpoint from the list."""
+
+        def update_endpoint(self, **request: Any) -> Any:
+            """The next answer."""
+            assert request["RetainAllVariantProperties"] is True
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(variants, "client", lambda _service: SageMaker())
+    monkeypatch.setattr(variants.time, "sleep", pauses.append)
+    variants.ask_for_config(LIVE, CONFIG)
+    assert (answers, pauses) == ([], [1.0, 2.0])
+    answers.extend(missing() for _ in range(4))
+    with pytest.raises(NotFound, match="Could not find endpoint configuration"):
+        variants.ask_for_config(LIVE, CONFIG)
+
+
+def missing() -> ClientError:
+    """SageMaker's words for what is not there."""
+    words = f'Could not find endpoint configuration "{CONFIG}".'
+    error: Any = {"Error": {"Code": "ValidationException", "Message": words}}
+    return ClientError(error, "UpdateEndpoint")
 
 
 def test_a_test_that_is_open_keeps_its_model(tested: World) -> None:

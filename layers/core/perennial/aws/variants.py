@@ -5,6 +5,7 @@ What the requests hold is `perennial.domain.ab_plan`'s and `perennial.domain.led
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound
 from perennial.domain.ledger.ab_tests import SeenFleet
 from perennial.domain.release_truth import SeenEndpoint
+
+#: How long a new configuration may take until every part of SageMaker knows it.
+PAUSES_S = (1.0, 2.0, 4.0)
 
 
 def see_fleet(name: str) -> SeenFleet | None:
@@ -73,15 +77,24 @@ def make_config(request: Mapping[str, Any]) -> None:
 def ask_for_config(endpoint: str, config: str) -> None:
     """UpdateEndpoint at once, without guards; counts that scaling has set are kept.
 
-    Weights are those of the configuration.
+    Weights are those of the configuration. One that was just made may not be found at once: then
+    it is asked for again, some seconds long.
     """
-    with translated(f"updating endpoint {endpoint} to {config}"):
-        client("sagemaker").update_endpoint(
-            EndpointName=endpoint,
-            EndpointConfigName=config,
-            RetainAllVariantProperties=True,
-            ExcludeRetainedVariantProperties=[{"VariantPropertyType": "DesiredWeight"}],
-        )
+    for pause in (*PAUSES_S, None):
+        try:
+            with translated(f"updating endpoint {endpoint} to {config}"):
+                client("sagemaker").update_endpoint(
+                    EndpointName=endpoint,
+                    EndpointConfigName=config,
+                    RetainAllVariantProperties=True,
+                    ExcludeRetainedVariantProperties=[{"VariantPropertyType": "DesiredWeight"}],
+                )
+        except NotFound:
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 def set_weights(endpoint: str, weights: Mapping[str, float]) -> None:
