@@ -18,6 +18,7 @@ from perennial.domain.errors import NotAllowed, NotFound
 from perennial.domain.ledger import releases
 from perennial.domain.ledger.releases import ReleaseNames
 from perennial.domain.ledger.rows import Wanted
+from perennial.domain.ledger.single_flight import refuse_during_test
 from perennial.domain.ledger.store import Transaction
 from perennial.domain.release_truth import IN_SERVICE
 from perennial.record_champion import run_of_version
@@ -46,7 +47,7 @@ def adopt_endpoint(ports: Ports, model: str, number: int | None, because: str, b
     Raises `NotFound`, and `NotAllowed` when the endpoint is not in service, serves something that
     is no approved version of the model, or another version than `number`.
     """
-    known_model(ports.ledger, model)
+    refuse_during_test(known_model(ports.ledger, model), "an adoption")
     endpoint = naming.live_endpoint(ports.deployment.stack, model)
     config, served = _served(ports, model, endpoint)
     if number is None and not config:

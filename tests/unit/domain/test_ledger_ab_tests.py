@@ -196,6 +196,7 @@ def test_a_weight_may_be_rounded_on_its_way() -> None:
     far = seen(CONFIG, weights={"main": 0.901, "challenger": 0.099})
     assert isinstance(next_ab_step(under_test(running()), far, (), NOW), SetWeights)
     none = seen(CONFIG, weights={})
+    assert (none.permille, far.permille, near.permille) == (0, 99, 100)
     assert isinstance(next_ab_step(under_test(running()), none, (), NOW), SetWeights)
 
 
