@@ -238,6 +238,7 @@ class Tracker:
 
     def _fail(self, target: Target, activity: Activity, reason: str) -> None:
         target.quiet_until = self._cloud.clock.service_now() + RETRY_SECONDS
+        target.is_new = target.is_new or not activity.policy  # bounds are still to be kept
         text = f"Failed to set desired instance count to {activity.count}. Reason: {reason}"
         self._end(target, activity, "Failed", text)
 

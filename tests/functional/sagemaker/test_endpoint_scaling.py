@@ -227,6 +227,72 @@ def test_bounds_that_are_set_are_kept_at_once(scaling: Scaling) -> None:
     scaling.hosting.remove(endpoint)
 
 
+def test_a_scale_in_waits_for_the_cooldown_of_the_one_before(scaling: Scaling) -> None:
+    """Two scale-ins of one policy lie at least its ScaleInCooldown apart."""
+    endpoint = scaling.hosting.serve()
+    cooldown = 1200
+    scaling.register(endpoint, 2, 2)
+    scaling.await_count(endpoint, 2)
+    scaling.track(endpoint, 5.0, ScaleInCooldown=cooldown)
+    scaling.register(endpoint, 1, 2)
+    scaling.await_count(endpoint, 1)
+    scaling.ended(endpoint, 2)
+    scaling.register(endpoint, 2, 2)
+    scaling.ended(endpoint, 3)
+    scaling.register(endpoint, 1, 2)
+    second, raised, first, _ = scaling.ended(endpoint, 4)
+    assert raised["Cause"] == "minimum capacity was set to 2"
+    for each in (first, second):
+        assert "AlarmLow" in each["Cause"]
+    passed = (second["StartTime"] - first["EndTime"]).total_seconds()
+    assert passed >= 0.98 * cooldown / float(FACTOR)
+    scaling.hosting.remove(endpoint)
+
+
+def test_what_is_suspended_does_not_scale(scaling: Scaling) -> None:
+    """Under a ringing alarm nothing is done; without the suspension it is."""
+    hosting = scaling.hosting
+    endpoint = hosting.serve()
+    scaling.register(endpoint, 1, 2, SuspendedState={"DynamicScalingOutSuspended": True})
+    (target,) = scaling.targets(endpoint)
+    assert target["SuspendedState"] == {
+        "DynamicScalingInSuspended": False,
+        "DynamicScalingOutSuspended": True,
+        "ScheduledScalingSuspended": False,
+    }
+    scaling.track(endpoint, 1.0)
+    with load(hosting, endpoint):
+        hosting.until(
+            lambda: scaling.alarms(endpoint)["High"]["StateValue"], lambda state: state == "ALARM"
+        )
+        servers(hosting, endpoint, 100)  # longer than the pause between two looks
+        assert scaling.activities(endpoint) == []
+        scaling.register(endpoint, 1, 2, SuspendedState={"DynamicScalingOutSuspended": False})
+        scaling.await_count(endpoint, 2)
+    hosting.remove(endpoint)
+
+
+def test_a_change_that_fails_says_why_and_is_tried_again(scaling: Scaling) -> None:
+    """Without its artifact no second instance starts; once it is back, one does."""
+    hosting = scaling.hosting
+    container = hosting.container()
+    key = container["ModelDataUrl"].removeprefix(f"s3://{hosting.bucket}/")
+    body = hosting.get(key)
+    model = hosting.model(container=container)
+    endpoint = hosting.endpoint(hosting.config(hosting.variant(model)))
+    hosting.s3.delete_object(Bucket=hosting.bucket, Key=key)
+    scaling.register(endpoint, 2, 2)
+    failed = scaling.ended(endpoint, 1)[-1]
+    assert failed["StatusCode"] == "Failed"
+    assert "Failed to set desired instance count to 2. Reason: " in failed["StatusMessage"]
+    assert key in failed["StatusMessage"]
+    assert hosting.settle(endpoint)["EndpointStatus"] == "InService"
+    assert hosting.invoke(endpoint)["Body"].read()
+    hosting.put(key, body)
+    scaling.await_count(endpoint, 2)
+    hosting.remove(endpoint)
+
+
 def test_a_deployment_keeps_the_scaled_fleet_only_where_it_is_asked_to(scaling: Scaling) -> None:
     """RetainAllVariantProperties keeps the count that scaling chose; without it the count of the
     configuration comes back."""
