@@ -99,6 +99,8 @@ FULL_MODEL = model(
     live=rows.Live("endpoint", "config", 3, 4, "arn:4", 6, 5, "d", 3),
     previous=rows.Live("endpoint", "config0", 2, 3, "arn:3", 5),
     release_notices=(4,),
+    scaled=3,
+    scaling_words="w",
     last_ab=2,
     ab=replace(FULL_AB, number=2),
     ended_abs=(replace(FULL_AB, number=1),),
@@ -170,7 +172,7 @@ def test_what_absent_fields_mean():
     assert astuple(rows.ModelRow("m")) == (
         *("m", 0, 0, None, 0, None, 0, (), 0, 0, 0, False, 0),
         *(None, None, (), (), "", None, None, 0, None, 0, 0, None, None, None, ()),
-        *(0, None, ()),
+        *(0, "", 0, None, ()),
     )
     assert astuple(AbTest(1, 2, "a", 3, "e", "c", "d", 4)) == (
         *(1, 2, "a", 3, "e", "c", "d", 4, "", "", 0, 0, "", 0, "starting", (), "", 0, 0),
