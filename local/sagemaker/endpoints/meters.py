@@ -174,8 +174,11 @@ class MachineMeter:
         """Look again and again, until the cloud ends."""
         while not self._cloud.stopping.is_set():
             self.look()
-            seconds = self._cloud.clock.real_seconds(MACHINE_SECONDS)
-            self._cloud.stopping.wait(max(LEAST_SECONDS, seconds))
+            clock, stopping = self._cloud.clock, self._cloud.stopping
+            due = clock.service_now() + MACHINE_SECONDS
+            # By short waits: the clock may be set to go faster meanwhile.
+            while not stopping.wait(LEAST_SECONDS) and clock.service_now() < due:
+                pass
 
     def look(self) -> None:
         """Publish one data point an instance; its first look has no CPU figure yet."""
