@@ -43,6 +43,10 @@ up: setup ## start the local cloud (if none runs), build and deploy the stack
 demo: setup ## show the whole loop on real data, on the local cloud
 	@$(BIN)/perennial demo
 
+.PHONY: demo-release
+demo-release: setup ## show releases: staging, canary, a slow version rolled back, under load
+	@$(BIN)/perennial demo-release
+
 .PHONY: down
 down: ## stop the local cloud and everything it runs
 	@if [ -x $(BIN)/perennial ]; then $(BIN)/perennial down; else echo "Nothing is set up here yet, so nothing runs."; fi

@@ -27,8 +27,7 @@ from cli.target import DEFAULT_STACK, Target
 PROJECT = "census"
 
 
-@click.command()
-@click.option(
+PORT_OPTION = click.option(
     "--port",
     default=DEFAULT_PORT,
     type=PORT,
@@ -37,6 +36,10 @@ PROJECT = "census"
     show_default=True,
     help="Port, if none runs yet.",
 )
+
+
+@click.command()
+@PORT_OPTION
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of models/census."
 )
@@ -71,11 +74,7 @@ def demo(  # noqa: PLR0913  # one argument an option
       perennial demo
       perennial demo --set gates.auc.min=0.999     # a gate that no candidate reaches
     """
-    asked = ctx.find_root().params.get("target") or os.environ.get("PERENNIAL_TARGET") or "local"
-    if str(asked) != "local":
-        raise Refused(
-            f"The demo runs on the local cloud only, not on '{asked}'.", "Unset the target."
-        )
+    require_local(ctx)
     started = time.monotonic()
     screen = Screen(as_json=as_json)
     dataset = fetch_dataset(PROJECT, synthetic=synthetic)
@@ -98,6 +97,15 @@ def demo(  # noqa: PLR0913  # one argument an option
         conclude(screen, summary)
     screen.line(f"[bold]{duration(spent)}[/] in all · {source_words(dataset)}")
     sys.exit(0 if summary.went_well else 1)
+
+
+def require_local(ctx: click.Context) -> None:
+    """Refuse every target but the local cloud."""
+    asked = ctx.find_root().params.get("target") or os.environ.get("PERENNIAL_TARGET") or "local"
+    if str(asked) != "local":
+        raise Refused(
+            f"The demo runs on the local cloud only, not on '{asked}'.", "Unset the target."
+        )
 
 
 def source_words(dataset: Dataset) -> str:
@@ -139,9 +147,14 @@ def conclude(screen: Screen, summary: Summary) -> None:
     screen.out.print(summary.table())
     champion = f"version {summary.champion}" if summary.champion else "none"
     screen.line(f"\nchampion of {summary.model}: [bold]{champion}[/]")
+    try_next(screen, summary.next_commands())
+
+
+def try_next(screen: Screen, commands: list[tuple[str, str]]) -> None:
+    """Commands with what each is for."""
     screen.line("\n[bold]Try next[/]")
     if shutil.which("perennial") is None:
         screen.line(f"  {'source .venv/bin/activate':<58} [dim]this shell then knows the rest[/]")
-    for command, words in summary.next_commands():
+    for command, words in commands:
         screen.line(f"  {escape(command):<58} [dim]{escape(words)}[/]")
     screen.line()

@@ -77,6 +77,33 @@ def answers(endpoint: str, token: str, timeout: float = 5.0) -> bool:
         return False
 
 
+def read_clock(cloud: RunningCloud) -> float:
+    """How many times as fast as time itself the cloud's clock goes."""
+    return float(_control(cloud, "/_local/health")["factor"])
+
+
+def set_clock(cloud: RunningCloud, factor: float) -> None:
+    """Let the cloud's clock go so many times as fast from now on."""
+    _control(cloud, "/_local/clock", {"factor": factor})
+
+
+def _control(cloud: RunningCloud, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(  # noqa: S310 - the endpoint is our own, always http
+        f"{cloud.endpoint}{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"X-Perennial-Token": cloud.token},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5.0) as answer:  # noqa: S310 - as above
+            found: dict[str, Any] = json.load(answer)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise CommandError(
+            f"The local cloud at {cloud.endpoint} did not answer {path}: {error}.",
+            "Look at it: perennial status",
+        ) from error
+    return found
+
+
 def find_cloud() -> RunningCloud | None:
     """The local cloud that runs and answers, else None."""
     record = read_record()

@@ -70,9 +70,9 @@ class Shell:
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)
 
-    def demo(self, *arguments: str) -> Told:
-        """Run the demo."""
-        result = self.run("demo", "--json", *arguments)
+    def demo(self, *arguments: str, command: str = "demo") -> Told:
+        """Run the demo, or another one."""
+        result = self.run(command, "--json", *arguments)
         assert result.stdout, result.stderr
         return Told(result.returncode, json.loads(result.stdout), result.stderr.splitlines())
 

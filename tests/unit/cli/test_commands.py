@@ -49,7 +49,7 @@ def test_all_commands_of_the_plan_are_there() -> None:
         *("up", "down", "env", "demo", "init", "check", "push", "remove", "fetch-data", "land"),
         *("data", "status", "why", "runs", "run", "lineage", "logs", "retrain", "pause", "resume"),
         *("approve", "reject", "replay", "cost", "predict", "batch"),
-        *("release", "releases", "rollback", "endpoint", "adopt", "ab"),
+        *("release", "releases", "rollback", "endpoint", "adopt", "ab", "demo-release"),
     }
     assert promised == set(MODULES)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from perennial.aws.clients import client
@@ -25,6 +27,38 @@ def alarm_states(names: Sequence[str]) -> dict[str, str]:
     with translated(f"describing alarms {', '.join(names)}"):
         found = client("cloudwatch").describe_alarms(AlarmNames=list(names))
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found.get("MetricAlarms", [])}
+
+
+@dataclass(frozen=True)
+class SeenAlarm:
+    """An alarm's state, CloudWatch's reason for it, and the figures that the reason rests on.
+
+    `values` are the newest datapoints, in the metric's own unit, like the alarm's `threshold`.
+    """
+
+    name: str
+    state: str
+    reason: str
+    values: tuple[float, ...]
+    threshold: float
+
+
+def see_alarms(names: Sequence[str]) -> list[SeenAlarm]:
+    """Each of these alarms that there is, as it is now."""
+    with translated(f"describing alarms {', '.join(names)}"):
+        found = client("cloudwatch").describe_alarms(AlarmNames=list(names))
+    return [_seen(each) for each in found.get("MetricAlarms", [])]
+
+
+def _seen(alarm: Mapping[str, Any]) -> SeenAlarm:
+    data = json.loads(alarm.get("StateReasonData") or "{}")
+    return SeenAlarm(
+        name=alarm["AlarmName"],
+        state=alarm["StateValue"],
+        reason=alarm.get("StateReason", ""),
+        values=tuple(float(value) for value in data.get("recentDatapoints", [])),
+        threshold=float(alarm["Threshold"]),
+    )
 
 
 def list_alarms(prefix: str) -> list[str]:

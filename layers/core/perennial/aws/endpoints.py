@@ -79,6 +79,43 @@ def describe_variants(name: str) -> tuple[Any, ...]:
     return tuple(found.get("ProductionVariants", ()))
 
 
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment that is under way: the new configuration, its share of the traffic, its stage.
+
+    `share` is a fraction. `stage` is SageMaker's name for it (`Creating`, `ActivatingTraffic`,
+    `Baking`, ...), `words` are its own; both are empty before the first one.
+    """
+
+    config: str
+    share: float
+    stage: str
+    words: str
+
+
+def describe_deployment(name: str) -> Deployment | None:
+    """What changes an endpoint now; None when nothing does, or when there is no endpoint.
+
+    Of several new variants the first tells the stage.
+    """
+    try:
+        with translated(f"describing endpoint {name}"):
+            found: Any = client("sagemaker").describe_endpoint(EndpointName=name)
+    except NotFound:
+        return None
+    pending = found.get("PendingDeploymentSummary")
+    if pending is None:
+        return None
+    variants = pending.get("ProductionVariants") or [{}]
+    (status, *_) = variants[0].get("VariantStatus") or [{}]
+    return Deployment(
+        config=pending["EndpointConfigName"],
+        share=float(variants[0].get("CurrentWeight", 0.0)),
+        stage=status.get("Status", ""),
+        words=status.get("StatusMessage", ""),
+    )
+
+
 def delete_endpoint(name: str) -> bool:
     """Remove an endpoint; False when there is none. It is gone some time later."""
     try:
