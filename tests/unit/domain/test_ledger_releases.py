@@ -283,6 +283,8 @@ def test_a_removed_endpoint_is_live_no_more() -> None:
     """Neither it nor what it could have gone back to."""
     after = model_of(releases.forget_endpoint(served_model(previous=live(1, 3))))
     assert (after.live, after.previous) == (None, None)
+    unscaled = replace(served_model(), scaling_words="putting the policy: denied")
+    assert model_of(releases.forget_endpoint(unscaled)).scaling_words == ""
     assert releases.forget_endpoint(model()) == ()
     with pytest.raises(NotAllowed, match="release 3 of census is at work"):
         releases.forget_endpoint(book(release()).model)
