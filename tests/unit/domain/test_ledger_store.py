@@ -178,6 +178,8 @@ def test_what_absent_fields_mean():
         *(1, 2, "a", 3, "e", "c", "d", 4, "", "", 0, 0, "", 0, "starting", (), "", 0, 0),
         *(None, None, None, ""),
     )
+    assert astuple(AbShare(1, 2)) == (1, 2, "", "")
+    assert AbTest(1, 2, "a", 3, "e", "c", "d", 4).share == 0
     assert astuple(rows.ReleaseRow("m", 1, "again", 2, "a", 3, 4, 5)) == (
         *("m", 1, "again", 2, "a", 3, 4, 5, 0, 0, "", "", "", "opening", "", "", "", "", None),
         *(None, None, None, "", "", None, False, None, None, None, "", "", "", {}, False, 0),
