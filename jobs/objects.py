@@ -1,4 +1,4 @@
-"""The objects of a manifest, fetched in parallel; beside `jobs.invoking` the only place that calls AWS.
+"""Fetches the objects of a manifest in parallel; beside `jobs.invoking` alone in calling AWS.
 
 Through botocore alone: boto3 would add a quarter of a second to every start for nothing.
 """
