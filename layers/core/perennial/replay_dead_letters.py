@@ -104,10 +104,12 @@ def _settle(ports: Ports, name: str, body: str) -> str:
 
 
 def _repeat(ports: Ports, body: str) -> str:
-    """Record the approval that the event tells; a sweep's own event tells nothing."""
+    """Record the approval that the event tells; a sweep's event, or an alarm's, needs nothing."""
     event = _event(body)
     if "detail" not in event:
         return "a sweep; later ones did its work"
+    if "alarmName" in event["detail"]:
+        return f"alarm {event['detail']['alarmName']}; later sweeps looked at its A/B test"
     done = record_approval(ports, event)
     decision = done.decision
     look_after_releases(ports, done.model)

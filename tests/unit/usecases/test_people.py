@@ -244,11 +244,13 @@ def test_a_dead_approval_is_replayed_and_a_dead_sweep_is_let_go(world: World) ->
         "time": "2026-11-20T10:45:30Z",
         "detail": {"ModelPackageGroupName": GROUP, "ModelPackageArn": arn},
     }
-    for body in ({"requestPayload": event}, {}):
+    alarm = {"detail": {"alarmName": "perennial-guard-census-ab1-errors"}}
+    for body in ({"requestPayload": event}, {}, alarm):
         sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(body))
     letters = replay_dead_letters(world.ports)
     assert sorted(letter.words for letter in letters) == [
         "a sweep; later ones did its work",
+        "alarm perennial-guard-census-ab1-errors; later sweeps looked at its A/B test",
         f"approval of {arn}: recorded",
     ]
     champion = world.model().champion
