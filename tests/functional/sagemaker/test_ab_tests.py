@@ -431,7 +431,7 @@ def traffic_is_shifted_and_labels_tell_the_better_one(stage: Stage) -> None:
     assert found.report.quality.finding == "higher"
     assert found.report.winner == "challenger"
     said = stage.run("ab", "status", MODEL).output
-    assert "perennial ab stop census --winner challenger" in said.replace("\n", " ")
+    assert "the challenger answers better: perennial ab stop census" in said.replace("\n", " ")
     document = json.loads(stage.run("ab", "status", MODEL, "--json").stdout)
     assert document["report"]["winner"] == "challenger"
     assert [share["permille"] for share in document["test"]["shares"]] == [200, 500]

@@ -59,7 +59,7 @@ def test_nothing_yet() -> None:
     )
     idle = of(fields={"shares": (AbShare(NOW, 0),)})
     assert idle.words[-1] == (
-        "the challenger gets no traffic: perennial ab shift census --share 10%"
+        'the challenger gets no traffic: perennial ab shift census --share 10% --because "..."'
     )
 
 
@@ -87,7 +87,8 @@ def test_the_challenger_answers_better() -> None:
         " points; 3,000 labelled answers of the challenger, 3,000 of main)"
     )
     assert found.words[-1] == (
-        "the challenger answers better: perennial ab stop census --winner challenger"
+        "the challenger answers better: perennial ab stop census "
+        '--because "..." --winner challenger'
     )
 
 
@@ -95,7 +96,10 @@ def test_main_answers_better() -> None:
     """Also of a regression, where less is better."""
     found = of(labels=judged(3000, 0.8), main_labels=judged(3000, 0.9))
     assert found.winner == "main"
-    assert found.words[-1] == "main answers better: perennial ab stop census --winner main"
+    assert (
+        found.words[-1]
+        == 'main answers better: perennial ab stop census --because "..." --winner main'
+    )
     errors = [Judged(NOW, (float(place % 7) + 1,)) for place in range(3000)]
     less = [Judged(NOW, (float(place % 7),)) for place in range(3000)]
     off = of(labels=errors, main_labels=less, is_error=True)
@@ -110,7 +114,7 @@ def test_harm_is_weighed_against_quality() -> None:
     assert found.errors.finding == "higher"
     assert found.words[1].startswith("failed requests: the challenger has more (")
     assert found.words[-1] == (
-        "the challenger fails more often: perennial ab stop census --winner main"
+        'the challenger fails more often: perennial ab stop census --because "..." --winner main'
     )
     slower = of(periods(100), periods(100, latency=12.0, errors=5))
     assert slower.words[2].startswith("latency: the challenger is slower (challenger minus main")

@@ -365,7 +365,7 @@ def test_what_why_says() -> None:
     assert ab_words(served_model()) == ()
     (line,) = ab_words(under_test(ab()))
     assert line.startswith("A/B test 1 of census (main 4, challenger 5) is being started; should")
-    assert line.endswith("nothing happen: perennial ab start census --version 5")
+    assert line.endswith('happen: perennial ab start census --version 5 --because "..."')
     stop = AbStop("main", "ann", "enough")
     (line,) = ab_words(under_test(running(stop=stop)))
     assert line.endswith("is being stopped: enough")

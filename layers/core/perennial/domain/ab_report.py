@@ -227,7 +227,7 @@ def _advice(model: str, test: AbTest, winner: str, errors: Difference, latency: 
     """What to do next, in one sentence."""
     told = (("fails more often", errors), ("is slower", latency))
     harm = " and ".join(words for words, found in told if found.finding == "higher")
-    stop = f"perennial ab stop {model} --winner"
+    stop = f'perennial ab stop {model} --because "..." --winner'
     if test.ended_ms is not None:
         advice = f"the test is over: {test.words}"
     elif test.stop is not None:
@@ -241,7 +241,8 @@ def _advice(model: str, test: AbTest, winner: str, errors: Difference, latency: 
     elif harm:
         advice = f"the challenger {harm}: {stop} main"
     elif not test.share:
-        advice = f"the challenger gets no traffic: perennial ab shift {model} --share 10%"
+        shift = f'perennial ab shift {model} --share 10% --because "..."'
+        advice = f"the challenger gets no traffic: {shift}"
     else:
         advice = "nothing is decided yet; looking again does no harm"
     return advice

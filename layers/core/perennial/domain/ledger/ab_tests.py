@@ -322,6 +322,6 @@ def ab_words(model: ModelRow) -> tuple[str, ...]:
     if test.stop is not None:
         return (f"{name} is being stopped: {test.stop.because}",)
     if test.state == "starting":
-        again = f"perennial ab start {model.model} --version {test.challenger}"
+        again = f'perennial ab start {model.model} --version {test.challenger} --because "..."'
         return (f"{name} is being started; should nothing happen: {again}",)
     return (f"{name} runs; the challenger gets {percent(test.share)} of the traffic",)
