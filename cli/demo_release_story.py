@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from perennial.domain.settings_release import milliseconds
+from perennial.domain.settings_release import percent as show_percent
 from rich.markup import escape
 
 from cli.datasets import Dataset
 from cli.demo_load import Load, endpoint_client, figures
 from cli.demo_release_summary import Canary, ReleaseSummary, Told, gate_words, percent
 from cli.demo_story import LONGEST_WAIT_S, POLL_S, Story
-from cli.errors import CommandError
+from cli.errors import CommandError, Refused
 from cli.live import Progress
-from cli.model_file import read_settings
+from cli.model_file import parse_sets, read_settings
 from cli.output import count, duration, plain
 from cli.project import push_folder
 from cli.session import Session
@@ -102,8 +104,8 @@ class ReleaseStory:
         with Load(ask, PER_SECOND) as load:
             self.load = load
             self.progress.say(
-                f"\n[bold]Clients begin to ask[/] [dim]{PER_SECOND} predictions a second, each"
-                " counted, none asked twice; they never stop until the end[/]"
+                f"\n[bold]Clients begin to ask[/] [dim]{PER_SECOND} calls of invoke_endpoint"
+                " a second, each counted, none tried again; they do not stop until the end[/]"
             )
             self.canary_chapter()
             self.slow_chapter()
@@ -114,23 +116,48 @@ class ReleaseStory:
         """Publish the model with the demo's settings, and say which they are."""
         self.progress.say(f"\n[bold]{title}[/] [dim]models/census, pushed as {self.model}[/]")
         before = time.monotonic()
-        pairs = tuple(f"{key}={value}" for key, value in SETTINGS.items())
-        pushed = push_folder(self.session, self.folder, (*pairs, *self.sets))
+        given = {pair.partition("=")[0] for pair in self.sets}
+        ours = (f"{key}={value}" for key, value in SETTINGS.items() if key not in given)
+        pairs = (*ours, *self.sets)
+        pushed = push_folder(self.session, self.folder, pairs)
         self.line("pushed", before, f"settings {pushed.version} · code {pushed.code_sha[:12]}")
-        if pushed.version > 1:
-            return
-        lasts = duration(120 / FACTOR)
-        self.progress.say(
-            "    [dim]endpoint of 2 servers · approval by policy, new code by a person · canary of"
-            " half the traffic\n    bake 2 min after each step · rolled back by alarms over 1 min:"
-            " errors above 1%, p99 above 500 ms[/]"
-        )
-        self.progress.say(
-            f"    [dim]for the demo only: the cloud's clock goes {FACTOR} times as fast, so a bake"
-            f" lasts {lasts}; no quiet period,\n    no cool-down, no explanations and bias figures"
-            " (make demo shows them), 20 rows in the smoke test; an equally\n    good candidate"
-            " passes (margin 0.002)[/]"
-        )
+        if pushed.version == 1:
+            self.say_settings(read_settings(self.folder, parse_sets(pairs)))
+
+    def say_settings(self, settings: Settings) -> None:
+        """How versions go out by these settings, and what is so for the demo only."""
+        release = settings.release
+        if release.endpoint is None:
+            raise Refused("Without release.endpoint nothing is released.", "Leave it as it is.")
+        guard, bake = release.guard, duration(release.bake)
+        bounds = [
+            f"{what} above {bound}"
+            for what, bound, is_on in (
+                ("errors", show_percent(guard.errors), guard.errors is not None),
+                ("p99", milliseconds(guard.latency_p99), guard.latency_p99 is not None),
+            )
+            if is_on
+        ]
+        for words in (
+            (
+                f"endpoint of {count(release.endpoint.count, 'server')} · approval by"
+                f" {release.approval}, new code by a person"
+            ),
+            (
+                f"{release.strategy} of {show_percent(release.share)}, bake {bake} after each step"
+                f" · rolled back by alarms: {' or '.join(bounds)}"
+            ),
+            (
+                f"[dim]for the demo only: the cloud's clock goes {FACTOR} times as fast, so a bake"
+                f" lasts {duration(release.bake / FACTOR)}; no quiet[/]"
+            ),
+            (
+                "[dim]period, no cool-down; no explanations, no bias figures (make demo shows"
+                f" them); {settings.release.smoke_test.rows} rows in the[/]"
+            ),
+            "[dim]smoke test; a candidate as good as the champion passes, too[/]",
+        ):
+            self.progress.say(f"    {words}")
         for pair in self.sets:
             self.progress.say(f"    [yellow]as you asked: {escape(pair)}[/]")
 
@@ -350,7 +377,8 @@ class ReleaseTeller:
             self.canary = (found.share, since, before)
             self.watch_share(found.share, since, before)
         elif found is not None and found.stage:
-            story.progress.now(f"production · {escape(found.words)}{story.counted()}")
+            what = f"{found.stage}, {percent(found.share)} of traffic"
+            story.progress.now(f"production · {escape(what)}{story.counted()}")
         if found is None and view.alarms and self.once("asked"):
             story.progress.now(f"production · two servers start{story.counted()}")
         if found is not None and found.stage == "Baking" and self.once(f"share {found.share}"):

@@ -135,7 +135,7 @@ class ReleaseSummary:
             (f"perennial endpoint {model}", "what serves now, and where a rollback goes"),
             (f"perennial predict {model}", "what it takes, and how to ask it"),
             (f'perennial rollback {model} --because "…"', "back to version 1, under guard"),
-            (f"perennial run show {model} 3", "the run of the slow version: nothing to see"),
+            (f"perennial run show {model} 3", "the slow version's run: it passed every gate"),
             (f"perennial endpoint {model} --remove", "stop its servers"),
             ("perennial down", "stop the local cloud; nothing stays"),
         ]
