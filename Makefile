@@ -52,8 +52,12 @@ down: ## stop the local cloud and everything it runs
 	@if [ -x $(BIN)/perennial ]; then $(BIN)/perennial down; else echo "Nothing is set up here yet, so nothing runs."; fi
 
 .PHONY: test
-test: setup ## run every suite (SUITES="unit template" for some)
+test: setup ## run every suite (SUITES="unit template" for some), 13 minutes on two cores
 	@$(BIN)/python tools/run_tests.py $(SUITES)
+
+.PHONY: test-long
+test-long: setup ## run the tests that `make test` leaves out: more of the same kind, for longer
+	@$(BIN)/python tools/run_tests.py --long $(SUITES)
 
 .tools/transformers/.done: $(UV) tools/transformers.txt jobs/requirements.txt
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/transformers

@@ -186,6 +186,7 @@ def test_the_damaged_file_harms_only_itself(shell: Shell, won: Told) -> None:
     assert (good["state"], good["run"]) == ("consumed", 2)
 
 
+@pytest.mark.long
 def test_an_unreachable_gate_gives_the_other_ending(shell: Shell, lost: Told) -> None:
     """No candidate wins, none is approved, and the demo says so; no line speaks of a champion."""
     assert lost.code == 0, "\n".join(lost.lines)

@@ -9,6 +9,7 @@ import pytest
 from bench import ledger_mutants
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_no_mutant_survives_without_a_reason(tmp_path: Path) -> None:
     """Neither seen nor listed is a gap in the tests; listed but seen is a stale line."""

@@ -68,6 +68,7 @@ def test_every_step_of_a_run_may_die(stack: Stack) -> None:
     assert stack.wrong() == []
 
 
+@pytest.mark.long
 def test_every_step_of_the_sweeper_may_die(stack: Stack) -> None:
     """The sweeper dies before and after each write of finding, opening and ending."""
     deaths = Deaths(stack)
@@ -77,6 +78,7 @@ def test_every_step_of_the_sweeper_may_die(stack: Stack) -> None:
     assert stack.wrong() == []
 
 
+@pytest.mark.long
 def test_every_write_may_be_reported_as_failed(stack: Stack) -> None:
     """Each write of a run is done, but told to have failed, until the SDK gives up."""
     lies = Deaths(stack, lies=True)
