@@ -285,6 +285,8 @@ def beside_mlflow(
         print(f"MLflow is not there to compare with: {MLFLOW} cannot be installed ({words})")
         return
     saved = place / "saved"
+    # It makes a folder for runs wherever it is started, also when it only saves a model.
+    os.environ["MLFLOW_TRACKING_URI"] = (place / "mlruns").as_uri()
     run(str(python), "-c", WRAPPED, str(saved), str(place / "kept" / "model" / "model.txt"))
     port = free_port()
     # What `mlflow models serve --env-manager local` starts, without its own reinstallation.
