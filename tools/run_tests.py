@@ -23,11 +23,11 @@ BIN = Path(sys.executable).parent
 FUNCTIONAL, STACK = "tests/functional", "tests/functional/stack"
 CLOUD = ("local_core", "cloudformation", "states")
 #: Of the stack's suite, what has one of its own; and of SageMaker's, what serves.
-RELEASES = ("releases", "long_releases", "predictions")
+RELEASES = ("releases", "predictions")
 INVARIANTS = ("invariants", "invariants_checker")
 SERVING = ("endpoint*", "*_endpoints", "ab_tests", "batch", "transform")
 #: These have tests that `make test-long` alone runs.
-LONG = ("releases", "invariants", "commands", "mutants")
+LONG = ("releases", "invariants", "stack", "commands", "mutants")
 
 
 def suite(*paths: str) -> tuple[str, ...]:

@@ -263,6 +263,7 @@ def rounds_of(lines: list[str]) -> list[int]:
     return [int(line.split("=")[1].split(";")[0]) for line in lines if line.startswith("round=")]
 
 
+@pytest.mark.long
 def test_an_interrupted_spot_training_trains_only_what_is_missing(
     shell: Shell, trainings: None
 ) -> None:
@@ -282,6 +283,7 @@ def test_an_interrupted_spot_training_trains_only_what_is_missing(
     assert second == list(range(done + 10, 201, 10))
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_was_damaged_meanwhile_is_not_trusted(
     shell: Shell, trainings: None
 ) -> None:
@@ -294,6 +296,7 @@ def test_a_checkpoint_that_was_damaged_meanwhile_is_not_trusted(
     assert rounds_of(lines[said:]) == list(range(10, 201, 10))
 
 
+@pytest.mark.long
 def test_a_search_whose_trials_all_fail_says_why(shell: Shell, trainings: None) -> None:
     """The run fails once, is not repeated, and its ending has the trials' own reason and number."""
     run = shell.wait_for_run("hopeless", 1)

@@ -8,7 +8,7 @@ approval. A sweep that failed needs no replay: the next one did its work.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +106,12 @@ def _settle(ports: Ports, name: str, body: str) -> str:
 def _repeat(ports: Ports, body: str) -> str:
     """Record the approval that the event tells; a sweep's event, or an alarm's, needs nothing."""
     event = _event(body)
-    if "detail" not in event:
+    detail = event.get("detail")
+    # What Scheduler itself sends, without an input of ours, has a text there.
+    if not isinstance(detail, Mapping):
         return "a sweep; later ones did its work"
-    if "alarmName" in event["detail"]:
-        return f"alarm {event['detail']['alarmName']}; later sweeps looked at its A/B test"
+    if "alarmName" in detail:
+        return f"alarm {detail['alarmName']}; later sweeps looked at its A/B test"
     done = record_approval(ports, event)
     decision = done.decision
     look_after_releases(ports, done.model)

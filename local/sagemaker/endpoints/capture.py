@@ -114,6 +114,7 @@ class CaptureWriter:
         self._cloud = cloud
         self._runtime = runtime
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._size = 0
         self._writing = 0
@@ -144,6 +145,11 @@ class CaptureWriter:
         while not self._cloud.stopping.is_set():
             seconds = self._cloud.clock.real_seconds(FLUSH_SECONDS)
             self._cloud.stopping.wait(min(LONGEST, max(SHORTEST, seconds)))
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; returns when all that was taken before is in S3."""
+        with self._flushing:
             self._flush()
 
     def _flush(self) -> None:

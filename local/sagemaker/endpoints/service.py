@@ -216,6 +216,8 @@ class Endpoints:
 
         def remove() -> None:
             endpoint.remove()
+            # Whoever sees the endpoint gone may clear its files away.
+            self.capture.flush()
             with self._lock:
                 del self._endpoints[name]
             self._tags.drop(endpoint.record["EndpointArn"])

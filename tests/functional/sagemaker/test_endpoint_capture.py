@@ -121,6 +121,18 @@ def test_a_share_of_the_requests_is_sampled(hosting: Hosting) -> None:
     assert len({record["eventMetadata"]["eventId"] for record in found}) == len(found)
 
 
+def test_an_endpoint_that_is_gone_leaves_nothing_unwritten(hosting: Hosting) -> None:
+    """Whoever sees it gone may count its records, or clear them away for good."""
+    place = f"capture-{uuid.uuid4().hex[:6]}"
+    name = serve(hosting, place, ("Input",))
+    hosting.invoke(name)
+    hosting.sagemaker.delete_endpoint(EndpointName=name)
+    hosting.sagemaker.get_waiter("endpoint_deleted").wait(
+        EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    assert len(list(hosting.keys(f"{place}/"))) == 1
+
+
 @pytest.mark.parametrize("switch", [{"EnableCapture": False}, {"InitialSamplingPercentage": 0}])
 def test_what_is_switched_off_captures_nothing(hosting: Hosting, switch: Any) -> None:
     """Neither a disabled configuration nor a share of none leaves an object."""

@@ -24,7 +24,7 @@ from cli.model_file import read_settings
 from tests.functional.conftest import REPOSITORY
 from tests.functional.stack.conftest import Checkout
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 MODEL = "abalone"
 RANGE = {"type": "float", "min": 0.02, "max": 0.2, "scale": "log"}

@@ -1,4 +1,4 @@
-"""Releases on the deployed stack: approved, live; guarded, rolled back; cut off, and still true."""
+"""All that may happen to releases on the deployed stack, one thing after the other."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import pytest
 from tests.functional.stack import release_story as story
 from tests.functional.stack.release_story import Stack, checkout, stack  # noqa: F401  # fixtures
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
-def test_a_version_goes_live_and_a_failing_one_comes_back(stack: Stack) -> None:  # noqa: F811
-    """One story: live by itself, rolled back by its alarm, and true after its execution died."""
+def test_releases(stack: Stack) -> None:  # noqa: F811
+    """One story, for each part begins where the one before it ended."""
     story.an_approval_goes_live(stack)
+    story.a_release_cut_off_on_staging_changes_nothing(stack)
+    story.an_approval_taken_back_keeps_the_version_out(stack)
     story.a_failing_version_is_rolled_back_by_its_alarm(stack)
     story.a_release_cut_off_in_production_is_still_told_true(stack)
+    story.a_rollback_brings_the_last_good_version_back(stack)
+    story.two_decisions_at_once_are_two_releases_one_after_the_other(stack)
+    story.functions_that_die_are_made_up_for(stack)
+    story.a_person_lets_a_version_into_production(stack)
     story.removing_the_model_leaves_nothing(stack)

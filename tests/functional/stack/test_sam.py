@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
+
 from tests.functional.conftest import REPOSITORY
 from tests.functional.stack.conftest import Checkout
 
@@ -47,6 +49,7 @@ def test_deploying_again_changes_nothing(checkout: Checkout) -> None:
     assert "No changes to deploy" in checkout.sam("deploy")
 
 
+@pytest.mark.long
 def test_building_again_is_the_same_build(checkout: Checkout) -> None:
     """A second build from the same sources deploys nothing either, without a network."""
     shutil.rmtree(checkout.folder / ".aws-sam" / "build")
@@ -54,6 +57,7 @@ def test_building_again_is_the_same_build(checkout: Checkout) -> None:
     assert "No changes to deploy" in checkout.sam("deploy")
 
 
+@pytest.mark.long
 def test_changed_template_updates(checkout: Checkout) -> None:
     """A changed property reaches the function; changing it back does too."""
     changed = checkout.built(lambda text: text.replace("MemorySize: 512", "MemorySize: 640"), "big")
@@ -63,6 +67,7 @@ def test_changed_template_updates(checkout: Checkout) -> None:
     assert checkout.memory("StackChangedFunctionArn") == 512
 
 
+@pytest.mark.long
 def test_failing_change_is_rolled_back(checkout: Checkout) -> None:
     """A change that a service refuses is undone whole, and the reason is told."""
     failing = checkout.built(
@@ -83,6 +88,7 @@ def test_failing_change_is_rolled_back(checkout: Checkout) -> None:
     assert "No changes to deploy" in checkout.sam("deploy")
 
 
+@pytest.mark.long
 def test_remote_invoke_and_logs(checkout: Checkout) -> None:
     """Function, queue and state machine are invoked by their names; the log is there to read."""
     stack = ("--stack-name", "perennial")

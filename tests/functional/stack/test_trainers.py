@@ -33,7 +33,7 @@ from cli.model_file import read_settings
 from tests.functional.conftest import REPOSITORY
 from tests.functional.stack.conftest import Checkout
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 SEARCH = {
     "algorithm": "xgboost",

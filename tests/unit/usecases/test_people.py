@@ -245,10 +245,12 @@ def test_a_dead_approval_is_replayed_and_a_dead_sweep_is_let_go(world: World) ->
         "detail": {"ModelPackageGroupName": GROUP, "ModelPackageArn": arn},
     }
     alarm = {"detail": {"alarmName": "perennial-guard-census-ab1-errors"}}
-    for body in ({"requestPayload": event}, {}, alarm):
+    scheduled = {"detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"}
+    for body in ({"requestPayload": event}, {}, {"requestPayload": scheduled}, alarm):
         sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(body))
     letters = replay_dead_letters(world.ports)
     assert sorted(letter.words for letter in letters) == [
+        "a sweep; later ones did its work",
         "a sweep; later ones did its work",
         "alarm perennial-guard-census-ab1-errors; later sweeps looked at its A/B test",
         f"approval of {arn}: recorded",
