@@ -19,9 +19,8 @@ MARGIN_S = 60.0
 @observed
 def handler(event: Any, context: Any) -> None:
     """Sweep until the time is nearly up; what is left is done by the next pass."""
-    alarm = event.get("detail", {}).get("alarmName")
-    if alarm is not None:
-        named = parse_ab_alarm(str(alarm), ports().deployment.token)
+    if event.get("source") == "aws.cloudwatch":
+        named = parse_ab_alarm(event["detail"]["alarmName"], ports().deployment.token)
         if named is not None:  # else it guards a release, which SageMaker itself heeds
             _tell(sweep_test(ports(), named[0]))
         return

@@ -282,7 +282,8 @@ def test_each_push_that_changes_something_counts(pushes: PushStory) -> None:
 
 def test_each_push_is_one_signal(pushes: PushStory, shell: Shell) -> None:
     """Five code signals wait for data; the code of each lies where its settings say."""
-    assert [signal["words"] for signal in pushes.waits["signals"]] == [
+    # Of the two pushes at once either may be heard of first.
+    assert sorted(signal["words"] for signal in pushes.waits["signals"]) == [
         f"code: settings {version}, pushed by ann" for version in range(1, 6)
     ]
     assert "no data yet" in pushes.waits["holds"][0]["words"]

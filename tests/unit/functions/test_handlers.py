@@ -263,6 +263,29 @@ def test_on_sweep_due_tells_what_it_did(
     assert (line["model"], line["admitted"], line["finished"]) == (MODEL, 1, True)
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        golden("sweep"),
+        # What Scheduler sends where nobody gave it an input: its detail is a text.
+        {"detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"},
+    ],
+    ids=["our input", "Scheduler's own"],
+)
+def test_on_sweep_due_sweeps_at_what_the_scheduler_sends(
+    event: dict[str, Any],
+    world: World,
+    handler: Callable[[str], Any],
+    context: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The pass itself, whichever of the two comes."""
+    world.land("1.csv")
+    world.push(triggers=AT_ONCE)
+    handler("on_sweep_due")(event, context)
+    assert metrics(capsys.readouterr().out)["SignalsAdmitted"] == 1
+
+
 def test_on_sweep_due_counts_a_model_that_failed(
     world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
