@@ -202,6 +202,7 @@ def test_an_unreachable_gate_gives_the_other_ending(shell: Shell, lost: Told) ->
     assert shell.json("status", lost.summary["model"])["champion"] is None
 
 
+@pytest.mark.long
 def test_a_second_demo_leaves_the_first_ones_model_alone(
     shell: Shell, won: Told, lost: Told
 ) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Any attempt to reach something ends the process: rendering is offline.
@@ -45,6 +47,7 @@ def test_committed_equals_rendered() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.long
 def test_a_difference_is_named(tmp_path: Path) -> None:
     """The check fails, and names the files, when a committed file was edited by hand."""
     copy = tmp_path / "copy"

@@ -59,6 +59,7 @@ def show(words: str) -> None:
     sys.stdout.write(f"\n{words}\n")
 
 
+@pytest.mark.long
 def test_every_step_of_a_run_may_die(stack: Stack) -> None:
     """Each function of a run dies before and after each of its writes; nothing is lost."""
     deaths = Deaths(stack)
