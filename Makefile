@@ -52,7 +52,7 @@ down: ## stop the local cloud and everything it runs
 	@if [ -x $(BIN)/perennial ]; then $(BIN)/perennial down; else echo "Nothing is set up here yet, so nothing runs."; fi
 
 .PHONY: test
-test: setup ## run every suite (SUITES="unit template" for some), 13 minutes on two cores
+test: setup ## run every suite (SUITES="unit template" for some), 14 minutes on two cores
 	@$(BIN)/python tools/run_tests.py $(SUITES)
 
 .PHONY: test-long

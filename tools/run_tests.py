@@ -1,6 +1,6 @@
 """Run every suite, three at a time, and print what each took: `make test`.
 
-Exit code 1 if any suite fails, 2 if the suites together pass their time budget (13 minutes).
+Exit code 1 if any suite fails, 2 if the suites together pass their time budget (14 minutes).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from xml.etree import ElementTree  # our own junit files
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / ".local" / "test-reports"
-BUDGET_SECONDS = 780
+BUDGET_SECONDS = 840
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 BIN = Path(sys.executable).parent
 FUNCTIONAL, STACK = "tests/functional", "tests/functional/stack"

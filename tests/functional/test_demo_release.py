@@ -10,7 +10,7 @@ import pytest
 from cli.local_cloud import find_cloud, read_clock
 from tests.functional.test_demo import Shell, Told, free_port
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -96,6 +96,7 @@ BEHIND_CHOICE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "state", "words", "mutant"), MUTANTS, ids=[mutant[0] for mutant in MUTANTS]
 )

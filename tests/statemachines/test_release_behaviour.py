@@ -78,6 +78,7 @@ HINTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "state", "words", "mutant"), MUTANTS, ids=[mutant[0] for mutant in MUTANTS]
 )

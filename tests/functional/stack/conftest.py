@@ -122,3 +122,11 @@ def ports(checkout: Checkout) -> Iterator[Ports]:
         forget_clients()
         yield connect({**checkout.outputs, "StackName": "perennial"})
     forget_clients()
+
+
+def hold_sweeps(cloud: LocalCloud, group: str) -> None:
+    """From now on nothing sweeps by itself."""
+    scheduler = cloud.client("scheduler")
+    found = scheduler.get_schedule(Name=f"{group}-sweep", GroupName=group)
+    kept = ("Name", "GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+    scheduler.update_schedule(**{name: found[name] for name in kept}, State="DISABLED")

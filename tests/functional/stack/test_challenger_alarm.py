@@ -12,7 +12,7 @@ from perennial.wiring import Ports
 
 from tests.functional.sagemaker.hosting import Hosting
 from tests.functional.sagemaker.test_ab_tests import LIVE, MODEL, Stage, go_live
-from tests.functional.stack.conftest import Checkout, make_checkout
+from tests.functional.stack.conftest import Checkout, hold_sweeps, make_checkout
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,8 @@ def test_an_alarm_of_the_challenger_takes_its_traffic_away(
     """Nobody asks for it: the alarm's event reaches on_sweep_due, which sets the weights."""
     cloud = checkout.cloud
     stage = Stage(Hosting(cloud), ports, checkout.outputs["ArtifactBucket"])
+    # A pass would release what is approved; here the alarm's event alone is to reach the sweeper.
+    hold_sweeps(cloud, ports.deployment.token)
     go_live(stage)
     started = start_test(ports, MODEL, 2, 300, because="newer", by="ann", patience_s=60)
     assert started.words == "the challenger gets 30% of the traffic"

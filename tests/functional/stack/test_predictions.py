@@ -28,7 +28,7 @@ from cli.datasets import fetch_dataset
 from tests.functional.conftest import REPOSITORY
 from tests.functional.issuer import publish
 from tests.functional.sagemaker.hosting import Hosting
-from tests.functional.stack.conftest import Checkout
+from tests.functional.stack.conftest import Checkout, hold_sweeps
 from tests.functional.stack.test_trainers import ended, land, push
 
 MODEL = "census"
@@ -101,10 +101,7 @@ def ask(checkout: Checkout, ports: Ports) -> Client:
 
     Nothing sweeps: what the fixtures put into the ledger no release has made.
     """
-    scheduler, group = checkout.cloud.client("scheduler"), ports.deployment.token
-    found = scheduler.get_schedule(Name=f"{group}-sweep", GroupName=group)
-    kept = ("Name", "GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target")
-    scheduler.update_schedule(**{name: found[name] for name in kept}, State="DISABLED")
+    hold_sweeps(checkout.cloud, ports.deployment.token)
     settings = json.dumps(parse_settings(DOCUMENT, project=MODEL).to_json())
     publish_settings(ports, MODEL, settings, "s3://nowhere/code.tar.gz", "a" * 64, "ann")
     return Client(checkout, Hosting(checkout.cloud))

@@ -14,6 +14,7 @@ from perennial.domain.ledger.store import read_model
 from perennial.wiring import Ports
 
 from tests.functional.conftest import LocalCloud
+from tests.functional.stack.conftest import hold_sweeps
 from tests.functional.stack.faults import cheap
 from tests.functional.stack.faults.checker import violations
 from tests.functional.stack.faults.evidence import gather
@@ -92,11 +93,7 @@ class Stack:
 
     def hold_sweeps(self) -> None:
         """Only the test sweeps from now on."""
-        scheduler = self.cloud.client("scheduler")
-        group = self.ports.deployment.token
-        found = scheduler.get_schedule(Name=f"{group}-sweep", GroupName=group)
-        kept = ("Name", "GroupName", "ScheduleExpression", "FlexibleTimeWindow", "Target")
-        scheduler.update_schedule(**{name: found[name] for name in kept}, State="DISABLED")
+        hold_sweeps(self.cloud, self.ports.deployment.token)
 
     def models(self, kind: str, count: int, **settings: Any) -> list[str]:
         """Fresh trifling models that the sweeper does not know; all is quiet then."""

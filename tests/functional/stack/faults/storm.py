@@ -205,7 +205,7 @@ class Storm:
         self.stack.rest(180)
         quick = self.models[-1]
         self.stack.sweep()
-        wait_for(f"rest of {quick}", lambda: self._is_quiet(quick), 120)
+        wait_for(f"rest of {quick}", lambda: self._is_quiet(quick), 240)
 
     def _is_quiet(self, model: str) -> bool:
         row = describe_model(self.stack.ports, model)
