@@ -22,6 +22,7 @@ import pytest
 from click.testing import CliRunner, Result
 from perennial.aws import registry
 from perennial.aws.clients import forget_clients
+from perennial.commit_change import commit_change
 from perennial.describe_ab import AbDescription, describe_ab
 from perennial.describe_endpoint import describe_endpoint
 from perennial.describe_model import known_model
@@ -255,16 +256,13 @@ def go_live(stage: Stage) -> None:
     sagemaker.create_endpoint(EndpointName=LIVE, EndpointConfigName=name)
     assert stage.hosting.settle(LIVE)["EndpointStatus"] == "InService"
     now = ports.clock()
-    ports.ledger.commit(
-        [
-            change(
-                known_model(ports.ledger, MODEL),
-                champion=Champion(1, arns[0], "d", 1, 1, now),
-                live=Live(LIVE, name, 1, 1, arns[0], now, run=1, settings=1),
-                last_release=1,
-            )
-        ]
-    )
+    released = {
+        "champion": Champion(1, arns[0], "d", 1, 1, now),
+        "live": Live(LIVE, name, 1, 1, arns[0], now, run=1, settings=1),
+        "last_release": 1,
+    }
+    # On a deployed stack the model's wake may be noted at the same moment.
+    commit_change(ports, lambda: (change(known_model(ports.ledger, MODEL), **released),))
 
 
 def container(stage: Stage, number: int) -> dict[str, Any]:
