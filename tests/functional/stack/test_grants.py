@@ -65,6 +65,8 @@ RELEASE = {
     "release.smoke_test": '{"rows": 20, "requests": 5, "memory": "off"}',
 }
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
