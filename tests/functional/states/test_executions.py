@@ -247,7 +247,7 @@ TASK = {"Type": "Task", "End": True}
             "The field 'Zip' is not supported",
         ),
         (
-            {"A": {**TASK, "Resource": "arn:aws:states:::sagemaker:createTransformJob.sync"}},
+            {"A": {**TASK, "Resource": "arn:aws:states:::sagemaker:createLabelingJob.sync"}},
             "the local cloud does not support the integration",
         ),
         ({"A": {"Type": "Pass", "End": True, "Parameters": {"x.$": "x"}}}, "valid JSONPath"),
