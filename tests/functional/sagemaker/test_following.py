@@ -98,7 +98,7 @@ def test_a_training_is_followed_point_by_point(jobs: Any, on_cloud: None) -> Non
     name = train(jobs)
     over = lambda: jobs.describe(name)["Status"] != "InProgress"  # noqa: E731
     printed, pictures = follow(jobs, "Train", name, over, terminal=False)
-    told = [line.split()[0] for line in printed.splitlines()]
+    told = [line.split()[-1] for line in printed.splitlines()]
     found = watch_training(name)
     assert found is not None
     (curve,) = found.curves
