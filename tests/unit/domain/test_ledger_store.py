@@ -11,6 +11,7 @@ from perennial.domain.errors import Conflict
 from perennial.domain.ledger import rows
 from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
 from perennial.domain.ledger.codec import from_item, to_item
+from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.store import (
     Check,
     MemoryStore,
@@ -96,7 +97,7 @@ FULL_MODEL = model(
     decided_ms=7,
     decided_version=2,
     waiting=rows.Wanted("approval", 5, "arn:5", 8, 9, 3, "d", "ann", "good", "c"),
-    live=rows.Live("endpoint", "config", 3, 4, "arn:4", 6, 5, "d", 3),
+    live=rows.Live("endpoint", "config", 3, 4, "arn:4", 6, 5, "d", 3, "serverless", 100),
     previous=rows.Live("endpoint", "config0", 2, 3, "arn:3", 5),
     release_notices=(4,),
     scaled=3,
@@ -104,10 +105,15 @@ FULL_MODEL = model(
     last_ab=2,
     ab=replace(FULL_AB, number=2),
     ended_abs=(replace(FULL_AB, number=1),),
+    move=Move(
+        *(4, "endpoint-b", 5, "config-b", "arn:5", 100, 1, 8, True, True, "w", 3),
+        *("serverless", 50),
+    ),
 )
 FULL_RELEASE = rows.ReleaseRow(
     *("census", 4, "approval", 5, "arn:5", 3, 8, 9, 7, 3, "d", "ann", "good", "ended", "{}", "arn"),
-    *("endpoint", "config", FULL_MODEL.live, 10, 11, 12, "token", "bob: fine"),
+    *("endpoint", "config", FULL_MODEL.live, "serverless", True, 50),
+    *(10, 11, 12, "token", "bob: fine"),
     stop=rows.StopRequest("ann", "no"),
     is_withdrawn=True,
     ending=rows.ReleaseEnding("failed", "w", "Error", "cause", "config", 5),
@@ -172,8 +178,12 @@ def test_what_absent_fields_mean():
     assert astuple(rows.ModelRow("m")) == (
         *("m", 0, 0, None, 0, None, 0, (), 0, 0, 0, False, 0),
         *(None, None, (), (), "", None, None, 0, None, 0, 0, None, None, None, ()),
-        *(0, "", 0, None, ()),
+        *(0, "", 0, None, (), None),
     )
+    assert astuple(Move(1, "e", 2, "c", "a")) == (
+        *(1, "e", 2, "c", "a", 0, 0, 0, False, False, "", 0, "instances", 0),
+    )
+    assert Move(1, "e", 2, "c", "a", 250).share == 0.25
     assert astuple(AbTest(1, 2, "a", 3, "e", "c", "d", 4)) == (
         *(1, 2, "a", 3, "e", "c", "d", 4, "", "", 0, 0, "", 0, "starting", (), "", 0, 0),
         *(None, None, None, ""),
@@ -182,9 +192,12 @@ def test_what_absent_fields_mean():
     assert AbTest(1, 2, "a", 3, "e", "c", "d", 4).share == 0
     assert astuple(rows.ReleaseRow("m", 1, "again", 2, "a", 3, 4, 5)) == (
         *("m", 1, "again", 2, "a", 3, 4, 5, 0, 0, "", "", "", "opening", "", "", "", "", None),
+        *("instances", False, 0),
         *(None, None, None, "", "", None, False, None, None, None, "", "", "", {}, False, 0),
     )
-    assert astuple(rows.Live("e", "c", 1, 2, "a", 3)) == ("e", "c", 1, 2, "a", 3, 0, "", 0)
+    assert astuple(rows.Live("e", "c", 1, 2, "a", 3)) == (
+        *("e", "c", 1, 2, "a", 3, 0, "", 0, "instances", 0),
+    )
     assert astuple(rows.Wanted("again", 2, "a", 3)) == (
         *("again", 2, "a", 3, 0, 0, "", "", "", ""),
     )

@@ -23,7 +23,8 @@ def test_the_longest_names_are_valid(stack: str, model: str, release: int) -> No
     assert fits(prefix, "sagemaker", "CreateModel", "ModelName")
     for config in (prefix, naming.staging_config(prefix)):
         assert fits(config, "sagemaker", "CreateEndpointConfig", "EndpointConfigName")
-    for endpoint in (naming.live_endpoint(stack, model), naming.staging_endpoint(stack, model)):
+    for name in (naming.live_endpoint, naming.next_endpoint, naming.staging_endpoint):
+        endpoint = name(stack, model)
         assert fits(endpoint, "sagemaker", "CreateEndpoint", "EndpointName")
     for step in naming.RELEASE_STEPS:
         job = naming.release_job(prefix, step, 99)
@@ -34,6 +35,14 @@ def test_the_longest_names_are_valid(stack: str, model: str, release: int) -> No
         alarm = naming.guard_alarm(stack, model, release, kind)
         assert fits(alarm, "cloudwatch", "PutMetricAlarm", "AlarmName")
         assert naming.is_guard_of(stack, model, alarm)
+
+
+def test_production_has_two_names_taken_in_turn() -> None:
+    """Traffic moves from the one to the other and back; with nothing live, to the first one."""
+    one, other = "perennial-live-census", "perennial-next-census"
+    assert naming.other_slot("perennial", "census", one) == other
+    assert naming.other_slot("perennial", "census", other) == one
+    assert naming.other_slot("perennial", "census", "") == one
 
 
 def test_names_in_words() -> None:

@@ -47,6 +47,8 @@ __all__ = [
     "model_stack",
     "models_prefix",
     "monitor_alarm",
+    "next_endpoint",
+    "other_slot",
     "package_group",
     "parse_ab_alarm",
     "parse_monitor_alarm",
@@ -222,6 +224,21 @@ def parse_monitor_alarm(name: str, mark: str | None = None) -> tuple[str, str] |
 def live_endpoint(stack: str, model: str) -> str:
     """The endpoint that serves a model in production."""
     return f"{token(stack)}-live-{model}"
+
+
+def next_endpoint(stack: str, model: str) -> str:
+    """The second place of a model's production endpoint; see `other_slot`."""
+    return f"{token(stack)}-next-{model}"
+
+
+def other_slot(stack: str, model: str, endpoint: str) -> str:
+    """Where a release moves traffic to that `endpoint` answers now; "": nothing answers.
+
+    A model has two names for its production endpoint, taken in turn: where SageMaker cannot
+    change the one, the next release stands beside it under the other.
+    """
+    one = live_endpoint(stack, model)
+    return next_endpoint(stack, model) if endpoint == one else one
 
 
 def staging_endpoint(stack: str, model: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
+from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.rows import (
     DONE_SK,
     MODEL_SK,
@@ -59,6 +60,7 @@ _NESTED: Mapping[type[Any], Mapping[str, type[Any]]] = {
         "previous": Live,
         "ab": AbTest,
         "ended_abs": AbTest,
+        "move": Move,
     },
     AbTest: {"shares": AbShare, "stop": AbStop},
     ReleaseRow: {"before": Live, "stop": StopRequest, "ending": ReleaseEnding},

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from perennial.domain.ledger.ab_rows import AbTest
+from perennial.domain.ledger.move_rows import EndpointKind, Move
 from perennial.domain.signals import Signal
 
 MODEL_SK = "model"
@@ -106,6 +107,7 @@ class Live:
 
     ``release`` made it live with ``version`` (``arn``), of ``run``; it was confirmed at
     ``since_ms``. ``digest`` and ``settings`` are those of the champion that it serves.
+    ``captured``: the percentage of its requests that `predict` records, for SageMaker does not.
     """
 
     endpoint: str
@@ -117,6 +119,8 @@ class Live:
     run: int = 0
     digest: str = ""
     settings: int = 0
+    kind: EndpointKind = "instances"
+    captured: int = 0
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,8 @@ class ModelRow:
     #: The open A/B test, and the last ones that ended, in order.
     ab: AbTest | None = None
     ended_abs: tuple[AbTest, ...] = ()
+    #: Traffic on its way to a second endpoint, by the open release.
+    move: Move | None = None
 
     @property
     def key(self) -> Key:
@@ -450,6 +456,11 @@ class ReleaseRow:
     endpoint: str = ""
     config: str = ""
     before: Live | None = None
+    #: Of what kind ``endpoint`` is to be, whether traffic goes over to it from another endpoint (or
+    #: from none), and the percentage of its requests that `predict` records.
+    endpoint_kind: EndpointKind = "instances"
+    moves: bool = False
+    captured: int = 0
     started_ms: int | None = None
     #: When production was about to be changed; from here on a withdrawal comes too late.
     updating_ms: int | None = None
