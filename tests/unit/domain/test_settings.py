@@ -105,7 +105,7 @@ MISTAKES: list[tuple[str, Any, str, str]] = [
     ("triggers.quite_period", "1m", "triggers.quite_period", "quiet_period?"),
     ("tags", {"aws:x": "y"}, "tags.aws:x", "are taken"),
     ("tags", {"x": 1}, "tags.x", "a tag value"),
-    ("monitor", {"drift": True}, "monitor", "monitors; not built yet"),
+    ("monitor", {"drift": True}, "monitor.drift", "an unknown key"),
     ("review", {"below": 0.6}, "review", "reviews; not built yet"),
     ("network", {"subnets": ["x"]}, "network", "VpcSubnetIds"),
     ("key", "arn", "key", "KmsKeyArn"),

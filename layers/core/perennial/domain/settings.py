@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from perennial.domain.gates import Gate
 from perennial.domain.schema import Column
+from perennial.domain.settings_monitor import Monitoring
 from perennial.domain.settings_reader import Mistake
 from perennial.domain.sources import LANDED
 
@@ -238,14 +239,17 @@ class Scaling:
 class Endpoint:
     """The endpoint that serves the model; `capture` is the share of requests that is recorded.
 
-    Without `scaling` it has `count` instances, else it begins with as many.
+    Without `scaling` one of instances has `count` of them, else it begins with as many. A
+    serverless one has `memory_mb` for each of up to `concurrency` requests at once.
     """
 
-    kind: Literal["instances"] = "instances"
+    kind: Literal["instances", "serverless"] = "instances"
     instance: str = "ml.m5.large"
     count: int = 2
     capture: float = 1.0
     scaling: Scaling | None = None
+    memory_mb: int = 2048
+    concurrency: int = 5
 
 
 @dataclass(frozen=True)
@@ -333,6 +337,7 @@ class Settings:
     explain: ExplainSettings = ExplainSettings()
     reuse: int = REUSE
     release: Release = Release()
+    monitor: Monitoring = Monitoring()
     triggers: Triggers = Triggers()
     tags: tuple[tuple[str, str], ...] = ()
 

@@ -16,6 +16,7 @@ from perennial.domain.settings import (
     Tuning,
     Window,
 )
+from perennial.domain.settings_monitor import write_monitor
 from perennial.domain.settings_reader import duration
 from perennial.domain.settings_release import write_release
 
@@ -49,6 +50,7 @@ def write_settings(settings: Settings) -> dict[str, Any]:
         "reuse": duration(settings.reuse),
         "providers": {"bias": settings.bias.provider},
         "release": write_release(settings.release),
+        **({"monitor": write_monitor(settings.monitor)} if settings.monitor.monitors else {}),
         "triggers": _triggers(settings.triggers),
         "tags": dict(settings.tags),
     }

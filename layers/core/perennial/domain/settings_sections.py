@@ -15,13 +15,16 @@ from perennial.domain.settings import (
     REUSE,
     VERSION,
     DataSettings,
+    ExplainSettings,
     Facet,
+    Release,
     Settings,
     Triggers,
     Window,
 )
 from perennial.domain.settings_algorithm import check_trainer
 from perennial.domain.settings_judgement import Judged, read_bias, read_explain, read_gates
+from perennial.domain.settings_monitor import Monitoring, Watched, read_monitor
 from perennial.domain.settings_reader import (
     Mistake,
     Reader,
@@ -44,7 +47,6 @@ WEEK = 7 * 86400
 YEAR = 365 * 86400
 
 LATER = {
-    "monitor": "monitors",
     "review": "reviews",
     "network": "per-model networks; until then the main stack's VpcSubnetIds holds for all",
     "key": "per-model keys; until then the main stack's KmsKeyArn holds for all",
@@ -85,9 +87,10 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
         compatible_schema=judgement.compatible_schema,
         producer_share=judgement.producer_share,
         bias=bias,
-        explain=read_explain(root),
+        explain=(explain := read_explain(root)),
         reuse=root.seconds("reuse", REUSE, least=0, most=YEAR),
-        release=read_release(root.section("release")),
+        release=(release := read_release(root.section("release"))),
+        monitor=_monitor(root, data, facets, explain, release),
         triggers=_triggers(root.section("triggers")),
         tags=_tags(root.section("tags")),
     )
@@ -353,9 +356,27 @@ def _tags(tags: Reader) -> tuple[tuple[str, str], ...]:
     return tuple(read)
 
 
+def _monitor(
+    root: Reader,
+    data: DataSettings,
+    facets: tuple[Facet, ...],
+    explain: ExplainSettings,
+    release: Release,
+) -> Monitoring:
+    endpoint = release.endpoint
+    watched = Watched(
+        problem=str(root.raw("problem") or ""),
+        features=[each.name for each in data.columns if each.name != root.raw("label")],
+        facets=[each.column for each in facets],
+        explained=explain.enabled,
+        captured=endpoint is not None and endpoint.capture > 0,
+    )
+    return read_monitor(root, watched)
+
+
 def _providers(providers: Reader) -> None:
-    for kind in ("monitor", "review"):
-        providers.not_built(kind, "monitors and reviews", ("perennial",))
+    providers.not_built("monitor", "SageMaker's own monitoring schedules", ("perennial",))
+    providers.not_built("review", "reviews", ("perennial",))
     providers.done()
 
 
