@@ -113,7 +113,8 @@ def test_each_mistake_is_named(section: dict[str, Any], path: str, words: str) -
     with pytest.raises(SettingsInvalid) as caught:
         parse_settings(document(section), project="game")
     found = [each for each in caught.value.mistakes if each.path == path]
-    assert found and words in str(found[0])
+    assert found
+    assert words in str(found[0])
 
 
 def without_facets() -> dict[str, Any]:

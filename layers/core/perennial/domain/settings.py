@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -337,7 +337,7 @@ class Settings:
     explain: ExplainSettings = ExplainSettings()
     reuse: int = REUSE
     release: Release = Release()
-    monitor: Monitoring = Monitoring()
+    monitor: Monitoring = field(default_factory=Monitoring)
     triggers: Triggers = Triggers()
     tags: tuple[tuple[str, str], ...] = ()
 

@@ -225,8 +225,8 @@ def _every(entry: Reader, default: int) -> int:
     if value is None:
         return default
     parsed = parse_duration(value)
-    if parsed in PERIODS:
-        return cast("int", parsed)
+    if parsed is not None and parsed in PERIODS:
+        return parsed
     allowed = ", ".join(duration(period) for period in PERIODS)
     entry.mistake("every", f"a period that divides the hour or the day: {allowed}")
     return default
