@@ -466,7 +466,7 @@ def endpoints_are_asked_by_name(template: Template) -> Iterator[str]:
                 continue
             for resource in as_list(statement["Resource"]):
                 if not re.search(
-                    r":endpoint/\$\{StackIdentity\.Token\}-(live|staging)-\*", json.dumps(resource)
+                    r":endpoint/\$\{StackIdentity\.Token\}-(live|next|staging)-\*", json.dumps(resource)
                 ):
                     yield f"{role} may ask {resource}"
 

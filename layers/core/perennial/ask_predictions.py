@@ -74,7 +74,7 @@ class Direct:
         """The answer's document, in the API's form."""
         known = served(self.ports, model)
         body = json.dumps({"instances": list(rows)}).encode()
-        question = read_question(body, known.inputs, explain=explain)
+        question = read_question(body, known.inputs(known.live), explain=explain)
         request_id, sent = str(uuid.uuid4()), question.body()
         invoked = runtime.invoke(model, known.live.endpoint, sent, request_id, ALL_SECONDS)
         by = Answered(model, known.live.version, invoked.variant, request_id)

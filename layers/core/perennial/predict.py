@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from perennial.aws import runtime
 from perennial.aws.kept_answers import KeptAnswers
 from perennial.describe_model import read_settings_of
 from perennial.domain.errors import PerennialError, Retryable
-from perennial.domain.ledger.rows import Live, ModelRow
+from perennial.domain.ledger.move_rows import WHOLE
+from perennial.domain.ledger.rows import ModelRow
 from perennial.domain.ledger.store import read_model
 from perennial.domain.naming import is_model_name
 from perennial.domain.prediction_answer import (
@@ -38,6 +40,8 @@ from perennial.domain.prediction_request import (
     idempotency_key_of,
     read_question,
 )
+from perennial.domain.prediction_route import Route, drawn, instead_of, routes
+from perennial.domain.settings import Settings
 from perennial.domain.text import printable
 from perennial.observability import logger
 
@@ -46,19 +50,31 @@ if TYPE_CHECKING:
 
 #: Seconds from the request's arrival to its answer; the API itself waits 30.
 ALL_SECONDS = 29.0
-#: Milliseconds that a process believes what it read of a model.
-BELIEVED_MS = 30_000
+#: Milliseconds that a process believes what it read of a model, also while its traffic moves.
+BELIEVED_MS, MOVING_MS = 30_000, 5_000
 MOST_MODELS = 256
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is live of a model, and what it takes."""
+    """What answers for a model: one endpoint, or two while a release moves its traffic.
 
-    live: Live
-    problem: str
-    label: str
-    inputs: Inputs
+    `settings` are those of each settings version that a route names.
+    """
+
+    routes: tuple[Route, ...]
+    settings: Mapping[int, Settings]
+    is_moving: bool
+
+    @property
+    def live(self) -> Route:
+        """The endpoint of the last confirmed release; before the first one, what it brings."""
+        return self.routes[-1]
+
+    def inputs(self, route: Route) -> Inputs:
+        """What the version on an endpoint takes."""
+        settings = self.settings[route.settings]
+        return Inputs(tuple(settings.features), frozenset(settings.data.missing))
 
 
 @dataclass(frozen=True)
@@ -98,8 +114,13 @@ def respond(ports: Ports, event: Mapping[str, Any], request_id: str) -> dict[str
 
 
 def describe(ports: Ports, model: str) -> dict[str, Any]:
-    """The response that tells what is live of a model and what its requests must hold."""
+    """The response that tells what is live of a model and what its requests must hold.
+
+    While traffic moves, `moving` tells which version takes how much of it.
+    """
     known = served(ports, model)
+    live = known.live
+    settings = known.settings[live.settings]
     inputs = [
         {
             "name": column.name,
@@ -107,24 +128,30 @@ def describe(ports: Ports, model: str) -> dict[str, Any]:
             "required": column.required,
             "expected": expected_of(column),
         }
-        for column in known.inputs.features
+        for column in known.inputs(live).features
     ]
-    document = {
+    document: dict[str, Any] = {
         "model": model,
-        "version": known.live.version,
-        "since_ms": known.live.since_ms,
-        "problem": known.problem,
-        "predicts": known.label,
+        "version": live.version,
+        "since_ms": live.since_ms,
+        "problem": settings.problem,
+        "predicts": settings.label,
         "inputs": inputs,
     }
+    for route in known.routes[:-1]:
+        document["moving"] = {"version": route.version, "share": route.permille / WHOLE}
     return response(200, document)
 
 
 def served(ports: Ports, model: str) -> Served:
-    """What is live of a model, at most `BELIEVED_MS` old; raises `UnknownModel`, `NoEndpoint`."""
+    """What answers for a model, a little old at most; raises `UnknownModel`, `NoEndpoint`.
+
+    A move changes its shares every few minutes, and takes them back at once when an alarm sounds:
+    while there is one, what was read is believed for a shorter time.
+    """
     place, now = (ports.deployment.ledger_table, model), ports.clock()
     read_ms, known = _believed.get(place, (0, None))
-    if known is not None and now - read_ms < BELIEVED_MS:
+    if known is not None and now - read_ms < (MOVING_MS if known.is_moving else BELIEVED_MS):
         return known
     found = _read(ports, model)
     if len(_believed) >= MOST_MODELS:
@@ -142,11 +169,14 @@ def _read(ports: Ports, model: str) -> Served:
     row = read_model(ports.ledger, model) if is_model_name(model) else None
     if row is None:
         raise UnknownModel(f"there is no model {printable(model[:40])!r}")
-    if row.live is None:
+    found = routes(row.live, row.move)
+    if not found:
         raise NoEndpoint(_nothing_live(row))
-    settings = read_settings_of(ports.ledger, row, row.live.settings or None)
-    inputs = Inputs(tuple(settings.features), frozenset(settings.data.missing))
-    return Served(row.live, settings.problem, settings.label, inputs)
+    settings = {
+        version: read_settings_of(ports.ledger, row, version or None)
+        for version in {route.settings for route in found}
+    }
+    return Served(found, settings, is_moving=row.move is not None)
 
 
 def _nothing_live(row: ModelRow) -> str:
@@ -162,36 +192,51 @@ def _predict(ports: Ports, request: Request, facts: dict[str, Any]) -> dict[str,
     known = served(ports, request.model)
     explain, body = explain_of(request.event), body_of(request.event)
     key = idempotency_key_of(request.event)
-    question = read_question(body, known.inputs, explain=explain)
-    facts.update(rows=len(question.rows), version=known.live.version)
+    route = drawn(known.routes, random.random())  # noqa: S311 - a share of the requests
+    question = read_question(body, known.inputs(route), explain=explain)
+    facts.update(rows=len(question.rows), version=route.version)
     if not key:
-        return response(200, _ask(ports, request, known, question))
-    return _once(ports, request, known, question, key)
+        return response(200, _ask(ports, request, route, question))
+    return _once(ports, request, route, question, key)
 
 
-def _ask(ports: Ports, request: Request, known: Served, question: Question) -> dict[str, Any]:
-    """The endpoint's answer to a good question."""
+def _ask(ports: Ports, request: Request, route: Route, question: Question) -> dict[str, Any]:
+    """The endpoint's answer to a good question; the other endpoint's, when that one is gone."""
+    try:
+        return _ask_one(ports, request, route, question)
+    except NoEndpoint:
+        # What was believed may be seconds old, and traffic have moved on since then.
+        known = served(ports, request.model)
+        other = instead_of(known.routes, route.endpoint)
+        if other is None:
+            raise
+    body, explain = body_of(request.event), question.explain
+    again = read_question(body, known.inputs(other), explain=explain)
+    return _ask_one(ports, request, other, again)
+
+
+def _ask_one(ports: Ports, request: Request, route: Route, question: Question) -> dict[str, Any]:
     left = ALL_SECONDS - (time.monotonic() - request.started)
     if left < runtime.SHORTEST:
         raise TooSlow(f"there was no time left to ask the model {request.model}")
     try:
-        invoked = runtime.invoke(
-            request.model, known.live.endpoint, question.body(), request.id, left
-        )
+        invoked = runtime.invoke(request.model, route.endpoint, question.body(), request.id, left)
     except NoEndpoint:
         forget(ports, request.model)
         raise
-    by = Answered(request.model, known.live.version, invoked.variant, request.id)
+    by = Answered(request.model, route.version, invoked.variant, request.id)
     return answer_to(question, invoked.body, by)
 
 
 def _once(
-    ports: Ports, request: Request, known: Served, question: Question, key: str
+    ports: Ports, request: Request, route: Route, question: Question, key: str
 ) -> dict[str, Any]:
     """The answer to all requests of one caller with this key: the first one's."""
     kept = KeptAnswers(ports.deployment.ledger_table, request.model)
     caller = caller_of(request.event)
-    mark = hashlib.sha256(question.body() + (b" single" if question.single else b"")).hexdigest()
+    # Of the bytes that came, not of what is sent on: that may differ by the version that answers.
+    asked = body_of(request.event) + (b" explain" if question.explain else b"")
+    mark = hashlib.sha256(asked).hexdigest()
     found = kept.claim(caller, key, mark, request.id, ports.clock())
     if found is not None:
         if found.fingerprint != mark:
@@ -203,7 +248,7 @@ def _once(
         replayed = {"idempotency-replayed": "true"}
         return response(200, json.loads(found.answer), replayed)
     try:
-        answer = _ask(ports, request, known, question)
+        answer = _ask(ports, request, route, question)
         if not kept.keep(caller, key, request.id, json.dumps(answer)):
             raise RequestRefused(
                 413,

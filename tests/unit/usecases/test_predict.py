@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from math import comb
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from perennial import predict
 from perennial.aws.clients import forget_clients
 from perennial.domain.errors import Denied
+from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.rows import Champion, Live
 from perennial.domain.ledger.store import change
 from perennial.domain.prediction_request import LARGEST_BODY
@@ -337,6 +341,133 @@ def test_what_is_live_is_believed_for_a_while(live: World, runtime: Runtime) -> 
     assert ENDPOINT in runtime.requests[-1][0]
 
 
+TARGET = "perennial-next-census"
+
+
+def moving(permille: int, **more: Any) -> dict[str, Any]:
+    """The fields of a model row whose release 2 brings version 8 on an endpoint of its own."""
+    known: dict[str, Any] = {"settings": 1, "kind": "serverless"} | more
+    return {"move": Move(2, TARGET, 8, "config-2", "arn:8", permille, **known)}
+
+
+def plain(document: dict[str, Any]) -> Reply:
+    """A server that does not tell its version."""
+    return Reply(body=json.dumps({"predictions": [1] * len(document["instances"])}).encode())
+
+
+def gone_at(*endpoints: str) -> Callable[[dict[str, Any]], Reply]:
+    """A runtime that knows none of these endpoints; `server` must be the test's runtime."""
+
+    def reply(document: dict[str, Any]) -> Reply:
+        if any(f"/{each}/" in reply.server.requests[-1][0] for each in endpoints):  # type: ignore[attr-defined]
+            return failure(400, "ValidationError", Message="Endpoint of account 1 not found.")
+        return plain(document)
+
+    return reply
+
+
+@pytest.mark.parametrize("permille", [100, 500])
+def test_each_request_is_drawn_by_the_share_of_a_move(
+    live: World, runtime: Runtime, permille: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 300 requests the new endpoint gets a binomial number, and each answer says which one."""
+    go_live(live, **moving(permille))
+    runtime.reply = plain
+    monkeypatch.setattr(predict.random, "random", random.Random(permille).random)
+    told = Counter(ask(live)[1]["version"] for _ in range(300))
+    asked = Counter(path.split("/")[2] for path, _, _ in runtime.requests)
+    assert told == {7: asked[ENDPOINT], 8: asked[TARGET]}
+    share = permille / 1000
+    chances = [comb(300, n) * share**n * (1 - share) ** (300 - n) for n in range(301)]
+    assert sum(chances[: told[8] + 1]) > 0.001
+    assert sum(chances[told[8] :]) > 0.001
+
+
+def test_a_move_is_read_again_after_seconds(live: World, runtime: Runtime) -> None:
+    """A share that is taken back counts sooner than a release without a move."""
+    runtime.reply = plain
+    go_live(live, **moving(1000))
+    assert ask(live)[1]["version"] == 8
+    go_live(live, **moving(0, turned_back=True, step=1))
+    live.clock.now_ms += predict.MOVING_MS
+    assert ask(live)[1]["version"] == 7
+    go_live(live)
+    assert predict.MOVING_MS < predict.BELIEVED_MS
+
+
+def test_each_version_is_asked_by_its_own_columns(live: World, runtime: Runtime) -> None:
+    """A row that only the new version takes is good there, and 400 at the old one."""
+    columns = {**COLUMNS, "pets": {"type": "int"}}
+    live.push(code_sha="b" * 64, data={"columns": columns, "select": ["*.csv"]})
+    runtime.reply = plain
+    go_live(live, **moving(1000, settings=2))
+    row = {**ROW, "pets": 2}
+    assert ask(live, row)[1]["version"] == 8
+    assert json.loads(runtime.requests[-1][2]) == {"instances": [row]}
+    assert ask(live)[1]["column"] == "pets"
+    go_live(live, **moving(0, settings=2))
+    predict.forget(live.ports, MODEL)
+    assert ask(live, row)[1]["ignored"] == ["pets"]
+
+
+@pytest.mark.parametrize(
+    ("permille", "gone", "answered"),
+    [(1000, TARGET, 7), (1, ENDPOINT, 8), (1, TARGET, 7), (0, ENDPOINT, None)],
+)
+def test_an_endpoint_that_is_gone_is_answered_for_once(
+    live: World, runtime: Runtime, permille: int, gone: str, answered: int | None
+) -> None:
+    """By the other one; never by one that has no share, for its release was turned back."""
+    go_live(live, **moving(permille))
+    runtime.reply = reply = gone_at(gone)
+    reply.server = runtime  # type: ignore[attr-defined]
+    status, said, _ = ask(live)
+    assert (status, said.get("version")) == ((200, answered) if answered else (503, None))
+
+
+def test_both_endpoints_gone_is_503_after_one_look_at_each(live: World, runtime: Runtime) -> None:
+    """Nobody waits for a third."""
+    go_live(live, **moving(500))
+    runtime.reply = reply = gone_at(ENDPOINT, TARGET)
+    reply.server = runtime  # type: ignore[attr-defined]
+    assert ask(live)[0] == 503
+    assert len(runtime.requests) == 2
+
+
+def test_a_request_that_meets_the_end_of_a_move_is_answered(live: World, runtime: Runtime) -> None:
+    """What was believed is over: the ledger is read again, and the row held against the new
+    version's columns."""
+    columns = {name: COLUMNS[name] for name in ("age", "income")}
+    live.push(code_sha="b" * 64, data={"columns": columns, "select": ["*.csv"]})
+    runtime.reply = reply = gone_at(ENDPOINT)
+    reply.server = runtime  # type: ignore[attr-defined]
+    predict.served(live.ports, MODEL)
+    go_live(live, live=Live(TARGET, "config-2", 2, 8, "arn:8", START_MS, settings=2))
+    status, said, _ = ask(live)
+    assert (status, said["version"], said["ignored"]) == (200, 8, ["job"])
+
+
+def test_a_first_release_that_moves_answers_once_it_has_a_share(
+    live: World, runtime: Runtime
+) -> None:
+    """Before that nothing is live; then all requests are its own."""
+    runtime.reply = plain
+    go_live(live, live=None, champion=None, **moving(0))
+    assert ask(live)[0] == 503
+    go_live(live, live=None, champion=None, **moving(1000))
+    assert ask(live)[1]["version"] == 8
+    assert ask(live, "", method="GET")[1]["version"] == 8
+
+
+def test_a_get_tells_of_a_move(live: World) -> None:
+    """Which version takes how much; without a move there is nothing to tell."""
+    assert "moving" not in ask(live, "", method="GET")[1]
+    go_live(live, **moving(100))
+    predict.forget(live.ports, MODEL)
+    said = ask(live, "", method="GET")[1]
+    assert (said["version"], said["moving"]) == (7, {"version": 8, "share": 0.1})
+
+
 def test_the_columns_are_those_of_the_live_version(live: World, runtime: Runtime) -> None:
     """Settings that were pushed since then do not count."""
     columns = {**COLUMNS, "pets": {"type": "int"}}
@@ -391,6 +522,19 @@ def test_a_key_with_another_body_is_422(live: World, runtime: Runtime) -> None:
     assert explained[0] == 422
     assert ask(live, {"instances": [ROW]}, **keyed("k"))[0] == 422
     assert len(runtime.requests) == 1
+
+
+def test_a_key_is_for_what_was_sent_whoever_answers(live: World, runtime: Runtime) -> None:
+    """Also when the version that is drawn next takes other columns."""
+    columns = {name: COLUMNS[name] for name in ("age", "income")}
+    live.push(code_sha="b" * 64, data={"columns": columns, "select": ["*.csv"]})
+    runtime.reply = plain
+    go_live(live, **moving(1000, settings=2))
+    assert ask(live, **keyed("k"))[1]["version"] == 8
+    go_live(live, **moving(0, settings=2))
+    predict.forget(live.ports, MODEL)
+    status, said, _ = ask(live, **keyed("k"))
+    assert (status, said["version"]) == (200, 8)
 
 
 def test_a_key_belongs_to_its_caller(live: World, runtime: Runtime) -> None:
