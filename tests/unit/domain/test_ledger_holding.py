@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from perennial.domain.ledger.holding import Opening, Waiting, decide
 from perennial.domain.ledger.limits import Limits
@@ -392,6 +394,40 @@ def test_closed_evidence_holds_its_own_alarm_only():
     other = closed(alarm="perennial-monitor-census-data-quality", until_ms=NOW + HOUR)
     shut = book(drift(), champion=champion(), data_run=6, closed=(other,))
     assert opens(decide(shut, LIMITS, NOW)) == ["drift"]
+
+
+def test_labels_of_captured_traffic_are_news():
+    """Labels that no run up to the champion's has seen let an alarm open one; older ones do not."""
+    seen = champion().run
+    known = book(drift(), champion=champion(), data_run=seen, labels_run=seen)
+    assert wait(decide(known, LIMITS, NOW))[0] == ["nothing-new"]
+    fresh = book(drift(), champion=champion(), data_run=seen, labels_run=seen + 1)
+    assert opens(decide(fresh, LIMITS, NOW)) == ["drift"]
+    answered = {"champion": champion(), "data_run": 6, "closed": (closed(),)}
+    assert wait(decide(book(drift(), labels_run=6, **answered), LIMITS, NOW))[0] == ["nothing-new"]
+    assert opens(decide(book(drift(), labels_run=7, **answered), LIMITS, NOW)) == ["drift"]
+
+
+def test_an_alarm_that_needs_company_waits_for_it():
+    """With `at_least: 2`, two monitors must sound; the same one twice is no company."""
+    asks = {"at_least": 2}
+    alone = drift(evidence=asks)
+    again = replace(drift(evidence=asks), id="again")
+    for signals in ((alone,), (alone, again)):
+        found = decide(book(*signals, champion=champion(), data_run=7), LIMITS, NOW)
+        assert set(wait(found)[0]) == {"alone"}
+        assert found.holds[0].words == (
+            "retrain.when: this alarm of census counts once 1 more monitor is in ALARM"
+        )
+    other = drift("perennial-monitor-census-data-quality", evidence=asks)
+    found = decide(book(alone, other, champion=champion(), data_run=7), LIMITS, NOW)
+    assert opens(found) == ["drift", "drift"]
+
+
+def test_words_of_several_missing_alarms():
+    """The hold says how many monitors are missing."""
+    found = decide(book(drift(evidence={"at_least": 3}), champion=champion()), LIMITS, NOW)
+    assert "once 2 more monitors are in ALARM" in found.holds[0].words
 
 
 def test_limits_of_settings():

@@ -11,6 +11,7 @@ from perennial.domain.errors import Conflict
 from perennial.domain.ledger import rows
 from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
 from perennial.domain.ledger.codec import from_item, to_item
+from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow
 from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.store import (
     Check,
@@ -176,7 +177,7 @@ def test_defaults_take_no_room():
 def test_what_absent_fields_mean():
     """A field that is not written has this value; changing one changes old rows."""
     assert astuple(rows.ModelRow("m")) == (
-        *("m", 0, 0, None, 0, None, 0, (), 0, 0, 0, False, 0),
+        *("m", 0, 0, None, 0, None, 0, (), 0, 0, 0, False, 0, 0, 0),
         *(None, None, (), (), "", None, None, 0, None, 0, 0, None, None, None, ()),
         *(0, "", 0, None, (), None),
     )
@@ -338,6 +339,19 @@ def test_typed_reads():
     assert read_signals(table, "census", rows.OPEN_SK) == (data(),)
 
 
+def test_what_absent_fields_of_monitors_mean():
+    """The rows of monitors and of their windows, likewise."""
+    assert astuple(MonitorRow("m", "bias")) == ("m", "bias", 0, 0, 0, None, 0, 0, 0)
+    window = WindowRow("m", "bias", 1, 2, 3, 4, 5, 6, 7)
+    assert astuple(window) == (
+        *("m", "bias", 1, 2, 3, 4, 5, 6, 7, "", True, "", 1, "", "", "open", None),
+        *(0, 0, 0, "", "{}", None, 0),
+    )
+    for row in (MonitorRow("m", "bias", 2, open_ms=5), replace(window, state="done", rows=9)):
+        assert from_item(to_item(row)) == row
+    assert window.key.sk == "window#bias#00000000000002"
+
+
 def test_every_field_of_a_row_is_covered_by_a_full_example():
     """A new field must be added to the examples above, so that it is known to read back."""
     for full in (FULL_RUN, FULL_MODEL, FULL_RELEASE):
@@ -348,5 +362,5 @@ def test_every_field_of_a_row_is_covered_by_a_full_example():
         }
         known = {"alone", "retry_of", "fresh", "claimed_ms", "started_ms", "ended_ms", "outcome"}
         known |= {"error", "cause", "open_run", "ended_ms", "transient_failures", "wake_ms"}
-        known |= {"not_before_ms", "data_run", "expires"}
+        known |= {"not_before_ms", "data_run", "labels_ms", "labels_run", "expires"}
         assert missing <= known

@@ -32,15 +32,15 @@ def monitor(every: int = 3600, offset: int = 0, window: int = 0, delay: int = 0)
 
 def test_the_first_window_begins_with_the_release() -> None:
     """A release at 12:20 gives a short first window, up to the full hour."""
-    live = (4, NOON + 20 * 60_000)
+    live = NOON + 20 * 60_000
     assert next_window(monitor(), Judged(), live, NOON + HOUR - 1) is None
     found = next_window(monitor(), Judged(), live, NOON + HOUR)
-    assert found == Window(live[1], NOON + HOUR, is_whole=False)
+    assert found == Window(live, NOON + HOUR, is_whole=False)
 
 
 def test_a_window_waits_for_its_capture_and_its_labels() -> None:
     """A window is due only once the delay after its end has passed."""
-    judged, live = Judged(4, NOON), (4, NOON - DAY)
+    judged, live = Judged(NOON), NOON - DAY
     slow = monitor(delay=300)
     assert next_window(slow, judged, live, NOON + HOUR + 299_999) is None
     assert next_window(slow, judged, live, NOON + HOUR + 300_000) == Window(NOON, NOON + HOUR)
@@ -48,39 +48,39 @@ def test_a_window_waits_for_its_capture_and_its_labels() -> None:
 
 def test_one_window_at_a_time() -> None:
     """While a window is being judged there is no next one, also not by hand."""
-    judged = Judged(4, NOON, is_open=True)
+    judged = Judged(NOON, is_open=True)
     for by_hand in (False, True):
-        found = next_window(monitor(), judged, (4, NOON), NOON + DAY, by_hand=by_hand)
+        found = next_window(monitor(), judged, NOON, NOON + DAY, by_hand=by_hand)
         assert found is None
-    assert not is_missed(monitor(), judged, (4, NOON), NOON + DAY)
+    assert not is_missed(monitor(), judged, NOON, NOON + DAY)
 
 
 def test_a_new_release_cuts() -> None:
     """What the replaced version answered after its last window is never judged with the new."""
-    live = (5, NOON + 90 * 60_000)
-    found = next_window(monitor(), Judged(4, NOON), live, NOON + 2 * HOUR)
-    assert found == Window(live[1], NOON + 2 * HOUR, is_whole=False)
+    live = NOON + 90 * 60_000
+    found = next_window(monitor(), Judged(NOON), live, NOON + 2 * HOUR)
+    assert found == Window(live, NOON + 2 * HOUR, is_whole=False)
 
 
 def test_by_hand_judges_what_there_is() -> None:
     """Somebody who asks gets the traffic up to now; the next window goes on from there."""
-    judged, live, now = Judged(4, NOON), (4, NOON - DAY), NOON + 600_000
+    judged, live, now = Judged(NOON), NOON - DAY, NOON + 600_000
     found = next_window(monitor(delay=300), judged, live, now, by_hand=True)
     assert found == Window(NOON, now, is_whole=False)
-    after = Judged(4, now)
+    after = Judged(now)
     assert next_window(monitor(), after, live, now, by_hand=True) is None
     assert next_window(monitor(), after, live, NOON + HOUR) == Window(now, NOON + HOUR, False)
 
 
 def test_by_hand_a_window_that_is_over_does_not_wait_for_its_delay() -> None:
     """Asked by hand, a window that is over is judged at once, as long as it is."""
-    found = next_window(monitor(delay=300), Judged(4, NOON), (4, 0), NOON + HOUR, by_hand=True)
+    found = next_window(monitor(delay=300), Judged(NOON), 0, NOON + HOUR, by_hand=True)
     assert found == Window(NOON, NOON + HOUR)
 
 
 def test_a_lost_schedule_is_noticed() -> None:
     """Ten minutes after a window was due, the sweeper takes its start for lost."""
-    judged, live = Judged(4, NOON), (4, NOON - DAY)
+    judged, live = Judged(NOON), NOON - DAY
     due = NOON + HOUR + 300_000
     assert not is_missed(monitor(delay=300), judged, live, due + MISSED_MS - 1)
     assert is_missed(monitor(delay=300), judged, live, due + MISSED_MS)
@@ -105,25 +105,24 @@ def test_windows_are_contiguous_and_never_span_a_release(
     """Over any life of releases, outages and requests by hand, windows of one release follow
     each other without a gap, lie after its beginning, end by now, and none is longer than set."""
     watch = Monitor("bias", 3600, offset, window, delay)
-    now, judged, live = NOON, Judged(), (1, NOON)
+    now, judged, live = NOON, Judged(), NOON
     for act, passed in steps:
         now += passed
         if act == "release":
-            live = (live[0] + 1, now)
+            live = now
             continue
         for _ in range(3):  # missed windows follow one after the other
             found = next_window(watch, judged, live, now, by_hand=act == "hand")
             if found is None:
                 break
-            begins = judged.until_ms if judged.release == live[0] else live[1]
-            assert found.start_ms == begins >= live[1]
+            assert found.start_ms == max(judged.until_ms, live)
             assert found.start_ms < found.end_ms <= now
             assert found.end_ms - found.start_ms <= window * 1000
             assert found.is_whole == (found.end_ms - found.start_ms == window * 1000)
             if act != "hand":
                 assert found.end_ms + delay * 1000 <= now
                 assert (found.end_ms - offset * 1000) % (window * 1000) == 0
-            judged = Judged(live[0], found.end_ms)
+            judged = Judged(found.end_ms)
 
 
 @settings(max_examples=50, deadline=None)

@@ -31,12 +31,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Judged:
-    """How far a monitor has come: the release whose traffic it judges, and its last window's end.
+    """How far a monitor has come: the end of its last window (0: none yet).
 
     `is_open`: a window is being judged; the next one waits for it.
     """
 
-    release: int = 0
     until_ms: int = 0
     is_open: bool = False
 
@@ -44,19 +43,19 @@ class Judged:
 def next_window(
     monitor: Monitor,
     judged: Judged,
-    live: tuple[int, int],
+    since_ms: int,
     now_ms: int,
     *,
     by_hand: bool = False,
 ) -> Window | None:
     """The window that is due at `now_ms`; None when there is none yet, or one is open.
 
-    `live` is the release that serves, and since when. `by_hand`: somebody asks for what there is
-    up to now, although the window is not over; the next one then begins where this one ends.
+    `since_ms`: since when the version serves that is live. `by_hand`: somebody asks for what
+    there is up to now, although the window is not over; the next one begins where this one ends.
     """
     if judged.is_open:
         return None
-    start = window_start(judged, live)
+    start = window_start(judged, since_ms)
     end = grid_end(monitor, start)
     if by_hand and now_ms < end:
         return Window(start, now_ms, is_whole=False) if now_ms > start else None
@@ -65,10 +64,9 @@ def next_window(
     return Window(start, end, is_whole=end - start == monitor.window * SECOND_MS)
 
 
-def window_start(judged: Judged, live: tuple[int, int]) -> int:
+def window_start(judged: Judged, since_ms: int) -> int:
     """Where the next window begins: at the last one's end, or with the release."""
-    release, since_ms = live
-    return max(judged.until_ms, since_ms) if judged.release == release else since_ms
+    return max(judged.until_ms, since_ms)
 
 
 def grid_end(monitor: Monitor, start_ms: int) -> int:
@@ -77,14 +75,14 @@ def grid_end(monitor: Monitor, start_ms: int) -> int:
     return (start_ms - shift) // step * step + step + shift
 
 
-def due_ms(monitor: Monitor, judged: Judged, live: tuple[int, int]) -> int:
+def due_ms(monitor: Monitor, judged: Judged, since_ms: int) -> int:
     """When the next window can be judged."""
-    return grid_end(monitor, window_start(judged, live)) + monitor.delay * SECOND_MS
+    return grid_end(monitor, window_start(judged, since_ms)) + monitor.delay * SECOND_MS
 
 
-def is_missed(monitor: Monitor, judged: Judged, live: tuple[int, int], now_ms: int) -> bool:
+def is_missed(monitor: Monitor, judged: Judged, since_ms: int, now_ms: int) -> bool:
     """Whether a window is due for so long that its schedule must have been lost."""
-    return not judged.is_open and due_ms(monitor, judged, live) + MISSED_MS <= now_ms
+    return not judged.is_open and due_ms(monitor, judged, since_ms) + MISSED_MS <= now_ms
 
 
 def schedule(monitor: Monitor) -> str:

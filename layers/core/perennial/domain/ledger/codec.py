@@ -11,6 +11,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
+from perennial.domain.ledger.monitor_rows import MONITOR_SK, WINDOW_SK, MonitorRow, WindowRow
 from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.rows import (
     DONE_SK,
@@ -47,6 +48,8 @@ _ROWS: Mapping[str, type[Row]] = {
     RELEASE_SK: ReleaseRow,
     OPEN_SK: SignalRow,
     DONE_SK: SignalRow,
+    MONITOR_SK: MonitorRow,
+    WINDOW_SK: WindowRow,
 }
 #: What lies inside a row: of each row the fields that hold one, or a list of, another dataclass.
 _NESTED: Mapping[type[Any], Mapping[str, type[Any]]] = {

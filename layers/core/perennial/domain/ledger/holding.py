@@ -140,7 +140,22 @@ def alone_holds(signal: SignalRow, book: Book, now_ms: int) -> tuple[Hold, ...]:
 
 
 def drift_hold(signal: SignalRow, book: Book, now_ms: int) -> Hold | None:
-    """Why an alarm may not open a run: nothing new to learn, or its evidence is closed."""
+    """Why an alarm may not open a run: it is alone, nothing is new, or its evidence is closed."""
+    return _company_hold(signal, book) or _evidence_hold(signal, book, now_ms)
+
+
+def _company_hold(signal: SignalRow, book: Book) -> Hold | None:
+    """Whether fewer monitors are in ALARM than the settings ask for."""
+    missing = int(signal.evidence.get("at_least", 1)) - len(sounding_alarms(book))
+    if missing <= 0:
+        return None
+    more = "1 more monitor is" if missing == 1 else f"{missing} more monitors are"
+    words = f"retrain.when: this alarm of {signal.model} counts once {more} in ALARM"
+    return Hold("alone", words)
+
+
+def _evidence_hold(signal: SignalRow, book: Book, now_ms: int) -> Hold | None:
+    """Whether there is nothing new to learn, or the alarm's evidence is closed."""
     champion = book.model.champion
     if champion is None:
         return None
@@ -165,6 +180,11 @@ def drift_hold(signal: SignalRow, book: Book, now_ms: int) -> Hold | None:
     return None
 
 
+def sounding_alarms(book: Book) -> frozenset[str]:
+    """The alarms that call for a run; an alarm that went back to OK takes its signal along."""
+    return frozenset(s.parts[0] for s in book.signals if s.kind == DRIFT)
+
+
 def closed_evidence(model: ModelRow, alarm: str) -> ClosedEvidence | None:
     """The closed evidence of an alarm, if its last run kept the champion."""
     return next((each for each in model.closed if each.alarm == alarm), None)
@@ -173,7 +193,8 @@ def closed_evidence(model: ModelRow, alarm: str) -> ClosedEvidence | None:
 def _is_news(book: Book, run: int, settings: int) -> bool:
     """Whether there is labelled data or a settings version that ``run`` has not seen."""
     waiting = any(s.kind in (DATA, REVIEW) for s in book.signals)
-    return waiting or book.model.data_run > run or book.model.settings > settings
+    is_labelled = max(book.model.data_run, book.model.labels_run) > run
+    return waiting or is_labelled or book.model.settings > settings
 
 
 def _drift_holds(book: Book, now_ms: int) -> Iterable[Hold]:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from perennial.domain.ledger.ab_rows import AbTest
 from perennial.domain.ledger.move_rows import EndpointKind, Move
 from perennial.domain.signals import Signal
+
+if TYPE_CHECKING:
+    from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow
 
 MODEL_SK = "model"
 SETTINGS_SK = "settings#"
@@ -191,6 +194,9 @@ class ModelRow:
     has_data: bool = False
     #: The last run that reached a verdict on data which no run had seen before.
     data_run: int = 0
+    #: When the newest known labels of captured traffic landed; runs below `labels_run` lack them.
+    labels_ms: int = 0
+    labels_run: int = 0
     champion: Champion | None = None
     retry: Retry | None = None
     closed: tuple[ClosedEvidence, ...] = ()
@@ -489,4 +495,4 @@ class ReleaseRow:
         return release_key(self.model, self.number)
 
 
-Row: TypeAlias = ModelRow | SettingsRow | SignalRow | RunRow | ReleaseRow
+Row: TypeAlias = "ModelRow | SettingsRow | SignalRow | RunRow | ReleaseRow | MonitorRow | WindowRow"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from perennial.domain.errors import Conflict
+from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow
 from perennial.domain.ledger.rows import (
     Key,
     ModelRow,
@@ -50,7 +51,7 @@ Change: TypeAlias = Write | Check
 #: What takes effect whole or not at all; at most :data:`MOST_WRITES` changes, one a key.
 Transaction: TypeAlias = tuple[Change, ...]
 
-RowT = TypeVar("RowT", ModelRow, SettingsRow, SignalRow, RunRow, ReleaseRow)
+RowT = TypeVar("RowT", ModelRow, SettingsRow, SignalRow, RunRow, ReleaseRow, MonitorRow, WindowRow)
 
 
 def create(row: Row, *, after: int = 0) -> Write:
