@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from perennial.domain.ledger.limits import DAY_MS, REMEMBER_MS
 from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow, WindowState
@@ -46,7 +47,7 @@ def open_window(row: MonitorRow | None, window: WindowRow) -> Transaction:
     before = row or MonitorRow(window.model, window.kind)
     if before.open_ms is not None or window.end_ms <= before.until_ms:
         return ()
-    fields = {
+    fields: dict[str, Any] = {
         "release": window.release,
         "version": window.version,
         "until_ms": window.end_ms,
