@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -181,6 +181,25 @@ class Project:
             scores = np.asarray(given, dtype=np.float64)
             scores = scores.reshape((1, -1) if self.problem == "multiclass" else -1)
         return self._check_scores(scores, 1, "predict_row")
+
+    def record_hook(self) -> Callable[[dict[str, str]], dict[str, Any] | None]:
+        """The project's `preprocess_record`, which a monitor hands each request's row before it
+        looks at it; raises `ModelError` without one, as each call does for what is no row."""
+        if not callable(getattr(self.module, "preprocess_record", None)):
+            raise ModelError(
+                f"monitor.preprocess asks for preprocess_record() in model.py of {self.name}, "
+                "which it does not have. Define preprocess_record(record), or take the key out."
+            )
+
+        def hook(row: dict[str, str]) -> dict[str, Any] | None:
+            with self._calling("preprocess_record"):
+                found = self.module.preprocess_record(dict(row))
+            if found is not None and not isinstance(found, dict):
+                words = f"returned a {type(found).__name__}, neither a dict nor None"
+                raise self._broken("preprocess_record", words)
+            return found
+
+        return hook
 
     def _is_score(self, value: float) -> bool:
         """Whether a single number is fit to be a score: the short form of `_check_scores`."""

@@ -175,7 +175,7 @@ class Traffic:
         if found is None:
             return
         labels, landed = found
-        rows = _rows(captured["endpointInput"], self.features)
+        rows = rows_of_request(captured["endpointInput"], self.features)
         if len(rows) != len(labels):
             raise BadLine(f"the request has {len(rows)} rows, its ground truth {len(labels)}")
         for row, label in zip(rows, labels, strict=True):
@@ -200,8 +200,22 @@ class Traffic:
         return json.loads(row[0]), row[1]
 
 
-def _rows(part: Mapping[str, Any], features: Sequence[str]) -> list[dict[str, str]]:
-    """The texts of the features of each row in a request."""
+class BadWidth(BadLine):
+    """A row of values without names, too many or too few of them."""
+
+    def __init__(self, width: int, expected: int) -> None:
+        super().__init__(f"a row of the request has {width} values; expected {expected}")
+        self.width = width
+
+
+def rows_of_request(
+    part: Mapping[str, Any], features: Sequence[str], *, as_sent: bool = False
+) -> list[dict[str, str]]:
+    """The texts of the features of each row in a request; raises `BadLine`, `BadWidth`.
+
+    `as_sent` leaves out what a row of names lacks, and has an empty text for each name that is no
+    feature.
+    """
     text = plain_text(part)
     kind = str(part.get("observedContentType") or "").partition(";")[0].strip().lower()
     encoding = part["encoding"]
@@ -216,7 +230,7 @@ def _rows(part: Mapping[str, Any], features: Sequence[str]) -> list[dict[str, st
             document = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise BadLine(f"the request is no JSON: {error}") from None
-        found += [_row_of(each, features) for each in _several(document)]
+        found += [_row_of(each, features, as_sent=as_sent) for each in _several(document)]
     return found
 
 
@@ -243,12 +257,14 @@ def _several(document: Any) -> list[Any]:
     return [document]
 
 
-def _row_of(row: Any, features: Sequence[str]) -> dict[str, str]:
+def _row_of(row: Any, features: Sequence[str], *, as_sent: bool) -> dict[str, str]:
     if isinstance(row, Mapping) and isinstance(row.get("features"), list):
         row = row["features"]
     try:
         if isinstance(row, Mapping):
-            return {name: text_of(row.get(name)) for name in features}
+            wanted = [name for name in features if name in row] if as_sent else features
+            texts = {name: text_of(row.get(name)) for name in wanted}
+            return {**dict.fromkeys(map(str, row), ""), **texts} if as_sent else texts
         if isinstance(row, list):
             return _by_position([text_of(value) for value in row], features)
     except TypeError as error:
@@ -258,5 +274,5 @@ def _row_of(row: Any, features: Sequence[str]) -> dict[str, str]:
 
 def _by_position(row: Sequence[str], features: Sequence[str]) -> dict[str, str]:
     if len(row) != len(features):
-        raise BadLine(f"a row of the request has {len(row)} values; expected {len(features)}")
+        raise BadWidth(len(row), len(features))
     return dict(zip(features, row, strict=True))

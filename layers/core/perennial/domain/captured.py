@@ -12,6 +12,7 @@ import binascii
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,6 +22,7 @@ from perennial.domain.schema import text_of
 from perennial.domain.text import printable
 
 LONGEST_ID = 1000
+VERSION_AT_END = re.compile(r'"version": ?([0-9]{1,9})\}\s*$')
 
 
 class BadLine(ValueError):
@@ -39,13 +41,8 @@ class Answer:
 def read_answer(line: str) -> Answer:
     """A line of a capture file; raises `BadLine`."""
     document = document_of(line)
-    captured = document.get("captureData")
-    output = captured.get("endpointOutput") if isinstance(captured, Mapping) else None
-    if not isinstance(output, Mapping):
-        raise BadLine("no capture: captureData.endpointOutput is missing")
-    metadata = document.get("eventMetadata")
-    moment = metadata.get("inferenceTime") if isinstance(metadata, Mapping) else None
-    return Answer(event_of(document), _moment(moment), _predictions(output))
+    output = side_of(document, "endpointOutput")
+    return Answer(event_of(document), moment_of(document), _predictions(output))
 
 
 def read_labels(line: str) -> tuple[str, tuple[str, ...]]:
@@ -69,6 +66,15 @@ def document_of(line: str) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         raise BadLine("no JSON object")
     return document
+
+
+def side_of(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """One side of a captured exchange: `endpointInput` or `endpointOutput`."""
+    captured = document.get("captureData")
+    side = captured.get(name) if isinstance(captured, Mapping) else None
+    if not isinstance(side, Mapping):
+        raise BadLine(f"no capture: captureData.{name} is missing")
+    return side
 
 
 def event_of(document: Mapping[str, Any]) -> str:
@@ -124,7 +130,10 @@ def csv_rows(text: str) -> list[list[str]]:
         raise BadLine(f"no CSV: {error}") from None
 
 
-def _moment(text: Any) -> int:
+def moment_of(document: Mapping[str, Any]) -> int:
+    """When a captured request was answered, in milliseconds since 1970; raises `BadLine`."""
+    metadata = document.get("eventMetadata")
+    text = metadata.get("inferenceTime") if isinstance(metadata, Mapping) else None
     try:
         moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
     except ValueError:
@@ -132,6 +141,16 @@ def _moment(text: Any) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     return int(moment.timestamp() * 1000)
+
+
+def served_version(document: Mapping[str, Any]) -> int | None:
+    """The version that our model server names at its answer's end; None for other answers."""
+    captured = document.get("captureData")
+    output = captured.get("endpointOutput") if isinstance(captured, Mapping) else None
+    if not isinstance(output, Mapping) or output.get("encoding") != "JSON":
+        return None
+    match = VERSION_AT_END.search(str(output.get("data")))
+    return int(match[1]) if match else None
 
 
 def _predictions(output: Mapping[str, Any]) -> tuple[str, ...]:
