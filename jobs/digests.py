@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from perennial.domain.file_digests import CODE_LISTING, digest_of, read_listing
+from perennial.domain.file_digests import CODE_FOLDER, CODE_LISTING, digest_of, read_listing
 
 from jobs.failures import SettingsError
 
@@ -50,9 +50,22 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def packed_code(model: Path) -> Path | None:
+    """The server's code in an unpacked model; None: it has to be fetched from elsewhere."""
+    folder = model / CODE_FOLDER
+    return folder if (folder / CODE_LISTING).is_file() else None
+
+
 def model_digest(folder: Path) -> str:
-    """The digest of a model's files."""
-    return digest_of(file_digests(folder))
+    """The digest of a model's files; packed code beside them has one of its own."""
+    files = file_digests(folder)
+    if packed_code(folder) is not None:
+        files = {path: each for path, each in files.items() if not _is_code(path)}
+    return digest_of(files)
+
+
+def _is_code(path: str) -> bool:
+    return path.startswith(f"{CODE_FOLDER}/")
 
 
 def code_digest(root: Path) -> str | None:
@@ -109,6 +122,13 @@ def verify(model: Path, root: Path, environment: Mapping[str, str] = os.environ)
     found = model_digest(model)
     if found not in [each.strip() for each in wanted]:
         raise _other("model", model, found, MODEL_VARIABLE, environment)
+    # Amazon's toolkit copies packed code before it is imported, so there may be two folders of it.
+    packed = packed_code(model)
+    for folder in {root.resolve(), *([packed.resolve()] if packed else [])}:
+        _verify_code(folder, environment)
+
+
+def _verify_code(root: Path, environment: Mapping[str, str]) -> None:
     code = code_digest(root)
     if code != environment[CODE_VARIABLE]:
         none = f"nothing (no {CODE_LISTING})"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from perennial.domain.clarify import DATASET
 from perennial.domain.gates import facet_metric
 from perennial.domain.settings import Facet, Settings
 
+from jobs.archives import ARCHIVE, code_files, pack, packs_code, unpack
 from jobs.casting import ROW, TrainingSchema, read_schema
 from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
@@ -34,7 +34,7 @@ from jobs.measures import (
     size_of,
 )
 from jobs.model_quality import THRESHOLD, Figures, figures, statistics
-from jobs.packaging import ARCHIVE, complete, pack
+from jobs.packaging import complete
 from jobs.paths import Paths
 from jobs.run_step import read_json
 from jobs.scoring import Scorer, plain
@@ -56,8 +56,10 @@ def run(paths: Paths, settings: Settings) -> str:
     project = Project.of(settings, project_folder())
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         unpack(paths.input("model"), Path(folder))
-        if complete(Path(folder), settings, project, paths.input("check").parent):
-            pack(Path(folder), paths.output("package") / ARCHIVE)
+        completed = complete(Path(folder), settings, project, paths.input("check").parent)
+        code = code_files(project.folder.parent, Path(folder)) if packs_code() else {}
+        if completed or code:
+            pack(Path(folder), paths.output("package") / ARCHIVE, code)
         document = evaluate(
             settings,
             project,
@@ -92,26 +94,6 @@ def _for_clarify(paths: Paths, settings: Settings) -> str:
         paths.input("holdout") / "rows.parquet",
         output / name,
     )
-
-
-def unpack(source: Path, folder: Path) -> None:
-    """Unpack the one model.tar.gz below `source`; names that leave the folder are refused."""
-    archives = sorted(source.glob("*.tar.gz"))
-    if len(archives) != 1:
-        raise SettingsError(f"expected one model archive in {source}, found {len(archives)}")
-    try:
-        with tarfile.open(archives[0]) as archive:
-            for member in archive.getmembers():
-                path = PurePosixPath(member.name)
-                if (
-                    path.is_absolute()
-                    or ".." in path.parts
-                    or not (member.isfile() or member.isdir())
-                ):
-                    raise SettingsError(f"the model archive holds {member.name!r}: no plain file")
-                archive.extract(member, folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise SettingsError(f"cannot unpack {archives[0].name}: {error}") from None
 
 
 def evaluate(  # noqa: PLR0913  # a job's inputs and its output

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from perennial.domain.settings import Settings
 
+from jobs.archives import unpack
 from jobs.attribute import BACKGROUND, TOLERANCE, Explained, Explainer
 from jobs.casting import ROW, TrainingSchema, read_schema
 from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
-from jobs.evaluate import unpack
 from jobs.failures import SettingsError
 from jobs.packaging import complete
 from jobs.paths import Paths

@@ -6,8 +6,6 @@ need the schema that requests are cast to, with the encoding of its columns, bes
 
 from __future__ import annotations
 
-import gzip
-import tarfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,7 +18,6 @@ from jobs.contract import BACKGROUND_FILE, Project
 from jobs.failures import SettingsError
 from jobs.train import FORMAT, write_background
 
-ARCHIVE = "model.tar.gz"
 MOST_ROWS = 10_000
 
 
@@ -50,17 +47,3 @@ def complete(folder: Path, settings: Settings, project: Project, checked: Path) 
     write_json(folder / "metadata.json", metadata)
     write_json(folder / "settings.json", settings.to_json())
     return True
-
-
-def pack(folder: Path, target: Path) -> None:
-    """Write a folder as `target`; equal content gives equal bytes."""
-    with (
-        target.open("wb") as raw,
-        gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
-            member.size, member.mode = path.stat().st_size, 0o644
-            with path.open("rb") as content:
-                archive.addfile(member, content)

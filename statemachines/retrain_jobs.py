@@ -158,10 +158,12 @@ def evaluate_candidate() -> Any:
         "Evaluate",
         "evaluate",
         inputs=inputs("holdout", "check", model=sdk.path("$.plan.done.train.artifact")),
-        # What a container of its own trained is completed here with what our servers need.
+        # What a container of its own trained is completed here with what our servers need, and
+        # any model with the server's code where that could not be fetched.
         outputs=("evaluation", "package"),
         output_path="$.plan.done.evaluate",
     )
+    job.parameters["Environment"] = {"PERENNIAL_PACK_CODE": sdk.path("$.plan.training.packs_code")}
     return either(
         "EvaluationNeeded",
         is_true("$.plan.do.evaluate"),

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perennial.domain.file_digests import CODE_LISTING, digest_of, listing, read_listing
+from perennial.domain.file_digests import (
+    CODE_FOLDER,
+    CODE_LISTING,
+    digest_of,
+    listing,
+    read_listing,
+)
 from perennial.pack_project import pack_project
 
+from jobs.archives import code_files, pack, unpack
 from jobs.digests import (
     CODE_VARIABLE,
     MODEL_VARIABLE,
@@ -22,6 +30,7 @@ from jobs.digests import (
     model_digest,
     verify,
 )
+from jobs.failures import SettingsError
 from tests.jobs.conftest import ROOT, example
 
 NAMES = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["C", "Z"]), min_size=1)
@@ -121,6 +130,70 @@ def test_anything_changed_missing_or_added_is_refused(  # noqa: PLR0917 - what w
         path.write_text(content)
     with pytest.raises(WrongFiles, match=folder):
         verify(model, code, named)
+
+
+@pytest.fixture
+def whole(model: Path, code: Path) -> Path:
+    """A model with its server's code beside it, as a server without a network finds it."""
+    shutil.copytree(code, model / CODE_FOLDER)
+    return model
+
+
+def test_packed_code_is_no_part_of_the_model(
+    whole: Path, code: Path, named: dict[str, str]
+) -> None:
+    """The model's digest is the one without it; the code is taken in place or as a copy."""
+    verify(whole, whole / CODE_FOLDER, named)
+    verify(whole, code, named)
+
+
+@pytest.mark.parametrize("name", ["numpy.py", "project/model.py", "jobs/served.py"])
+def test_packed_code_that_was_changed_is_refused(
+    whole: Path, code: Path, named: dict[str, str], name: str
+) -> None:
+    """Also when the copy that is imported is the judged one: nothing hides beside a model."""
+    (whole / CODE_FOLDER / name).write_text("x")
+    for root in (whole / CODE_FOLDER, code):
+        with pytest.raises(WrongFiles, match="code"):
+            verify(whole, root, named)
+
+
+def test_a_folder_of_that_name_without_a_listing_is_the_models_own(
+    model: Path, code: Path, named: dict[str, str]
+) -> None:
+    """Somebody who adds it has changed the model."""
+    (model / CODE_FOLDER).mkdir()
+    (model / CODE_FOLDER / "inference.py").write_text("x")
+    with pytest.raises(WrongFiles, match="the model in"):
+        verify(model, code, named)
+
+
+def test_code_is_packed_beside_a_model_and_left_out_when_read(
+    tmp_path: Path, model: Path, code: Path
+) -> None:
+    """What a server unpacks is model and code; what a job unpacks is the model alone."""
+    (code / "jobs" / "__pycache__").mkdir(exist_ok=True)
+    (code / "jobs" / "__pycache__" / "x.pyc").write_text("")
+    before = model_digest(model)
+    archive = tmp_path / "archives" / "model.tar.gz"
+    archive.parent.mkdir()
+    pack(model, archive, code_files(code, model))
+    served, read = tmp_path / "served", tmp_path / "read"
+    with tarfile.open(archive) as found:
+        found.extractall(served, filter="data")
+    verify(served, served / CODE_FOLDER,
+           {MODEL_VARIABLE: before, CODE_VARIABLE: str(code_digest(code))})  # fmt: skip
+    unpack(archive.parent, read)
+    assert sorted(path.name for path in read.iterdir()) == ["model.txt", "part"]
+
+
+def test_code_finds_its_place_taken_or_was_never_packed(model: Path, code: Path) -> None:
+    """A model with a folder of that name, and a checkout: each is refused in words."""
+    with pytest.raises(SettingsError, match="was not packed by `perennial push`"):
+        code_files(ROOT, model)
+    (model / CODE_FOLDER).mkdir()
+    with pytest.raises(SettingsError, match="under another name"):
+        code_files(code, model)
 
 
 def test_a_link_in_a_model_is_refused(model: Path) -> None:

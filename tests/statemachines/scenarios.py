@@ -108,6 +108,7 @@ def trained_by(train: TrainSettings) -> dict[str, Any]:
         "algorithm": algorithm_specification(train, image, metrics),
         "channels": channels(train, BASE, f"{BASE}/settings.json"),
         "packaged": reads_tables(train),
+        "packs_code": "no",
     }
 
 

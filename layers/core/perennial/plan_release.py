@@ -86,7 +86,7 @@ def plan_release(ports: Ports, model: str, release: int, execution: str) -> dict
     row = own_release(ports, model, release, execution)
     version = approved_version(row)
     basis = _basis(ports, row, version)
-    endpoint = _endpoint(ports, basis)
+    endpoint = _endpoint(basis)
     opponent = _judged_again(ports, basis)
     subject = subject_of(ports, basis)
     is_deployed_before = row.kind == "rollback"
@@ -97,7 +97,7 @@ def plan_release(ports: Ports, model: str, release: int, execution: str) -> dict
         "judge_again": opponent is not None,
         "waits_for_person": basis.release.production == "person" and not is_deployed_before,
         "names": release_plan.names(subject),
-        "container": _container(subject, basis),
+        "container": _container(subject, basis, isolated=network_of(ports.deployment).isolated),
         "staging_variants": release_plan.variants(subject.config, endpoint, count=1),
         "variants": release_plan.variants(subject.config, endpoint, count=endpoint.count),
         "capture": release_plan.capture(subject, endpoint.capture),
@@ -139,19 +139,13 @@ def _basis(ports: Ports, row: ReleaseRow, version: registry.Version) -> Basis:
     )
 
 
-def _endpoint(ports: Ports, basis: Basis) -> Endpoint:
+def _endpoint(basis: Basis) -> Endpoint:
     """The endpoint that the settings ask for; raises `Rejected` when it cannot be."""
     model, endpoint = basis.row.model, basis.release.endpoint
     if endpoint is None:
         raise Rejected(
             f"settings {basis.row.settings} of {model} have no release.endpoint, so there is "
             "nothing to release to; add the section to model.yaml, push, and release again"
-        )
-    if network_of(ports.deployment).isolated:
-        raise Rejected(
-            f"the stack isolates its containers from the network, and the server of {model} "
-            "fetches its code from S3 when it starts; deploy the stack with NetworkIsolation=no "
-            "to release to endpoints"
         )
     return endpoint
 
@@ -170,15 +164,23 @@ def subject_of(ports: Ports, basis: Basis) -> release_plan.Subject:
     )
 
 
-def _container(subject: release_plan.Subject, basis: Basis) -> dict[str, Any]:
+def _container(subject: release_plan.Subject, basis: Basis, *, isolated: bool) -> dict[str, Any]:
     """The container to serve; that of a rollback has served before."""
-    return servable_container(subject, basis.registered, look=basis.row.kind != "rollback")
+    look = basis.row.kind != "rollback"
+    return servable_container(subject, basis.registered, isolated=isolated, look=look)
 
 
 def servable_container(
-    subject: release_plan.Subject, registered: Mapping[str, Any], *, look: bool = True
+    subject: release_plan.Subject,
+    registered: Mapping[str, Any],
+    *,
+    isolated: bool,
+    look: bool = True,
 ) -> dict[str, Any]:
-    """The container to serve, after its model was held against the digest that was judged."""
+    """The container to serve, after its model was held against the digest that was judged.
+
+    An isolated one cannot fetch its code: a version without it in its archive is `Rejected` too.
+    """
     try:
         found = release_plan.container(subject, registered)
         digest = registered["Environment"]["PERENNIAL_MODEL_SHA256"]
@@ -187,6 +189,13 @@ def servable_container(
             f"{subject.model} {subject.version} was registered without {error.args[0]}, so it "
             "cannot be served; train and register it again: perennial retrain " + subject.model
         ) from error
+    if isolated and not release_plan.has_code(registered):
+        raise Rejected(
+            f"the stack isolates its containers from the network, and {subject.model} "
+            f"{subject.version} was trained before it did: its archive lacks the server's code, "
+            "which the server would fetch from S3. Train a version that has it: perennial "
+            f"retrain {subject.model}; or deploy the stack with NetworkIsolation=no"
+        )
     if look and objects.stream_digest(registered["ModelDataUrl"]) != digest:
         raise Rejected(
             f"{registered['ModelDataUrl']} changed after {subject.model} {subject.version} was "

@@ -84,7 +84,8 @@ class Plan:
     """What a run does: `do` by step, and for those that are not done anew the `done` ones.
 
     `training` is what trains and on what, as SageMaker takes it (`algorithm`, `channels`), and
-    whether the evaluation completes the artifact (`packaged`), which is of another's making.
+    whether the evaluation completes the artifact (`packaged`), which is of another's making or
+    lacks the server's code (`packs_code`: yes or no) in a stack whose containers have no network.
     `clarify` is the URI of Clarify's configuration if it measures the bias; `warm_start` is what
     the search continues from, if it was asked for.
     """
@@ -154,6 +155,7 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
             settings=settings_document,
             champion=(champion.arn, *champion.digests),
             trainer=trainer,
+            packs_code=given["network"]["isolated"],
         )
     )
     found = _find_finished(ports, row, keys, settings.reuse * 1000)
@@ -191,11 +193,12 @@ def _training(
     given: Mapping[str, Any], settings: Settings, trainer: str, checked: str
 ) -> dict[str, Any]:
     """What trains, on the tables or rows that the check wrote below `checked`."""
-    train = settings.train
+    train, isolated = settings.train, bool(given["network"]["isolated"])
     return {
         "algorithm": algorithm_specification(train, trainer, given["training"]["metrics"]),
         "channels": channels(train, checked, given["settings_uri"]),
-        "packaged": reads_tables(train),
+        "packaged": reads_tables(train) or isolated,
+        "packs_code": "yes" if isolated else "no",
     }
 
 

@@ -56,7 +56,7 @@ def candidate_of(event: Mapping[str, Any]) -> Candidate:
 
 
 def _artifact(plan: Mapping[str, Any], outcomes: Mapping[str, Any]) -> str:
-    """The model archive; of another's making, the one that the evaluation completed."""
+    """The model archive; the one that the evaluation completed, if it lacked something."""
     if plan["training"].get("packaged"):
         return f"{plan['places']['evaluate']}/package/model.tar.gz"
     return str(outcomes["train"]["artifact"])

@@ -16,6 +16,7 @@ from perennial.check_claim import check_claim
 from perennial.describe_run import known_run
 from perennial.domain.errors import Rejected
 from perennial.domain.ledger.rows import RunRow, Version
+from perennial.domain.release_plan import CODE_IN_MODEL
 from perennial.record_version import record_version
 
 if TYPE_CHECKING:
@@ -149,8 +150,15 @@ def _environment(registration: Registration, judged: Mapping[str, Any]) -> dict[
         "PERENNIAL_CODE": registration.code,
         "PERENNIAL_CODE_SHA256": judged["code_digest"],
         "PERENNIAL_MODEL_SHA256": judged["artifact_digest"],
+        **({CODE_IN_MODEL: "yes"} if _has_code(registration) else {}),
         **{name: digest for name, digest in files.items() if digest},
     }
+
+
+def _has_code(registration: Registration) -> bool:
+    """Whether the evaluation has put the server's code into the model's archive."""
+    training: Mapping[str, Any] = registration.plan.get("training", {})
+    return bool(training.get("packs_code") == "yes")
 
 
 def baselines_of(

@@ -171,7 +171,8 @@ def make_challenger(ports: Ports, row: ModelRow, test: AbTest, instances: int | 
             f"{row.model} {test.challenger} has {len(containers)} containers; only a version of "
             "one container can be served"
         )
-    container = servable_container(subject, containers[0])
+    isolated = bool(model.get("EnableNetworkIsolation"))
+    container = servable_container(subject, containers[0], isolated=isolated)
     for request in ab_plan.alarms(subject, settings.release.guard):
         alarms.put_alarm(request)
     variants.make_model(ab_plan.model_request(subject, model, container))

@@ -79,7 +79,9 @@ def start_batch(ports: Ports, asked: Asked) -> Batch:
     row = known_model(ports.ledger, asked.model)
     version, settings = _version(ports, row, asked.version)
     subject = _subject(ports, asked.model, version, settings)
-    container = servable_container(subject, registered_container(asked.model, version))
+    network = network_of(ports.deployment)
+    registered = registered_container(asked.model, version)
+    container = servable_container(subject, registered, isolated=network.isolated)
     inputs = Inputs(settings.features, frozenset(settings.data.missing))
     mark = naming.batch_mark(datetime.now(UTC), secrets.token_hex(2))
     base = naming.batch_base(asked.model, mark)
@@ -96,7 +98,7 @@ def start_batch(ports: Ports, asked: Asked) -> Batch:
         content=found.content,
         instance=asked.instance or settings.job("evaluate").instance,
         container=container,
-        network=network_of(ports.deployment),
+        network=network,
         tags=batch.tags(subject, mark),
         kms_key=subject.key,
         join=asked.join,
@@ -168,12 +170,6 @@ def _version(ports: Ports, row: ModelRow, number: int) -> tuple[registry.Version
 def _subject(
     ports: Ports, model: str, version: registry.Version, settings: Settings
 ) -> release_plan.Subject:
-    if network_of(ports.deployment).isolated:
-        raise Rejected(
-            f"the stack isolates its containers from the network, and the server of {model} "
-            "fetches its code from S3 when it starts; deploy the stack with NetworkIsolation=no "
-            "to predict batches"
-        )
     return release_plan.Subject(
         stack=ports.deployment.stack,
         model=model,

@@ -143,6 +143,12 @@ class Images:
         self._try_out(self._ensure(base, base, ""), extra)
         return self._ensure(wanted, base, extra)
 
+    def lacks(self, image: str, extra: str) -> bool:
+        """Whether a requirements.txt asks for what the image does not have; then pip installs."""
+        found = self.shelf.find(image)
+        base = found.requirements if found is not None else None
+        return _adds_to(base.read_text(encoding="utf-8") if base else "\n", extra)
+
     def path(self) -> str:
         """Where the programs of the built-in algorithms find their own modules."""
         return f"{self._repository}:{self._repository / 'layers' / 'core'}"

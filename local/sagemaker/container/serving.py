@@ -51,6 +51,8 @@ def serving_command(image: str, runtime: "JobRuntime", serving: Serving) -> Comm
     code = fetch_code(runtime, serving)
     requirements = serving.folder.real(code) / "requirements.txt"
     extra = requirements.read_text(encoding="utf-8") if requirements.is_file() else ""
+    if not serving.network and runtime.images.lacks(image, extra):
+        _check_wheels(serving.folder.real(code) / "wheelhouse")
     place = runtime.images.environment(image, extra)
     image_own = base_environment(place, serving.folder.scratch)
     environment = {
@@ -65,6 +67,15 @@ def serving_command(image: str, runtime: "JobRuntime", serving: Serving) -> Comm
     if found is None or not found.serve:
         raise ImageError(f"{image} has no model server in the local cloud")
     return Command(list(found.serve), environment, code, image=place, network=True)
+
+
+def _check_wheels(wheelhouse: Path) -> None:
+    """Without a network pip has the wheels that came with the code, or nothing."""
+    if not any(wheelhouse.glob("*.whl")):
+        raise ImageError(
+            "it has no network, its requirements.txt asks for packages that the image lacks, and "
+            "its code brings no wheelhouse to install them from; push the project with one"
+        )
 
 
 def fetch_code(runtime: "JobRuntime", serving: Serving) -> str:

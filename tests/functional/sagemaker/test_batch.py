@@ -125,15 +125,20 @@ class Stack:
         found = self.hosting.sagemaker.list_models(NameContains="batches-census")["Models"]
         return [each["ModelName"] for each in found]
 
-    def version(self, status: str = "Approved") -> str:
-        """Register a version whose server is SERVER; its ARN."""
+    def version(self, status: str = "Approved", *, packed: bool = False) -> str:
+        """Register a version whose server is SERVER, `packed` in its archive or not; its ARN."""
         hosting = self.hosting
         container = hosting.container("x", textwrap.dedent(SERVER))
+        if packed:
+            archive = hosting.archive({"word.txt": "x", "code/serve.py": SERVER})
+            container["ModelDataUrl"] = hosting.put("models/packed/model.tar.gz", archive)
         key = container["ModelDataUrl"].partition(f"{hosting.bucket}/")[2]
         digest = hashlib.sha256(hosting.get(key)).hexdigest()
         given = container["Environment"]
         code = hosting.code("", **{"serve.py": textwrap.dedent(SERVER)})
         variables = {"PERENNIAL_CODE": code, "PERENNIAL_MODEL_SHA256": digest}
+        if packed:
+            variables |= {"PERENNIAL_CODE": "s3://no/code.tar.gz", "PERENNIAL_CODE_IN_MODEL": "yes"}
         workers = "SAGEMAKER_MODEL_SERVER_WORKERS"
         made = {
             "Image": IMAGE,
@@ -183,6 +188,16 @@ def stack(hosting: Hosting) -> Iterator[Stack]:
         made.ports.ledger.commit([change(row, champion=champion)])
         yield made
     forget_clients()
+
+
+def ended(stack: Stack, name: str) -> Any:
+    """The transform job of that name, once it is over."""
+    describe = stack.hosting.sagemaker.describe_transform_job
+    end = time.monotonic() + 30
+    while (found := describe(TransformJobName=name))["TransformJobStatus"] == "InProgress":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
 
 
 def file(folder: Path, name: str, text: str) -> str:
@@ -340,11 +355,22 @@ def test_places_and_files_that_do_not_fit_are_refused(stack: Stack, tmp_path: Pa
         assert words in result.output, (arguments, result.output)
 
 
-def test_a_stack_without_network_is_refused(stack: Stack) -> None:
-    """The server could not fetch its code: said by name, before anything is made."""
+def test_without_a_network_the_code_comes_with_the_model(stack: Stack, tmp_path: Path) -> None:
+    """A version that lacks it is refused by name before anything is made; another one predicts."""
     closed = connect({**stack.ports.deployment.values, "NETWORK_ISOLATION": "yes"})
-    with pytest.raises(Rejected, match="deploy the stack with NetworkIsolation=no"):
+    with pytest.raises(Rejected, match=r"census 1 was .* archive lacks the server's code"):
         start_batch(closed, Asked(MODEL, "s3://b/k"))
+    number = int(stack.version(packed=True).rpartition("/")[2])
+    rows = tmp_path / "rows.csv"
+    rows.write_text("1,nurse\n")
+    name = start_batch(closed, Asked(MODEL, rows, version=number)).order.name
+    sagemaker = stack.hosting.sagemaker
+    assert sagemaker.describe_model(ModelName=name)["EnableNetworkIsolation"]
+    job = ended(stack, name)
+    assert job["TransformJobStatus"] == "Completed", job
+    place = job["TransformOutput"]["S3OutputPath"]
+    assert stack.text(f"{place}/rows.csv.out") == f"v{number},0.01\n"
+    sagemaker.delete_model(ModelName=name)
 
 
 def test_a_model_that_nobody_followed_is_removed_by_the_next_batch(
@@ -354,11 +380,7 @@ def test_a_model_that_nobody_followed_is_removed_by_the_next_batch(
     rows = tmp_path / "rows.csv"
     rows.write_text("1,nurse\n")
     left = start_batch(stack.ports, Asked(MODEL, rows)).order.name
-    describe = stack.hosting.sagemaker.describe_transform_job
-    end = time.monotonic() + 30
-    while describe(TransformJobName=left)["TransformJobStatus"] == "InProgress":
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    ended(stack, left)
     assert stack.models() == [left]
     stack.json("--input", str(rows))
     assert stack.models() == []

@@ -80,6 +80,7 @@ def test_names_say_what_they_are() -> None:
         {"join": True, "content": Content(LINES, gzip=True)},
         {"kms_key": "arn:aws:kms:eu-west-1:123456789012:key/a"},
         {"network": Network(("subnet-1",), ("sg-1",))},
+        {"network": Network(isolated=True)},
     ],
 )
 def test_both_requests_are_as_botocore_describes_them(changed: dict[str, Any]) -> None:
@@ -94,6 +95,7 @@ def test_both_requests_are_as_botocore_describes_them(changed: dict[str, Any]) -
     assert ("DataProcessing" in job) == asked.join
     assert job["TransformOutput"].get("KmsKeyId", "") == asked.kms_key
     assert ("VpcConfig" in made) == bool(asked.network.subnets)
+    assert made["EnableNetworkIsolation"] is asked.network.isolated
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,20 @@ def test_a_server_learns_which_files_were_judged(world: World, candidate: Candid
     assert "application/jsonlines" in specification["SupportedContentTypes"]
 
 
+@pytest.mark.parametrize("packs", ["yes", "no"])
+def test_a_server_learns_whether_its_code_lies_in_the_archive(
+    world: World, candidate: Candidate, packs: str
+) -> None:
+    """As the run's plan says, by which the evaluation has packed it."""
+    asked = registration(world, candidate, judge_candidate(world.ports, candidate))
+    version = register_version(
+        world.ports, replace(asked, plan={"training": {"packs_code": packs}})
+    )
+    package = boto3.client("sagemaker").describe_model_package(ModelPackageName=version.arn)
+    variables = package["InferenceSpecification"]["Containers"][0]["Environment"]
+    assert variables.get("PERENNIAL_CODE_IN_MODEL") == {"yes": "yes", "no": None}[packs]
+
+
 @pytest.mark.parametrize("files", [{}, {"model_files": None, "code_files": "no digest"}])
 def test_an_evaluation_without_digests_names_none(
     world: World, candidate: Candidate, files: dict[str, Any]

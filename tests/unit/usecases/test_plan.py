@@ -19,6 +19,7 @@ from perennial.aws.history import Visit
 from perennial.describe_run import known_run
 from perennial.domain.errors import NotClaimed, Rejected
 from perennial.domain.ledger.rows import FinishedStep
+from perennial.domain.ledger.store import change
 from perennial.domain.naming import code_key
 from perennial.domain.settings import Settings
 from perennial.pack_project import pack_project
@@ -305,6 +306,21 @@ def test_model_py_trains_on_a_gpu_in_an_image_that_can_use_it(
     )
     assert (other.keys["train"] == plan.keys["train"]) is (image == "image")
     assert other.keys["check_data"] == plan.keys["check_data"]
+
+
+@pytest.mark.parametrize("isolated", ["yes", "no"])
+def test_an_isolated_stack_has_the_code_packed_with_the_model(world: World, isolated: str) -> None:
+    """The evaluation's archive goes on then, and an evaluation without it has another key."""
+    closed = replace(world, outputs={**world.outputs, "NETWORK_ISOLATION": isolated})
+    plan = planned_on(closed, "ml.m5.large", IMAGES)
+    training = (plan.training["packaged"], plan.training["packs_code"])
+    assert training == ((True, "yes") if isolated == "yes" else (False, "no"))
+    row = closed.run(1)
+    given = row.input.replace('"isolated":true', '"isolated":false')
+    closed.ledger.commit([change(row, input=given)])
+    other = plan_run.plan_run(closed.ports, MODEL, 1, row.execution, IMAGES)
+    assert other.keys["train"] == plan.keys["train"]
+    assert (other.keys["evaluate"] == plan.keys["evaluate"]) is (isolated == "no")
 
 
 def test_a_gpu_without_an_image_is_refused(world: World) -> None:

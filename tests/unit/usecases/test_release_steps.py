@@ -32,7 +32,7 @@ from tests.unit.world import MODEL, REGION, World, boto_client
 MODEL_BYTES = b"a model"
 ARTIFACT = "models/census/1/job/output/model.tar.gz"
 CODE = f"s3://artifacts/code/census/{'a' * 64}.tar.gz"
-CONTAINER = {
+CONTAINER: dict[str, Any] = {
     "Image": "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3",
     "ModelDataUrl": f"s3://artifacts/{ARTIFACT}",
     "Environment": {
@@ -266,12 +266,25 @@ def test_a_deployment_that_takes_too_long_is_refused_in_words(served: World) -> 
         plan(served, 1)
 
 
-def test_isolation_and_endpoints_exclude_each_other(served: World) -> None:
-    """The server fetches its code; a stack that isolates its containers says so at once."""
+def test_an_isolated_server_needs_its_code_in_the_archive(served: World) -> None:
+    """A version from before the isolation is refused by name, as it could not fetch its code."""
     approve(served, servable(served))
     values = {**served.outputs, "NETWORK_ISOLATION": "yes"}
-    with pytest.raises(Rejected, match="deploy the stack with NetworkIsolation=no"):
+    with pytest.raises(Rejected, match=r"census 1 was .* archive lacks the server's code"):
         plan(served, 1, Ports(Deployment(values), served.clock))
+
+
+@pytest.mark.parametrize("isolated", ["yes", "no"])
+def test_code_in_the_archive_is_served_from_there(served: World, isolated: str) -> None:
+    """Whatever the stack does now; pip looks for wheels there and nowhere else."""
+    variables = {**CONTAINER["Environment"], "PERENNIAL_CODE_IN_MODEL": "yes"}
+    approve(served, servable(served, Environment=variables))
+    values = {**served.outputs, "NETWORK_ISOLATION": isolated}
+    found = plan(served, 1, Ports(Deployment(values), served.clock))
+    variables = found["container"]["Environment"]
+    assert variables["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
+    assert variables["PIP_FIND_LINKS"] == "/opt/ml/model/code/wheelhouse"
+    assert (variables["PIP_NO_INDEX"], found["network"]["isolated"]) == ("1", isolated == "yes")
 
 
 def test_the_network_and_the_key_reach_the_plan(served: World) -> None:

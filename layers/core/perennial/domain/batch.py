@@ -126,7 +126,7 @@ def model_request(order: Order) -> dict[str, Any]:
         "ModelName": order.name,
         "PrimaryContainer": dict(order.container),
         "ExecutionRoleArn": order.role,
-        "EnableNetworkIsolation": False,
+        "EnableNetworkIsolation": order.network.isolated,
         "Tags": list(order.tags),
     }
     if order.network.subnets:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 #: The listing of a code archive, at its root; it does not list itself.
 CODE_LISTING = "files.sha256"
+#: Where a model's archive has its server's code, if it has it: SageMaker's own layout.
+CODE_FOLDER = "code"
 LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 
 

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perennial.domain import naming
+from perennial.domain import file_digests, naming
 from perennial.domain.settings import Endpoint, Guard, Release
 
 #: The variant that every production configuration has; a guarded update demands the same name.
 MAIN = "main"
 SERVER = "serve.py"
+#: A registered version's variable: its archive holds the server's code, and wheels if it has any.
+CODE_IN_MODEL = "PERENNIAL_CODE_IN_MODEL"
+CODE_FOLDER = f"/opt/ml/model/{file_digests.CODE_FOLDER}"
 #: SageMaker's limits of MaximumExecutionTimeoutInSeconds.
 SHORTEST_DEPLOYMENT, LONGEST_DEPLOYMENT = 600, 28_800
 #: What a deployment may take besides its waits: a new fleet starts, an old one ends.
@@ -67,17 +70,30 @@ def container(subject: Subject, registered: Mapping[str, Any]) -> dict[str, Any]
     Raises `KeyError` when the package does not say where its code lies.
     """
     variables = dict(registered.get("Environment", {}))
+    code = {"SAGEMAKER_SUBMIT_DIRECTORY": variables["PERENNIAL_CODE"]}
+    if has_code(registered):
+        # Amazon's toolkit runs pip whatever comes: these are pip's own variables.
+        code = {
+            "SAGEMAKER_SUBMIT_DIRECTORY": CODE_FOLDER,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": f"{CODE_FOLDER}/wheelhouse",
+        }
     return {
         "Image": registered["Image"],
         "ModelDataUrl": registered["ModelDataUrl"],
         "Environment": {
             **variables,
             "SAGEMAKER_PROGRAM": SERVER,
-            "SAGEMAKER_SUBMIT_DIRECTORY": variables["PERENNIAL_CODE"],
+            **code,
             "PERENNIAL_MODEL_NAME": subject.model,
             "PERENNIAL_VERSION": str(subject.version),
         },
     }
+
+
+def has_code(registered: Mapping[str, Any]) -> bool:
+    """Whether the archive of a registered version holds its server's code."""
+    return dict(registered.get("Environment", {})).get(CODE_IN_MODEL) == "yes"
 
 
 def variants(model_name: str, endpoint: Endpoint, *, count: int) -> list[dict[str, Any]]:

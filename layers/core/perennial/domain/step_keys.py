@@ -29,7 +29,8 @@ class Basis:
 
     `trainer` is the image that trains. `champion` names the version that the candidate is compared
     with (its package's ARN, and the digests of its model and code), or is empty; `clarify_image`
-    is what measures bias where the settings say so.
+    is what measures bias where the settings say so; `packs_code`: the evaluation also writes an
+    archive of the model with its server's code.
     """
 
     objects: Sequence[Mapping[str, Any]]
@@ -40,6 +41,7 @@ class Basis:
     champion: tuple[str, ...] = ()
     trainer: str = ""
     clarify_image: str = ""
+    packs_code: bool = False
 
 
 def step_keys(basis: Basis) -> dict[str, str]:
@@ -63,7 +65,8 @@ def step_keys(basis: Basis) -> dict[str, str]:
     by_clarify = settings.get("providers", {}).get("bias") == "sagemaker"
     # Then the evaluation also writes what Clarify reads, in which outcomes are told apart.
     outcome = [bias.get("positive"), bias.get("threshold")] if by_clarify else []
-    keys["evaluate"] = _key("evaluate", keys["train"], *outcome)
+    packs = ["with code"] if basis.packs_code else []
+    keys["evaluate"] = _key("evaluate", keys["train"], *outcome, *packs)
     keys["evaluate_champion"] = _key("evaluate_champion", keys["check_data"], basis.champion)
     keys["compare"] = _key("compare", keys["evaluate"], keys["evaluate_champion"], compared)
     provider = [basis.clarify_image] if by_clarify else []
