@@ -1,4 +1,4 @@
-"""Answer a request for predictions: validate, ask the live endpoint, tell who answered."""
+"""Answer a request for predictions: validate, ask an endpoint, tell who answered, capture it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.aws import runtime
 from perennial.aws.kept_answers import KeptAnswers
+from perennial.capture_prediction import capture_prediction
 from perennial.describe_model import read_settings_of
+from perennial.domain.capture import Exchange
 from perennial.domain.errors import PerennialError, Retryable
 from perennial.domain.ledger.move_rows import WHOLE
 from perennial.domain.ledger.rows import ModelRow
@@ -85,6 +87,20 @@ class Request:
     model: str
     event: Mapping[str, Any]
     started: float
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until its answer is due."""
+        return ALL_SECONDS - (time.monotonic() - self.started)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The document that a client gets, who made it, and of what."""
+
+    route: Route
+    document: dict[str, Any]
+    exchange: Exchange
 
 
 _believed: dict[tuple[str, str], tuple[int, Served]] = {}
@@ -195,12 +211,21 @@ def _predict(ports: Ports, request: Request, facts: dict[str, Any]) -> dict[str,
     route = drawn(known.routes, random.random())  # noqa: S311 - a share of the requests
     question = read_question(body, known.inputs(route), explain=explain)
     facts.update(rows=len(question.rows), version=route.version)
-    if not key:
-        return response(200, _ask(ports, request, route, question))
-    return _once(ports, request, route, question, key)
+    if key:
+        return _once(ports, request, route, question, key)
+    answer = _ask(ports, request, route, question)
+    _capture(ports, request, answer)
+    return response(200, answer.document)
 
 
-def _ask(ports: Ports, request: Request, route: Route, question: Question) -> dict[str, Any]:
+def _capture(ports: Ports, request: Request, answer: Answer) -> None:
+    """Record the request, if it is of the sample of an endpoint that records none itself."""
+    share = answer.route.captured / 100
+    if random.random() < share:  # noqa: S311 - a sample
+        capture_prediction(ports, answer.exchange, request.left_s)
+
+
+def _ask(ports: Ports, request: Request, route: Route, question: Question) -> Answer:
     """The endpoint's answer to a good question; the other endpoint's, when that one is gone."""
     try:
         return _ask_one(ports, request, route, question)
@@ -215,17 +240,29 @@ def _ask(ports: Ports, request: Request, route: Route, question: Question) -> di
     return _ask_one(ports, request, other, again)
 
 
-def _ask_one(ports: Ports, request: Request, route: Route, question: Question) -> dict[str, Any]:
-    left = ALL_SECONDS - (time.monotonic() - request.started)
+def _ask_one(ports: Ports, request: Request, route: Route, question: Question) -> Answer:
+    left, model = request.left_s, request.model
     if left < runtime.SHORTEST:
-        raise TooSlow(f"there was no time left to ask the model {request.model}")
+        raise TooSlow(f"there was no time left to ask the model {model}")
+    sent = question.body()
     try:
-        invoked = runtime.invoke(request.model, route.endpoint, question.body(), request.id, left)
+        said = runtime.invoke(model, route.endpoint, sent, request.id, left)
     except NoEndpoint:
-        forget(ports, request.model)
+        forget(ports, model)
         raise
-    by = Answered(request.model, route.version, invoked.variant, request.id)
-    return answer_to(question, invoked.body, by)
+    by = Answered(model, route.version, said.variant, request.id)
+    exchange = Exchange(
+        model=model,
+        endpoint=route.endpoint,
+        variant=said.variant,
+        request_id=request.id,
+        at_ms=ports.clock(),
+        sent=sent,
+        sent_type=runtime.JSON,
+        answered=said.body,
+        answered_type=said.content_type,
+    )
+    return Answer(route, answer_to(question, said.body, by), exchange)
 
 
 def _once(
@@ -249,7 +286,7 @@ def _once(
         return response(200, json.loads(found.answer), replayed)
     try:
         answer = _ask(ports, request, route, question)
-        if not kept.keep(caller, key, request.id, json.dumps(answer)):
+        if not kept.keep(caller, key, request.id, json.dumps(answer.document)):
             raise RequestRefused(
                 413,
                 f"the answer to {len(question.rows):,} rows is too large to be kept for an "
@@ -260,4 +297,5 @@ def _once(
         with contextlib.suppress(Retryable):
             kept.drop(caller, key, request.id)
         raise
-    return response(200, answer)
+    _capture(ports, request, answer)
+    return response(200, answer.document)

@@ -1,8 +1,9 @@
 """Bring dead letters back: messages that were given up on are delivered once more.
 
-Signals go back to the signal queue (known ids count once, so nothing doubles). An end-of-run
-event is settled here and now, as the sweeper would do; so are the end of a release and an
-approval. A sweep that failed needs no replay: the next one did its work.
+Signals go back to the signal queue (known ids count once, so nothing doubles), and captured
+requests to the capture queue. An end-of-run event is settled here and now, as the sweeper would do;
+so are the end of a release and an approval. A sweep that failed needs no replay: the next one did
+its work.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 SIGNALS, ENDED_RUNS, EVENTS = "signals", "ended runs", "approvals and sweeps"
-ENDED_RELEASES = "ended releases"
+ENDED_RELEASES, CAPTURES = "ended releases", "captured requests"
 HIDDEN_S = 120
 
 
@@ -62,6 +63,7 @@ def _queues(ports: Ports) -> tuple[tuple[str, SignalQueue], ...]:
         (ENDED_RUNS, SignalQueue(deployment.run_ended_dead_letters_url)),
         (ENDED_RELEASES, SignalQueue(deployment.release_ended_dead_letters_url)),
         (EVENTS, SignalQueue(deployment.event_dead_letters_url)),
+        (CAPTURES, SignalQueue(deployment.capture_dead_letters_url)),
     )
 
 
@@ -82,6 +84,9 @@ def _replayed(ports: Ports, name: str, queue: SignalQueue, message: Message) -> 
             # Sent before it is deleted: a crash in between doubles a message, and loses none.
             ports.signals.send_text(message.body)
             words = "back on the signal queue"
+        elif name == CAPTURES:
+            SignalQueue(ports.deployment.capture_queue_url).send_text(message.body)
+            words = "back on the capture queue"
         elif name in (ENDED_RUNS, ENDED_RELEASES):
             words = f"settled {_settle(ports, name, message.body)}"
         else:

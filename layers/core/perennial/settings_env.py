@@ -44,6 +44,8 @@ class Deployment:
     landing_bucket = _Name("LANDING_BUCKET", "LandingBucket")
     artifact_bucket = _Name("ARTIFACT_BUCKET", "ArtifactBucket")
     signal_queue_url = _Name("SIGNAL_QUEUE_URL", "SignalQueueUrl")
+    capture_queue_url = _Name("CAPTURE_QUEUE_URL", "CaptureQueueUrl")
+    capture_dead_letters_url = _Name("CAPTURE_DEAD_LETTERS_URL", "CaptureDeadLettersUrl")
     signal_dead_letters_url = _Name("SIGNAL_DEAD_LETTERS_URL", "SignalDeadLettersUrl")
     run_ended_dead_letters_url = _Name("RUN_ENDED_DEAD_LETTERS_URL", "RunEndedDeadLettersUrl")
     event_dead_letters_url = _Name("EVENT_DEAD_LETTERS_URL", "EventDeadLettersUrl")

@@ -45,6 +45,8 @@ RESOURCES: dict[str, Any] = {
     "RunEndedDeadLetters": {"Type": "AWS::SQS::Queue"},
     "ReleaseEndedDeadLetters": {"Type": "AWS::SQS::Queue"},
     "EventDeadLetters": {"Type": "AWS::SQS::Queue"},
+    "CaptureQueue": {"Type": "AWS::SQS::Queue"},
+    "CaptureDeadLetters": {"Type": "AWS::SQS::Queue"},
     "Notices": {"Type": "AWS::SNS::Topic"},
 }
 OUTPUTS = {
@@ -56,6 +58,8 @@ OUTPUTS = {
     "RunEndedDeadLettersUrl": "RunEndedDeadLetters",
     "ReleaseEndedDeadLettersUrl": "ReleaseEndedDeadLetters",
     "EventDeadLettersUrl": "EventDeadLetters",
+    "CaptureQueueUrl": "CaptureQueue",
+    "CaptureDeadLettersUrl": "CaptureDeadLetters",
     "NoticesTopicArn": "Notices",
 }
 

@@ -230,13 +230,31 @@ def test_an_approved_version_becomes_champion_and_newer_approvals_win(world: Wor
         reject_version(world.ports, MODEL, 2, "bad", "ann")
 
 
+def dead_letter_queues(world: World, sqs: Any) -> dict[str, str]:
+    """Make every queue that a replay looks into; their URLs by the stack's outputs."""
+    kinds = ("Signal", "RunEnded", "ReleaseEnded", "Event", "Capture")
+    names = ["CaptureQueueUrl", *(f"{kind}DeadLettersUrl" for kind in kinds)]
+    urls = {name: str(sqs.create_queue(QueueName=name)["QueueUrl"]) for name in names}
+    world.outputs.update(urls)
+    return urls
+
+
+def test_dead_captures_go_back_to_their_queue(world: World) -> None:
+    """As they were; nothing of them is lost, and nothing left behind."""
+    sqs = boto3.client("sqs", "eu-west-1")
+    urls = dead_letter_queues(world, sqs)
+    sqs.send_message(QueueUrl=urls["CaptureDeadLettersUrl"], MessageBody='{"capture": 1}')
+    (letter,) = replay_dead_letters(world.ports)
+    assert (letter.queue, letter.words) == ("captured requests", "back on the capture queue")
+    (back,) = sqs.receive_message(QueueUrl=urls["CaptureQueueUrl"])["Messages"]
+    assert back["Body"] == '{"capture": 1}'
+    assert replay_dead_letters(world.ports) == []
+
+
 def test_a_dead_approval_is_replayed_and_a_dead_sweep_is_let_go(world: World) -> None:
     """An approval that the function gave up on records the champion; a sweep repeats itself."""
     sqs = boto3.client("sqs", "eu-west-1")
-    dead = sqs.create_queue(QueueName="dead-events")["QueueUrl"]
-    world.outputs["EventDeadLettersUrl"] = dead
-    for name in ("SignalDeadLettersUrl", "RunEndedDeadLettersUrl", "ReleaseEndedDeadLettersUrl"):
-        world.outputs[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
+    dead = dead_letter_queues(world, sqs)["EventDeadLettersUrl"]
     arn = registered(world, started(world))
     end_run(world.ports, world.win(1))
     approve_version(world.ports, MODEL, 1, "good", "ann")

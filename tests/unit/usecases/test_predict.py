@@ -6,7 +6,7 @@ import base64
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from math import comb
 from typing import Any
 
@@ -14,92 +14,24 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from perennial import predict
-from perennial.aws.clients import forget_clients
 from perennial.domain.errors import Denied
-from perennial.domain.ledger.move_rows import Move
-from perennial.domain.ledger.rows import Champion, Live
-from perennial.domain.ledger.store import change
+from perennial.domain.ledger.rows import Live
 from perennial.domain.prediction_request import LARGEST_BODY
-from perennial.predict import respond
 
-from tests.unit.usecases.model_server import (
-    Reply,
-    Runtime,
-    failure,
-    model_error,
-    predicting,
-    serve_runtime,
+from tests.unit.usecases.asking import (
+    COLUMNS,
+    ENDPOINT,
+    ID,
+    ROW,
+    TARGET,
+    ask,
+    go_live,
+    keyed,
+    moving,
+    plain,
 )
+from tests.unit.usecases.model_server import Reply, Runtime, failure, model_error, predicting
 from tests.unit.world import MODEL, START_MS, World
-
-COLUMNS = {
-    "age": {"type": "int", "min": 0, "max": 120},
-    "job": {"type": "category", "levels": ["nurse", "clerk"]},
-    "town": {"type": "category", "levels": ["Ulm"], "open": True, "required": False},
-    "income": {"type": "category", "levels": ["<=50K", ">50K"]},
-}
-ROW = {"age": 39, "job": "nurse"}
-ID = "11111111-2222-3333-4444-555555555555"
-ENDPOINT = "perennial-live-census"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Runtime]:
-    """A runtime that every client of this module reaches; making clients takes time."""
-    with serve_runtime() as made, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", made.url)
-        forget_clients()
-        yield made
-    forget_clients()
-
-
-@pytest.fixture
-def runtime(server: Runtime) -> Runtime:
-    """The runtime as at first: it predicts, and remembers nothing."""
-    server.reply = predicting
-    server.requests.clear()
-    return server
-
-
-@pytest.fixture
-def live(world: World, runtime: Runtime) -> World:
-    """A world whose model has version 7 on its live endpoint."""
-    world.push(data={"columns": COLUMNS, "select": ["*.csv"], "missing": ["", "?"]})
-    go_live(world)
-    predict.forget(world.ports, MODEL)
-    return world
-
-
-def go_live(world: World, **fields: Any) -> None:
-    """Let the ledger say that a version is live."""
-    made: dict[str, Any] = {
-        "champion": Champion(7, "arn:7", "d", 1, 1, START_MS),
-        "live": Live(ENDPOINT, "config", 1, 7, "arn:7", START_MS, run=1, settings=1),
-        **fields,
-    }
-    world.ledger.commit([change(world.model(), **made)])
-
-
-def event(
-    body: Any = ROW, *, model: str = MODEL, method: str = "POST", **more: Any
-) -> dict[str, Any]:
-    """An API's event; `body` as text or as what to write in JSON."""
-    text = body if isinstance(body, str) else json.dumps(body)
-    found: dict[str, Any] = {
-        "version": "2.0",
-        "headers": {"content-type": "application/json"},
-        "pathParameters": {"model": model},
-        "requestContext": {"http": {"method": method}},
-        "isBase64Encoded": False,
-        "body": text,
-    }
-    return found | more
-
-
-def ask(world: World, body: Any = ROW, **more: Any) -> tuple[int, Any, Mapping[str, str]]:
-    """One request: status, document, headers."""
-    answer = respond(world.ports, event(body, **more), ID)
-    return answer["statusCode"], json.loads(answer["body"]), answer["headers"]
 
 
 def test_one_object_is_answered_with_one_prediction(live: World, runtime: Runtime) -> None:
@@ -341,20 +273,6 @@ def test_what_is_live_is_believed_for_a_while(live: World, runtime: Runtime) -> 
     assert ENDPOINT in runtime.requests[-1][0]
 
 
-TARGET = "perennial-next-census"
-
-
-def moving(permille: int, **more: Any) -> dict[str, Any]:
-    """The fields of a model row whose release 2 brings version 8 on an endpoint of its own."""
-    known: dict[str, Any] = {"settings": 1, "kind": "serverless"} | more
-    return {"move": Move(2, TARGET, 8, "config-2", "arn:8", permille, **known)}
-
-
-def plain(document: dict[str, Any]) -> Reply:
-    """A server that does not tell its version."""
-    return Reply(body=json.dumps({"predictions": [1] * len(document["instances"])}).encode())
-
-
 def gone_at(*endpoints: str) -> Callable[[dict[str, Any]], Reply]:
     """A runtime that knows none of these endpoints; `server` must be the test's runtime."""
 
@@ -488,14 +406,6 @@ def test_a_get_tells_what_a_request_must_hold(live: World) -> None:
          "expected": "a level, such as Ulm, or nothing"},
     ]  # fmt: skip
     assert ask(live, "", method="GET", model="nobody")[0] == 404
-
-
-def keyed(key: str, caller: str = "ann") -> dict[str, Any]:
-    """A request with an Idempotency-Key, signed by somebody."""
-    iam = {"iam": {"userArn": f"arn:aws:iam::1:user/{caller}"}}
-    context = {"http": {"method": "POST"}, "authorizer": iam}
-    headers = {"content-type": "application/json", "idempotency-key": key}
-    return {"headers": headers, "requestContext": context}
 
 
 def test_the_same_key_gets_the_same_answer(live: World, runtime: Runtime) -> None:

@@ -12,6 +12,7 @@ from perennial.domain.errors import Unavailable
 from perennial.domain.prediction_answer import ModelFailed, NoEndpoint, TooSlow, model_words
 
 SHORTEST, LONGEST = 1, 60  # seconds; SageMaker itself gives a model 60
+JSON = "application/json"
 NOT_FOUND = "not found"
 NOT_READY = "ModelNotReadyException"
 
@@ -22,6 +23,7 @@ class Invoked:
 
     body: bytes
     variant: str
+    content_type: str = JSON
 
 
 def invoke(model: str, endpoint: str, body: bytes, inference_id: str, seconds: float) -> Invoked:
@@ -34,8 +36,8 @@ def invoke(model: str, endpoint: str, body: bytes, inference_id: str, seconds: f
     request = {
         "EndpointName": endpoint,
         "Body": body,
-        "ContentType": "application/json",
-        "Accept": "application/json",
+        "ContentType": JSON,
+        "Accept": JSON,
         "InferenceId": inference_id,
     }
     with translated(f"asking the endpoint {endpoint} of {model}"):
@@ -45,7 +47,8 @@ def invoke(model: str, endpoint: str, body: bytes, inference_id: str, seconds: f
             except ConnectionClosedError:
                 # A connection that was kept from an earlier request may be gone by now.
                 answer = client.invoke_endpoint(**request)
-            return Invoked(answer["Body"].read(), str(answer.get("InvokedProductionVariant", "")))
+            variant = str(answer.get("InvokedProductionVariant", ""))
+            return Invoked(answer["Body"].read(), variant, str(answer.get("ContentType") or JSON))
         except ReadTimeoutError as error:
             raise TooSlow(f"the model {model} did not answer within {seconds:.0f} s") from error
         except ClientError as error:
