@@ -5,6 +5,9 @@ names); everything that it sends, PlanRelease decides once (`perennial.domain.re
 whole request parts below `$.plan`. What differs between stacks and Regions comes as `${…}` from
 the template. No state here records how the release ended: that is told from the endpoint itself,
 by ConfirmRelease and, whatever became of the execution, by `on_release_ended`.
+
+SageMaker moves traffic within an endpoint of instances, under guard. Everything else goes to a
+second endpoint, and ShiftTraffic and WatchTraffic do what a guarded update does.
 """
 
 from typing import Any
@@ -234,17 +237,17 @@ def await_approval() -> Any:
     )
 
 
-def create_endpoint_config() -> Any:
-    """What production is asked to become; every request is captured as the settings say."""
+def create_endpoint_config(state: str, capture: dict[str, Any]) -> Any:
+    """What production is asked to become; requests are captured as the settings say."""
     return sagemaker(
-        "CreateEndpointConfig",
+        state,
         "createEndpointConfig",
         {
             "EndpointConfigName": planned("names.config"),
             "ProductionVariants": planned("variants"),
-            "DataCaptureConfig": planned("capture"),
             "KmsKeyId": KEY,
             "Tags": planned("tags"),
+            **capture,
         },
     )
 
@@ -260,7 +263,7 @@ def check_release() -> Any:
 
 
 def create_endpoint() -> Any:
-    """The model's first endpoint."""
+    """The model's first endpoint, or a second one that traffic moves to."""
     return sagemaker(
         "CreateEndpoint",
         "createEndpoint",
@@ -288,6 +291,16 @@ def update_endpoint() -> Any:
             "DeploymentConfig": planned("deployment"),
         },
     )
+
+
+def shift_traffic() -> Any:
+    """The next share of the requests goes to the new endpoint; `predict` divides them."""
+    return function("ShiftTraffic", parameters=of_release(), result_path=None)
+
+
+def watch_traffic() -> Any:
+    """Does the new endpoint do harm? Then its requests are taken away at once."""
+    return function("WatchTraffic", parameters=of_release(), result_path="$.traffic")
 
 
 def confirm_release() -> Any:
@@ -350,16 +363,39 @@ def staged(go_on: Any) -> tuple[Any, list[Any]]:
     return config, [config, create, look, test, read, removed]
 
 
+def moved(confirm: Any) -> tuple[Any, list[Any]]:
+    """Requests go over to the new endpoint share by share, until all have, or none has any more."""
+    shift, watch = shift_traffic(), watch_traffic()
+    wait = sdk.Wait("WaitForTraffic", seconds=LOOK_EVERY)
+    sdk.Chain([shift, wait, watch])
+    watch.next(
+        choose(
+            "TrafficMoved",
+            confirm,
+            (sdk.ChoiceRule.StringEquals("$.traffic.next", "wait"), wait),
+            (sdk.ChoiceRule.StringEquals("$.traffic.next", "shift"), shift),
+        )
+    )
+    return shift, [shift, watch]
+
+
 def deployed() -> tuple[Any, list[Any]]:
     """Production asked to change under guard, watched, and confirmed."""
     guard, check = guard_endpoint(), check_release()
     create, update = create_endpoint(), update_endpoint()
     wait = sdk.Wait("WaitForEndpoint", seconds=LOOK_EVERY)
     look, confirm = describe("DescribeEndpoint", "endpoint", "$.endpoint"), confirm_release()
+    shift, moving = moved(confirm)
     sdk.Chain([guard, check, choose("EndpointExists", create, (is_true("$.ready.exists"), update))])
     for change in (create, update):
         change.next(wait)
-    settled = choose("EndpointSettled", confirm, (is_changing("$.endpoint.status"), wait))
+    serves = sdk.ChoiceRule.StringEquals("$.endpoint.status", "InService")
+    settled = choose(
+        "EndpointSettled",
+        confirm,
+        (is_changing("$.endpoint.status"), wait),
+        (sdk.ChoiceRule.And([is_true(f"{PLAN}.moves"), serves]), shift),
+    )
     sdk.Chain([wait, look, settled])
     live = sdk.Succeed("Released")
     rolled_back = ends("RolledBack", "$.confirmed.words", "Production is as it was before.")
@@ -371,7 +407,7 @@ def deployed() -> tuple[Any, list[Any]]:
             (sdk.ChoiceRule.StringEquals("$.confirmed.outcome", "rolled_back"), rolled_back),
         )
     )
-    return guard, [guard, check, create, update, look, confirm]
+    return guard, [guard, check, *moving, confirm, create, update, look]
 
 
 def build() -> Any:
@@ -385,8 +421,14 @@ def build() -> Any:
         cause="nobody approved this release for production within 14 days; production is as it was",
     )
     guard, deploying = deployed()
-    config, waiting = create_endpoint_config(), await_approval()
-    config.next(guard)
+    configs = (
+        create_endpoint_config("CreateEndpointConfig", {"DataCaptureConfig": planned("capture")}),
+        create_endpoint_config("CreateUncapturedConfig", {}),
+    )
+    for state in configs:
+        state.next(guard)
+    config = choose("IsCaptured", configs[1], (is_true(f"{PLAN}.captures"), configs[0]))
+    waiting = await_approval()
     waiting.next(config)
     asks = choose("NeedsAPerson", config, (is_true(f"{PLAN}.waits_for_person"), waiting))
     stage, staging = staged(asks)
@@ -407,7 +449,7 @@ def build() -> Any:
     )
     sdk.Chain([plan, needed])
 
-    functions = (plan, judging[-1], waiting, *deploying[:2], deploying[-1])
+    functions = (plan, judging[-1], waiting, *deploying[:5])
     for state in functions:
         state.add_catch(catch(unclaimed, errors.NotClaimed.__name__))
     for state in (plan, waiting, deploying[1]):
@@ -418,7 +460,10 @@ def build() -> Any:
     model_failed = failed("CreateModel")
     for state in (model, in_vpc):
         state.add_catch(catch(model_failed))
-    for state in (plan, *judging, *staging, waiting, config, *deploying):
+    config_failed = failed("CreateEndpointConfig")
+    for state in configs:
+        state.add_catch(catch(config_failed))
+    for state in (plan, *judging, *staging, waiting, *deploying):
         state.add_catch(catch(failed(state.state_id)))
     return sdk.definition(
         plan,

@@ -21,12 +21,15 @@ from tests.statemachines.scenarios import (
 )
 
 JOBS = ("EvaluateChampion", "Compare", "SmokeTest")
-FUNCTIONS = ("PlanRelease", "JudgeRelease", "GuardEndpoint", "CheckRelease", "ConfirmRelease")
+FUNCTIONS = ("PlanRelease", "JudgeRelease", "GuardEndpoint", "CheckRelease", "ShiftTraffic",
+             "WatchTraffic", "ConfirmRelease")  # fmt: skip
 ASKING = "AwaitApproval"
 CALLS = ("CreateModel", "CreateModelInVpc", "CreateStagingConfig", "CreateStaging",
-         "DescribeStaging", "RemoveStaging", "CreateEndpointConfig", "CreateEndpoint",
-         "UpdateEndpoint", "DescribeEndpoint")  # fmt: skip
+         "DescribeStaging", "RemoveStaging", "CreateEndpointConfig", "CreateUncapturedConfig",
+         "CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint")  # fmt: skip
 TASKS = (*FUNCTIONS, ASKING, *JOBS, *CALLS, "ReadSmokeTest")
+#: Two states that do the same fail by one name.
+FAILS_AS = {"CreateModelInVpc": "CreateModel", "CreateUncapturedConfig": "CreateEndpointConfig"}
 #: Who ends in which of the named ends, besides its own failure.
 CLAIMING = (*FUNCTIONS, ASKING)
 WITHDRAWING = ("PlanRelease", ASKING, "CheckRelease")
@@ -68,6 +71,8 @@ def planned(*, vpc: bool = False, **changes: Any) -> dict[str, Any]:
         },
         "staging_variants": VARIANTS,
         "variants": VARIANTS,
+        "moves": False,
+        "captures": True,
         "capture": {
             "EnableCapture": True,
             "InitialSamplingPercentage": 100,
@@ -120,11 +125,20 @@ JUDGED = planned(judge_again=True, champion=CHAMPION)
 POOR = tested("census 7 did not pass 1 of 7 checks", passed=False)
 ASKED = planned(waits_for_person=True)
 ROLLBACK = planned(is_deployed_before=True)
+SERVERLESS = [{"VariantName": "main", "ModelName": NAMES["config"],
+               "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]  # fmt: skip
+MOVED = planned(moves=True, captures=False, deployment={}, variants=SERVERLESS,
+                staging_variants=SERVERLESS)  # fmt: skip
 
 
 def described(status: str) -> dict[str, Any]:
     """What DescribeEndpoint answers of it."""
     return {"EndpointName": "e", "EndpointStatus": status, "EndpointConfigName": "c"}
+
+
+def watched(following: str) -> dict[str, Any]:
+    """What WatchTraffic answers."""
+    return {"next": following, "words": "an alarm went off" if following == "back" else ""}
 
 
 ANSWERS: dict[str, Sequence[Any]] = {
@@ -144,7 +158,10 @@ ANSWERS: dict[str, Sequence[Any]] = {
     "CreateEndpointConfig": [{"EndpointConfigArn": "arn"}],
     "GuardEndpoint": [{"alarms": []}],
     "CheckRelease": [{"exists": True, "keeps_counts": True}],
+    "CreateUncapturedConfig": [{"EndpointConfigArn": "arn"}],
     "CreateEndpoint": [{"EndpointArn": "arn"}],
+    "ShiftTraffic": [{"permille": 100, "step": 1}],
+    "WatchTraffic": Visits([watched("wait"), watched("shift"), watched("wait"), watched("done")]),
     "UpdateEndpoint": [{"EndpointArn": "arn"}],
     "DescribeEndpoint": Visits([described("Updating"), described("InService")]),
     "ConfirmRelease": [{"outcome": "released", "words": "released: it serves version 7"}],
@@ -153,6 +170,7 @@ PLANS = {
     **dict.fromkeys(("EvaluateChampion", "Compare", "JudgeRelease"), JUDGED),
     "CreateModelInVpc": planned(vpc=True),
     ASKING: ASKED,
+    **dict.fromkeys(("CreateUncapturedConfig", "ShiftTraffic", "WatchTraffic"), MOVED),
 }
 FIRST = {"CheckRelease": [{"exists": False, "keeps_counts": False}]}
 
@@ -219,6 +237,23 @@ def _whole_releases() -> list[ReleaseScenario]:
                         "p99 passed 500 ms", answers={"ConfirmRelease": [rolled_back]}),
         ReleaseScenario("changed by someone else", "ConfirmRelease", "FAILED", "NotReleased",
                         "NotReleased", "by someone else", answers={"ConfirmRelease": [failed]}),
+        ReleaseScenario("moved", "ShiftTraffic", "SUCCEEDED", "Released", attempts=2, looks=2,
+                        answers=plan_of("WatchTraffic"), slept=8,
+                        visits=(*staged, "CreateUncapturedConfig", "GuardEndpoint",
+                                "CreateEndpoint", "WatchTraffic"),
+                        avoids=("UpdateEndpoint", "CreateEndpointConfig")),
+        ReleaseScenario("moved back", "WatchTraffic", "FAILED", "RolledBack", "RolledBack",
+                        "p99 passed 500 ms", visits=("ConfirmRelease",),
+                        answers={**plan_of("WatchTraffic"), "WatchTraffic": [watched("back")],
+                                 "ConfirmRelease": [rolled_back]}),
+        ReleaseScenario("moved back to instances", "ShiftTraffic", "SUCCEEDED", "Released",
+                        answers={"PlanRelease": [planned(moves=True)], **FIRST,
+                                 "WatchTraffic": [watched("done")]},
+                        visits=("CreateEndpointConfig",), avoids=("CreateUncapturedConfig",)),
+        ReleaseScenario("its own endpoint never comes up", "ConfirmRelease", "FAILED",
+                        "NotReleased", "NotReleased", avoids=("ShiftTraffic",),
+                        answers={**plan_of("ShiftTraffic"), "ConfirmRelease": [failed],
+                                 "DescribeEndpoint": [described("Failed")]}),
         *(
             ReleaseScenario(f"{state}: still {status}", state, "SUCCEEDED", "Released", slept=6,
                             answers={state: Visits([*[described(status)] * 3,
@@ -243,13 +278,16 @@ def _whole_releases() -> list[ReleaseScenario]:
 
 def plan_of(task: str) -> dict[str, Sequence[Any]]:
     """The answers that lead to a Task."""
-    found: dict[str, Sequence[Any]] = dict(FIRST) if task == "CreateEndpoint" else {}
+    is_made = task == "CreateEndpoint" or PLANS.get(task) is MOVED
+    found: dict[str, Sequence[Any]] = dict(FIRST) if is_made else {}
+    if task == "ShiftTraffic":
+        found["WatchTraffic"] = [watched("done")]
     return {**found, "PlanRelease": [PLANS[task]]} if task in PLANS else found
 
 
 def _failed(task: str, error: str, attempts: int, words: str) -> ReleaseScenario:
     """A Task that fails for good ends the release by its name."""
-    ends = f"{task.removesuffix('InVpc')}Failed"
+    ends = f"{FAILS_AS.get(task, task)}Failed"
     answers = {**plan_of(task), task: [Throw(error, "the cause")]}
     return ReleaseScenario(
         f"{task}: {words}", task, "FAILED", ends, ends, f"{error}: the cause", attempts, answers
@@ -283,7 +321,7 @@ def _of_task(task: str) -> list[ReleaseScenario]:
     for error, retries in errors_of(task).items():
         answers = {**plan_of(task), task: [Throw(error), Throw(error), last]}
         if loops:  # the answers of a visit begin anew, so it must be the last one
-            answers[task] = [Throw(error), Throw(error), described("InService")]
+            answers[task] = [Throw(error), Throw(error), last]
         found.append(
             ReleaseScenario(
                 f"{task}: {error} passes",

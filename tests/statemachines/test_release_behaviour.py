@@ -57,6 +57,17 @@ def test_production_is_not_touched_before_the_last_look(ran: dict[str, Ran]) -> 
             assert "GuardEndpoint" in before, name
 
 
+def test_no_traffic_moves_before_the_last_look_and_without_a_watch(ran: dict[str, Ran]) -> None:
+    """A share is given only after CheckRelease, and each is watched before anything else."""
+    for name, one in ran.items():
+        for place, state in enumerate(one.visited):
+            if state == "ShiftTraffic":
+                assert "CheckRelease" in one.visited[:place], name
+                after = one.visited[place + 1 : place + 3]
+                failed = ["ShiftTrafficFailed", "NotClaimed"]
+                assert after == ["WaitForTraffic", "WatchTraffic"] or after[0] in failed, name
+
+
 def test_no_failure_before_the_update_touches_production(ran: dict[str, Ran]) -> None:
     """A failure of any state up to the last look leaves every later state alone."""
     for name, one in ran.items():
@@ -75,6 +86,8 @@ HINTS = {
     "EndpointExists": "first release",
     "EndpointSettled": "DescribeEndpoint: still RollingBack",
     "IsLive": "rolled back",
+    "IsCaptured": "moved",
+    "TrafficMoved": "moved",
 }
 
 

@@ -19,6 +19,7 @@ from tests.statemachines.release_scenarios import (
     CALLS,
     CHAMPION,
     CLAIMING,
+    FAILS_AS,
     FIRST,
     JOBS,
     STALE,
@@ -76,6 +77,18 @@ def longest(network: run_input.Network) -> dict[str, Any]:
     )
 
 
+def moving() -> dict[str, Any]:
+    """The plan of a release that moves traffic to a serverless endpoint."""
+    sizes = release_plan.variants(PREFIX, Endpoint("serverless"), count=1)
+    parts = {"moves": True, "captures": False, "deployment": {}}
+    return {
+        **longest(run_input.Network()),
+        **parts,
+        "variants": sizes,
+        "staging_variants": sizes,
+    }
+
+
 @pytest.fixture(scope="module")
 def ran() -> dict[str, Ran]:
     """One execution for each kind of network, of an update and of a first release."""
@@ -86,6 +99,7 @@ def ran() -> dict[str, Ran]:
             given = {**document(), "model": MODEL, "release": NUMBER, "prefix": PREFIX}
             answers = {**ANSWERS, "PlanRelease": [longest(network)], **more}
             found[f"{name}, {kind}"] = run(program, given, answers)
+    found["moved"] = run(program, given, {**ANSWERS, "PlanRelease": [moving()], **FIRST})
     return found
 
 
@@ -122,7 +136,7 @@ def test_payloads_stay_small(ran: dict[str, Ran]) -> None:
 
 def test_functions_are_told_the_same(ran: dict[str, Ran]) -> None:
     """Each is told the release and who asks, and nothing of what it must see for itself."""
-    sent = ran["open, update"].payloads
+    sent = {**ran["open, update"].payloads, **ran["moved"].payloads}
     for state in CLAIMING:
         given = sent[state][0]["Payload"] if state == ASKING else sent[state][0]
         asked = {"model", "release", "execution"} | ({"token"} if state == ASKING else set())
@@ -173,7 +187,7 @@ def test_states_are_those_of_the_design() -> None:
     ends = {n: s for n, s in STATES.items() if s["Type"] == "Fail"}
     own = {"NotClaimed", "Withdrawn", "Stale", "NotApproved", "StagingFailed",
            "SmokeTestNotPassed", "RolledBack", "NotReleased"}  # fmt: skip
-    assert set(ends) == own | {f"{name}Failed" for name in {*TASKS} - {"CreateModelInVpc"}}
+    assert set(ends) == own | {f"{name}Failed" for name in {*TASKS} - {*FAILS_AS}}
     assert {name: state["Error"] for name, state in ends.items()} == {name: name for name in ends}
     assert all(state.get("CausePath") or state["Cause"] for state in ends.values())
 
@@ -208,6 +222,14 @@ def test_both_models_are_the_same() -> None:
     model, in_vpc = (load("release")["States"][n] for n in ("CreateModel", "CreateModelInVpc"))
     assert in_vpc["Parameters"].pop("VpcConfig.$") == "$.plan.network.vpc"
     assert model == in_vpc
+
+
+def test_both_configurations_are_the_same() -> None:
+    """They differ in data capture alone, which SageMaker refuses for serverless endpoints."""
+    states = load("release")["States"]
+    captured, uncaptured = states["CreateEndpointConfig"], states["CreateUncapturedConfig"]
+    assert captured["Parameters"].pop("DataCaptureConfig.$") == "$.plan.capture"
+    assert captured == uncaptured
 
 
 def test_the_release_waits_for_its_longest_way() -> None:

@@ -466,7 +466,8 @@ def endpoints_are_asked_by_name(template: Template) -> Iterator[str]:
                 continue
             for resource in as_list(statement["Resource"]):
                 if not re.search(
-                    r":endpoint/\$\{StackIdentity\.Token\}-(live|next|staging)-\*", json.dumps(resource)
+                    r":endpoint/\$\{StackIdentity\.Token\}-(live|next|staging)-\*",
+                    json.dumps(resource),
                 ):
                     yield f"{role} may ask {resource}"
 
@@ -530,6 +531,20 @@ def alarms_tell_people(template: Template) -> Iterator[str]:
             yield f"{name} does not say what it means"
         if properties.get("TreatMissingData") != "notBreaching":
             yield f"{name} sounds without data"
+
+
+def _read_eleven(raw: Raw) -> None:
+    metrics = raw["Resources"]["FailedFunctionAlarm"]["Properties"]["Metrics"]
+    metrics += [{**metrics[-1], "Id": f"more_{number}"} for number in range(10)]
+
+
+@rule(_read_eleven, "FailedFunctionAlarm")
+def alarms_read_ten_metrics_at_most(template: Template) -> Iterator[str]:
+    """CloudWatch refuses an alarm by metric math that reads more, and with it the whole stack."""
+    for name, properties in template.of_type("AWS::CloudWatch::Alarm").items():
+        read = [each for each in properties.get("Metrics", []) if "MetricStat" in each]
+        if len(read) > 10:
+            yield f"{name} reads {len(read)} metrics"
 
 
 @rule(_drop("Resources.EventDeadLettersAlarm"), "EventDeadLetters")

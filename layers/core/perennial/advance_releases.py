@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 
 from perennial.aws.endpoints import describe_endpoint
 from perennial.aws.machine import Execution, describe
+from perennial.describe_model import read_settings_of
 from perennial.domain import naming
 from perennial.domain.errors import Rejected, Retryable, Terminal
 from perennial.domain.ledger import releases
-from perennial.domain.ledger.releases import ReleaseNames, read_release_book
-from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.ledger.moves import Place, end_move, move_of, place_of
+from perennial.domain.ledger.releases import ReleaseBook, ReleaseNames, read_release_book
+from perennial.domain.ledger.rows import ModelRow, ReleaseRow, Wanted
+from perennial.domain.move_truth import outcome_of_move
 from perennial.domain.release_truth import AtWork, SeenExecution, outcome_of
+from perennial.domain.settings import Endpoint
 from perennial.repeat_steps import repeat_steps
 
 if TYPE_CHECKING:
@@ -100,23 +104,37 @@ def _step(now: _Pass) -> bool:
         case releases.OpenRelease() | releases.StartRelease():
             return not now.may_open or _bring_about(now, step)
         case releases.WatchRelease():
-            return _watch(now, step.release)
+            return _watch(now, book)
         case releases.SettleRelease():
             return _settle(now, book)
     return True
 
 
-def names_of(ports: Ports, model: str, number: int, opened_ms: int) -> ReleaseNames:
-    """What a release is called in AWS; its input tells it from one of an earlier ledger."""
-    stack = ports.deployment.stack
+def names_of(ports: Ports, row: ModelRow, wanted: Wanted, opened_ms: int) -> ReleaseNames:
+    """What the next release is called in AWS; its input tells it from one of an earlier ledger."""
+    stack, model, number = ports.deployment.stack, row.model, row.last_release + 1
+    place = _place(ports, row, wanted)
     prefix = naming.release_prefix(stack, model, number)
     document = {"model": model, "release": number, "prefix": prefix, "opened_ms": opened_ms}
     return ReleaseNames(
         execution=naming.execution_arn(ports.deployment.release_machine_arn, prefix),
         input=json.dumps(document, sort_keys=True, separators=(",", ":")),
-        endpoint=naming.live_endpoint(stack, model),
+        endpoint=place.endpoint,
         config=prefix,
+        kind=place.kind,
+        moves=place.moves,
+        captured=place.captured,
     )
+
+
+def _place(ports: Ports, row: ModelRow, wanted: Wanted) -> Place:
+    """Where a release goes by the newest settings; without an endpoint its plan refuses it."""
+    stack = ports.deployment.stack
+    endpoint = read_settings_of(ports.ledger, row).release.endpoint or Endpoint()
+    captured = round(100 * endpoint.capture) if endpoint.kind == "serverless" else 0
+    places = (naming.live_endpoint(stack, row.model), naming.next_endpoint(stack, row.model))
+    slots = {each: naming.other_slot(stack, row.model, each) for each in ("", *places)}
+    return place_of(row, wanted, (endpoint.kind, captured), slots)
 
 
 def _bring_about(now: _Pass, step: releases.OpenRelease | releases.StartRelease) -> bool:
@@ -124,7 +142,7 @@ def _bring_about(now: _Pass, step: releases.OpenRelease | releases.StartRelease)
     if isinstance(step, releases.StartRelease):
         return _start(now, step.release)
     now_ms = now.ports.clock()
-    names = names_of(now.ports, now.model, step.number, now_ms)
+    names = names_of(now.ports, step.model, step.wanted, now_ms)
     _, changes = releases.open_release(step, names, now_ms)
     now.ports.ledger.commit(changes)
     now.done = replace(now.done, opened=(*now.done.opened, step.number))
@@ -148,28 +166,37 @@ def _start(now: _Pass, release: ReleaseRow) -> bool:
     return False
 
 
-def _watch(now: _Pass, release: ReleaseRow) -> bool:
+def _watch(now: _Pass, book: ReleaseBook) -> bool:
     """Look after the release at work; True while it goes on."""
-    ports, now_ms = now.ports, now.ports.clock()
+    ports, now_ms, release = now.ports, now.ports.clock(), book.release
+    if release is None:  # the step says that there is one
+        return True
     if now.last_state_of == release.number:
         # Its own execution asks, so it runs, and may not be allowed to look at itself.
-        return _judge(now, release, SeenExecution("RUNNING", is_over=True))
+        return _judge(now, book.model, release, SeenExecution("RUNNING", is_over=True))
     found = describe(release.execution)
     if found is None and now_ms - (release.started_ms or now_ms) < GONE_AFTER_MS:
         now.done = replace(now.done, watching=release.number, words="it was just started")
         return True
     _push_on(ports, release, found)
-    return _judge(now, release, _seen(found))
+    return _judge(now, book.model, release, _seen(found))
 
 
-def _judge(now: _Pass, release: ReleaseRow, execution: SeenExecution | None) -> bool:
+def _judge(
+    now: _Pass, model: ModelRow, release: ReleaseRow, execution: SeenExecution | None
+) -> bool:
     """Record how the release ended, by the endpoint; True while it goes on."""
     ports, now_ms = now.ports, now.ports.clock()
-    ending = outcome_of(release, describe_endpoint(release.endpoint), execution, now_ms)
+    seen = describe_endpoint(release.endpoint)
+    if release.moves:
+        ending = outcome_of_move(release, move_of(model, release), seen, execution, now_ms)
+    else:
+        ending = outcome_of(release, seen, execution, now_ms)
     if isinstance(ending, AtWork):
         now.done = replace(now.done, watching=release.number, words=ending.words)
         return not _waits(now, execution)
-    ports.ledger.commit(releases.record_ending(release, ending, now_ms))
+    turned_back = end_move(model, release, ending, now_ms)
+    ports.ledger.commit((*releases.record_ending(release, ending, now_ms), *turned_back))
     now.done = replace(now.done, watching=None, words="")
     return False
 

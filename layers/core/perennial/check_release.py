@@ -12,6 +12,7 @@ from perennial.commit_change import commit_change
 from perennial.describe_model import known_model, read_settings_of
 from perennial.domain import naming
 from perennial.domain.errors import Rejected, Unavailable
+from perennial.domain.ledger.moves import open_move
 from perennial.domain.ledger.release_claims import announce_update, note_figures
 from perennial.domain.ledger.rows import ReleaseRow
 from perennial.domain.ledger.store import Transaction
@@ -30,7 +31,7 @@ UPDATABLE = ("InService", "UpdateRollbackFailed")
 
 @dataclass(frozen=True)
 class Ready:
-    """Production may change; `exists`: there is an endpoint to update, else it is made.
+    """Production may change; `exists`: there is an endpoint to update, else one is made.
 
     `keeps_counts`: the update leaves the number of instances that scaling has chosen as it is.
     """
@@ -48,14 +49,22 @@ def check_release(ports: Ports, model: str, release: int, execution: str) -> Rea
     """
     row = own_release(ports, model, release, execution)
     approved_version(row)
-    exists = _check_endpoint(row, describe_endpoint(row.endpoint))
+    if row.moves:
+        _check_place(row)
+        exists = False
+    else:
+        exists = _check_endpoint(row, describe_endpoint(row.endpoint))
     figures = _figures(ports, row)
 
     def note() -> Transaction:
         return note_figures(own_release(ports, model, release, execution), figures)
 
     def announce() -> Transaction:
-        return announce_update(own_release(ports, model, release, execution), ports.clock())
+        own = own_release(ports, model, release, execution)
+        return (
+            *announce_update(own, ports.clock()),
+            *open_move(known_model(ports.ledger, model), own),
+        )
 
     commit_change(ports, note)
     commit_change(ports, announce)
@@ -83,6 +92,30 @@ def _figures(ports: Ports, row: ReleaseRow) -> Mapping[str, Any]:
     return figures
 
 
+def _check_place(row: ReleaseRow) -> None:
+    """Nothing may stand yet where traffic will move to, and what answers now be as it was."""
+    target = describe_endpoint(row.endpoint)
+    if target is not None:
+        raise Rejected(
+            f"endpoint {row.endpoint} is there already ({target.status}, serves {target.config}), "
+            f"and no release of {row.model} left it; delete it, then `perennial release "
+            f"{row.model} --version {row.version}`"
+        )
+    if row.before is None or row.kind != "approval":
+        return
+    seen = describe_endpoint(row.before.endpoint)
+    if seen is not None and seen.config != row.before.config:
+        raise Rejected(_of_another(row, row.before.endpoint, seen.config))
+
+
+def _of_another(row: ReleaseRow, endpoint: str, config: str) -> str:
+    return (
+        f"endpoint {endpoint} serves {config}, which no release of {row.model} put there; "
+        f"`perennial adopt {row.model}` records it, `perennial release {row.model} --version "
+        f"{row.version}` replaces it"
+    )
+
+
 def _check_endpoint(row: ReleaseRow, endpoint: SeenEndpoint | None) -> bool:
     if endpoint is None:
         return False
@@ -94,9 +127,5 @@ def _check_endpoint(row: ReleaseRow, endpoint: SeenEndpoint | None) -> bool:
             f"cannot be updated; `perennial endpoint {row.model} --remove` takes it away"
         )
     if row.kind == "approval" and (row.before is None or row.before.config != endpoint.config):
-        raise Rejected(
-            f"endpoint {row.endpoint} serves {endpoint.config}, which no release of {row.model} "
-            f"put there; `perennial adopt {row.model}` records it, `perennial release {row.model} "
-            f"--version {row.version}` replaces it"
-        )
+        raise Rejected(_of_another(row, row.endpoint, endpoint.config))
     return True

@@ -28,6 +28,8 @@ def guard_endpoint(ports: Ports, model: str, release: int, execution: str) -> tu
         release=release,
         version=row.version,
         config=row.config,
+        place=row.endpoint,
+        moves=row.moves,
         bucket=ports.deployment.artifact_bucket,
         tags=settings.tags,
     )

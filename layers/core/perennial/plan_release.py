@@ -86,7 +86,7 @@ def plan_release(ports: Ports, model: str, release: int, execution: str) -> dict
     row = own_release(ports, model, release, execution)
     version = approved_version(row)
     basis = _basis(ports, row, version)
-    endpoint = _endpoint(basis)
+    endpoint = _endpoint(ports, basis)
     opponent = _judged_again(ports, basis)
     subject = subject_of(ports, basis)
     is_deployed_before = row.kind == "rollback"
@@ -100,8 +100,11 @@ def plan_release(ports: Ports, model: str, release: int, execution: str) -> dict
         "container": _container(subject, basis, isolated=network_of(ports.deployment).isolated),
         "staging_variants": release_plan.variants(subject.config, endpoint, count=1),
         "variants": release_plan.variants(subject.config, endpoint, count=endpoint.count),
+        # SageMaker captures nothing of a serverless endpoint, and refuses to be asked.
+        "captures": endpoint.kind == "instances",
         "capture": release_plan.capture(subject, endpoint.capture),
-        "deployment": _deployment(subject, _way(basis)),
+        "moves": row.moves,
+        "deployment": {} if row.moves else _deployment(subject, _way(basis)),
         "tags": release_plan.tags(subject),
         "network": run_input.network_parts(network_of(ports.deployment)),
         "instances": {step: _machine(basis.then.job(of)) for step, of in MACHINES.items()},
@@ -139,7 +142,7 @@ def _basis(ports: Ports, row: ReleaseRow, version: registry.Version) -> Basis:
     )
 
 
-def _endpoint(basis: Basis) -> Endpoint:
+def _endpoint(ports: Ports, basis: Basis) -> Endpoint:
     """The endpoint that the settings ask for; raises `Rejected` when it cannot be."""
     model, endpoint = basis.row.model, basis.release.endpoint
     if endpoint is None:
@@ -147,7 +150,22 @@ def _endpoint(basis: Basis) -> Endpoint:
             f"settings {basis.row.settings} of {model} have no release.endpoint, so there is "
             "nothing to release to; add the section to model.yaml, push, and release again"
         )
+    if endpoint.kind == "serverless" and basis.row.kind != "rollback":
+        _check_serverless(ports, model)
     return endpoint
+
+
+def _check_serverless(ports: Ports, model: str) -> None:
+    """Raise `Rejected` where SageMaker knows no serverless endpoint."""
+    network = network_of(ports.deployment)
+    what = "isolates its containers from the network" if network.isolated else ""
+    what = what or ("runs its containers in a VPC" if network.subnets else "")
+    if what:
+        raise Rejected(
+            f"release.endpoint of {model} is serverless, and this stack {what}, which SageMaker "
+            "does for endpoints of instances alone; write kind: instances in model.yaml, push, and "
+            "release again"
+        )
 
 
 def subject_of(ports: Ports, basis: Basis) -> release_plan.Subject:
@@ -161,6 +179,8 @@ def subject_of(ports: Ports, basis: Basis) -> release_plan.Subject:
         bucket=ports.deployment.artifact_bucket,
         key=ports.deployment.optional("KMS_KEY_ARN"),
         tags=basis.now.tags,
+        place=basis.row.endpoint,
+        moves=basis.row.moves,
     )
 
 

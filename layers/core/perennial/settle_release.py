@@ -6,13 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from perennial.aws import alarms, endpoints, jobs, registry
+from perennial.aws import alarms, endpoints, jobs, registry, scaling
 from perennial.aws.machine import describe
 from perennial.domain import naming
 from perennial.domain.errors import Conflict, NotFound
 from perennial.domain.ledger import releases
+from perennial.domain.ledger.moves import endpoint_left, leaves_until
 from perennial.domain.ledger.releases import ReleaseBook
-from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.ledger.rows import ModelRow, ReleaseRow
 from perennial.domain.ledger.store import read_release
 from perennial.domain.release_truth import is_stillborn
 
@@ -37,6 +38,7 @@ def settle_release(ports: Ports, book: ReleaseBook, *, is_at_work: bool = False)
     if release is None or release.ending is None:
         raise Conflict(f"{book.model.model} has no release to settle")
     words = _remove_endpoints(ports, release, is_at_work=is_at_work)
+    words = words or _leave(ports, book.model, release)
     if words:
         return SettledRelease(None, words)
     _remove_configs(ports, book, release)
@@ -60,12 +62,31 @@ def _remove_endpoints(ports: Ports, release: ReleaseRow, *, is_at_work: bool) ->
             return f"job {stopping[0].name} is being stopped"
     gone = [naming.staging_endpoint(stack, model)]
     live = endpoints.describe_endpoint(release.endpoint)
-    if live is not None and is_stillborn(release, live):
+    if live is not None and not release.moves and is_stillborn(release, live):
         gone.append(release.endpoint)
     for name in gone:
         if remove_endpoint_named(name):
             return f"endpoint {name} is being removed"
     return ""
+
+
+def _leave(ports: Ports, model: ModelRow, release: ReleaseRow) -> str:
+    """Remove the endpoint that a move has left, and what scales it; in words what is not gone yet.
+
+    Not at once: who divides the requests may not know yet. One that somebody else has changed is
+    theirs to remove.
+    """
+    name = endpoint_left(release)
+    seen = endpoints.describe_endpoint(name) if name else None
+    if seen is None or (name == release.endpoint and seen.config != release.config):
+        return ""
+    if ports.clock() < leaves_until(model, release):
+        return f"requests leave endpoint {name}"
+    before = release.before
+    if before is not None and name == before.endpoint and before.kind == "instances":
+        scaling.remove_scaling(name)  # nobody may scale what is about to go
+    remove_endpoint_named(name)
+    return f"endpoint {name} is being removed"
 
 
 def remove_endpoint_named(name: str) -> bool:

@@ -37,6 +37,8 @@ class Subject:
     """What is released, and as what. `key` is the ARN of the stack's own KMS key, or empty.
 
     `config` names the production EndpointConfig and, but for a rollback, the SageMaker Model.
+    `place` is the endpoint's name, if it is not the model's first one; `moves`: traffic goes over
+    to it from another endpoint.
     """
 
     stack: str
@@ -47,11 +49,13 @@ class Subject:
     bucket: str
     key: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    place: str = ""
+    moves: bool = False
 
     @property
     def endpoint(self) -> str:
         """The production endpoint."""
-        return naming.live_endpoint(self.stack, self.model)
+        return self.place or naming.live_endpoint(self.stack, self.model)
 
 
 def names(subject: Subject) -> dict[str, str]:
@@ -97,7 +101,10 @@ def has_code(registered: Mapping[str, Any]) -> bool:
 
 
 def variants(model_name: str, endpoint: Endpoint, *, count: int) -> list[dict[str, Any]]:
-    """The one production variant of a configuration."""
+    """The one production variant of a configuration; a serverless one has no `count`."""
+    if endpoint.kind == "serverless":
+        size = {"MemorySizeInMB": endpoint.memory_mb, "MaxConcurrency": endpoint.concurrency}
+        return [{"VariantName": MAIN, "ModelName": model_name, "ServerlessConfig": size}]
     return [
         {
             "VariantName": MAIN,
@@ -185,11 +192,15 @@ def time_limit(release: Release) -> int:
 def alarms(subject: Subject, guard: Guard) -> list[dict[str, Any]]:
     """PutMetricAlarm requests that watch the fleet of the new configuration, and no other.
 
-    Both fleets serve under one endpoint and variant; only the dimension EndpointConfigName tells
-    them apart. Invocation5XXErrors is 0 or 1 a request, so its average is the share of errors.
-    Without requests there is nothing to hold against the release.
+    Both fleets of an update serve under one endpoint and variant; only the dimension
+    EndpointConfigName tells them apart. Where traffic moves, the endpoint does, and a serverless
+    one has no other dimensions. Invocation5XXErrors is 0 or 1 a request, so its average is the
+    share of errors. Without requests there is nothing to hold against the release.
     """
     described = f"{subject.model} {subject.version} in production, release {subject.release}"
+    watched = {"EndpointName": subject.endpoint, "VariantName": MAIN}
+    if not subject.moves:
+        watched["EndpointConfigName"] = subject.config
     found = []
     for kind in guard_kinds(guard):
         name = naming.guard_alarm(subject.stack, subject.model, subject.release, kind)
@@ -199,11 +210,7 @@ def alarms(subject: Subject, guard: Guard) -> list[dict[str, Any]]:
                 **(_errors(guard) if kind == "errors" else _latency(guard)),
                 "AlarmDescription": f"{described}: {_words(guard, kind)}. It is rolled back.",
                 "Namespace": METRICS,
-                "Dimensions": [
-                    {"Name": "EndpointName", "Value": subject.endpoint},
-                    {"Name": "VariantName", "Value": MAIN},
-                    {"Name": "EndpointConfigName", "Value": subject.config},
-                ],
+                "Dimensions": [{"Name": name, "Value": value} for name, value in watched.items()],
                 "Period": guard.period,
                 "EvaluationPeriods": guard.evaluations,
                 "DatapointsToAlarm": guard.evaluations,

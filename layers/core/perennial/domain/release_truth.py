@@ -115,7 +115,7 @@ def _in_service(
         return _of_another(release, endpoint)
     if _was_changed(release, endpoint):
         return _rolled_back(release, endpoint, execution)
-    return _by_execution(release, execution, endpoint.config)
+    return by_execution(release, execution, endpoint.config)
 
 
 def _was_changed(release: ReleaseRow, endpoint: SeenEndpoint) -> bool:
@@ -151,19 +151,19 @@ def _rolled_back(
     why = endpoint.reason or (telling_line(execution.cause) if execution else "")
     words = (
         f"rolled back: a guarding alarm went off, or the new fleet did not come up"
-        f"{f' ({why})' if why else ''}; {_as_it_was(release)}"
+        f"{f' ({why})' if why else ''}; {as_it_was(release)}"
     )
-    return _ending("rolled_back", words, execution, endpoint.config)
+    return ending_by("rolled_back", words, execution, endpoint.config)
 
 
 def _without_endpoint(release: ReleaseRow, execution: SeenExecution | None) -> ReleaseEnding:
     if release.before is None:
-        return _by_execution(release, execution, "")
+        return by_execution(release, execution, "")
     words = (
         f"failed: endpoint {release.endpoint} was deleted by someone; nothing is live. `perennial "
         f"release {release.model}` makes it anew"
     )
-    return _ending("failed", words, execution, "")
+    return ending_by("failed", words, execution, "")
 
 
 def _broken(release: ReleaseRow, endpoint: SeenEndpoint) -> ReleaseEnding:
@@ -194,41 +194,43 @@ def _of_another(release: ReleaseRow, endpoint: SeenEndpoint) -> ReleaseEnding:
     return ReleaseEnding("failed", words, "ChangedByAnother", endpoint.config, endpoint.config)
 
 
-def _by_execution(
+def by_execution(
     release: ReleaseRow, execution: SeenExecution | None, config: str
 ) -> ReleaseEnding:
-    """Production is as it was: why, the execution tells."""
-    as_it_was = _as_it_was(release)
+    """Production is as it was (`config`): why, the execution tells."""
+    present = as_it_was(release)
     if execution is None:
-        words = f"failed: its execution does not exist any more; {as_it_was}"
+        words = f"failed: its execution does not exist any more; {present}"
         return ReleaseEnding("failed", words, "ExecutionDoesNotExist", config=config)
     if release.is_withdrawn or execution.status == "ABORTED":
         ending = stopped(release)
-        words = f"{ending.words}; {as_it_was}"
-        return _ending(ending.outcome, words, execution, config)
+        words = f"{ending.words}; {present}"
+        return ending_by(ending.outcome, words, execution, config)
     if execution.status == "TIMED_OUT":
-        return _ending("failed", f"failed: it took too long; {as_it_was}", execution, config)
+        return ending_by("failed", f"failed: it took too long; {present}", execution, config)
     if execution.status == "SUCCEEDED":
-        words = f"failed: its execution ended without changing anything; {as_it_was}"
-        return _ending("failed", words, execution, config)
+        words = f"failed: its execution ended without changing anything; {present}"
+        return ending_by("failed", words, execution, config)
     why = telling_line(execution.cause) or "no cause was given"
     outcome = ENDS.get(execution.error, "failed")
     name = execution.error or "unknown error"
     said = f"{outcome}: {why}" if outcome != "failed" else f"failed: {name}: {why}"
-    room = LONGEST_WORDS - len(as_it_was) - 2
-    return _ending(outcome, f"{said[:room]}; {as_it_was}", execution, config)
+    room = LONGEST_WORDS - len(present) - 2
+    return ending_by(outcome, f"{said[:room]}; {present}", execution, config)
 
 
-def _as_it_was(release: ReleaseRow) -> str:
+def as_it_was(release: ReleaseRow) -> str:
+    """What is live after a release that changed nothing, in words."""
     before = release.before
     if before is None:
         return "nothing is live, as before"
     return f"production is as it was: version {before.version}"
 
 
-def _ending(
+def ending_by(
     outcome: ReleaseOutcome, words: str, execution: SeenExecution | None, config: str
 ) -> ReleaseEnding:
+    """An ending with the execution's own error and cause; `config`: what is live."""
     error = execution.error if execution is not None else ""
     cause = execution.cause if execution is not None else ""
     return ReleaseEnding(

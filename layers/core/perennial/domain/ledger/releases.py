@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 from perennial.domain.errors import Conflict, NotAllowed
 from perennial.domain.ledger.limits import START_PATIENCE_MS
+from perennial.domain.ledger.move_rows import EndpointKind
 from perennial.domain.ledger.rows import (
     Champion,
     Live,
@@ -244,12 +245,19 @@ def _next_wish(model: ModelRow) -> ReleaseStep:
 
 @dataclass(frozen=True)
 class ReleaseNames:
-    """How AWS knows a release: its execution's ARN and input, the endpoint, the configuration."""
+    """How AWS knows a release: its execution's ARN and input, the endpoint, the configuration.
+
+    `kind`: of the endpoint. `moves`: traffic goes over to it from another one, or from none.
+    `captured`: the percentage of its requests that `predict` records.
+    """
 
     execution: str
     input: str
     endpoint: str
     config: str
+    kind: EndpointKind = "instances"
+    moves: bool = False
+    captured: int = 0
 
 
 def open_release(
@@ -276,6 +284,9 @@ def open_release(
         endpoint=names.endpoint,
         config=wanted.config or names.config,
         before=model.live,
+        endpoint_kind=names.kind,
+        moves=names.moves,
+        captured=names.captured,
     )
     taken = change(model, waiting=None, last_release=row.number, open_release=row.number)
     return row, (taken, create(row))
@@ -342,6 +353,8 @@ def live_after(model: ModelRow, release: ReleaseRow) -> tuple[Live | None, Live 
         run=release.run,
         digest=release.digest,
         settings=release.trained,
+        kind=release.endpoint_kind,
+        captured=release.captured,
     )
     before = model.live
     if release.kind == "rollback" or before is None or before.config == live.config:
@@ -372,6 +385,7 @@ def free(model: ModelRow, release: ReleaseRow, now_ms: int) -> Transaction:
     freed = change(
         model,
         open_release=None,
+        move=None,
         live=live,
         previous=previous,
         champion=champion,

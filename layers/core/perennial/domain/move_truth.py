@@ -1,0 +1,119 @@
+"""How a release ended that brought an endpoint of its own: told from its move and the endpoint.
+
+Nothing of SageMaker's tells who answers: the ledger's shares do. A move that held all requests for
+its last bake, with no alarm, is released if its endpoint serves; every other one is turned back,
+and says whether it ever answered anybody.
+"""
+
+from __future__ import annotations
+
+from perennial.domain.ledger.ending import LONGEST_WORDS, telling_line
+from perennial.domain.ledger.move_rows import Move
+from perennial.domain.ledger.rows import ReleaseEnding, ReleaseRow
+from perennial.domain.release_truth import (
+    CHANGING,
+    CUT_OFF,
+    GRACE_MS,
+    IN_SERVICE,
+    AtWork,
+    SeenEndpoint,
+    SeenExecution,
+    as_it_was,
+    by_execution,
+    ending_by,
+)
+
+
+def outcome_of_move(
+    release: ReleaseRow,
+    move: Move | None,
+    target: SeenEndpoint | None,
+    execution: SeenExecution | None,
+    now_ms: int,
+) -> ReleaseEnding | AtWork:
+    """How a moving release ended, or that it is still at work. `move`: its own, once opened.
+
+    `target` None: its endpoint is not there; `execution` None: AWS does not know it (any more).
+    Of an ending other than `released`, the endpoint before the release is what is live.
+    """
+    serves = target is not None and target.status == IN_SERVICE and target.config == release.config
+    if move is not None and move.baked and not move.turned_back and serves:
+        words = f"released: {release.endpoint} serves version {release.version}"
+        again = " again, as before" if release.kind == "rollback" else ""
+        return ReleaseEnding("released", words + again, config=release.config)
+    waits = _waits_for(release, target, execution, now_ms)
+    if waits:
+        return AtWork(waits)
+    if move is not None and move.step > 0:
+        return _rolled_back(release, move, target, execution)
+    if release.updating_ms is not None and target is not None and not serves:
+        why = _trouble(release, target)
+        words = f"failed: the new {why}; {as_it_was(release)}"
+        return _before(release, ending_by("failed", words, execution, ""))
+    return by_execution(release, execution, _config_before(release))
+
+
+def trouble_with(release: ReleaseRow, target: SeenEndpoint | None) -> str:
+    """What keeps a release's own endpoint from answering, in words; empty: nothing."""
+    if target is None:
+        return f"endpoint {release.endpoint} was deleted by someone"
+    if target.status == IN_SERVICE and target.config == release.config:
+        return ""
+    return _trouble(release, target)
+
+
+def _trouble(release: ReleaseRow, target: SeenEndpoint) -> str:
+    if target.config != release.config:
+        return f"endpoint {release.endpoint} was changed by someone to {target.config}"
+    return f"endpoint {release.endpoint} is {target.status} ({target.reason or 'no reason given'})"
+
+
+def _waits_for(
+    release: ReleaseRow,
+    target: SeenEndpoint | None,
+    execution: SeenExecution | None,
+    now_ms: int,
+) -> str:
+    """What keeps the release at work, in words; empty: nothing."""
+    if target is not None and target.status in CHANGING:
+        return f"endpoint {release.endpoint} is {target.status}"
+    if execution is None:
+        return ""
+    if not execution.is_over:
+        return "its execution goes on"
+    was_cut_off = execution.status in CUT_OFF and release.updating_ms is not None
+    if was_cut_off and target is None and now_ms - execution.stopped_ms < GRACE_MS:
+        return "its last request may not have reached the endpoint yet"
+    return ""
+
+
+def _rolled_back(
+    release: ReleaseRow,
+    move: Move,
+    target: SeenEndpoint | None,
+    execution: SeenExecution | None,
+) -> ReleaseEnding:
+    """It answered some requests, and answers none any more: why, and who answers now."""
+    why = move.words or trouble_with(release, target)
+    if not why and release.stop is not None:
+        why = f"stopped by {release.stop.by}: {release.stop.because}"
+    if not why and execution is not None and execution.status in CUT_OFF:
+        why = f"its execution was cut off ({execution.status})"
+    if not why and execution is not None:
+        why = telling_line(execution.cause)
+    tail = f"; {as_it_was(release)}"
+    words = f"rolled back: {why or 'its execution ended before all traffic had moved'}"
+    return _before(
+        release,
+        ending_by("rolled_back", words[: LONGEST_WORDS - len(tail)] + tail, execution, ""),
+    )
+
+
+def _before(release: ReleaseRow, ending: ReleaseEnding) -> ReleaseEnding:
+    return ReleaseEnding(
+        ending.outcome, ending.words, ending.error, ending.cause, _config_before(release)
+    )
+
+
+def _config_before(release: ReleaseRow) -> str:
+    return release.before.config if release.before is not None else ""

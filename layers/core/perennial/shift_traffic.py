@@ -1,0 +1,57 @@
+"""Give a release's own endpoint its next share of the model's requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from perennial.aws.endpoints import describe_endpoint
+from perennial.commit_change import commit_change
+from perennial.describe_model import known_model, read_settings_of
+from perennial.domain.ledger import moves
+from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.ledger.store import Transaction
+from perennial.own_release import own_release
+
+if TYPE_CHECKING:
+    from perennial.wiring import Ports
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """How many thousandths of the requests the release's endpoint answers, and at which step."""
+
+    permille: int
+    step: int
+
+
+def shift_traffic(ports: Ports, model: str, release: int, execution: str) -> Shifted:
+    """The next share by the settings; while the present one is not baked, that one stays.
+
+    So it may be repeated. Raises `NotClaimed` for an execution that may not act for the release.
+    """
+    row = own_release(ports, model, release, execution)
+    section = read_settings_of(ports.ledger, known_model(ports.ledger, model), row.settings).release
+    # A rollback goes at once, for what is live does harm.
+    strategy = "all-at-once" if row.kind == "rollback" else section.strategy
+    alone = _is_alone(row)
+
+    def decide() -> Transaction:
+        return moves.shift(
+            known_model(ports.ledger, model),
+            own_release(ports, model, release, execution),
+            strategy,
+            section.share,
+            section.bake * 1000,
+            alone=alone,
+            now_ms=ports.clock(),
+        )
+
+    commit_change(ports, decide)
+    move = known_model(ports.ledger, model).move
+    return Shifted(move.permille, move.step) if move is not None else Shifted(0, 0)
+
+
+def _is_alone(row: ReleaseRow) -> bool:
+    """Whether no other endpoint of the model could answer."""
+    return row.before is None or describe_endpoint(row.before.endpoint) is None
