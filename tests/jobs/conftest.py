@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import gzip
 import io
 import json
 import os
+import select
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +30,7 @@ from local.sagemaker.container.images import KNOWN, Images
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "landing"
+LIMIT_S = 120
 ADULT = (
     "age,workclass,fnlwgt,education,education_num,marital_status,occupation,relationship,race,"
     "sex,capital_gain,capital_loss,hours_per_week,native_country,income"
@@ -117,14 +122,52 @@ def project_settings(folder: Path, **overrides: Any) -> Settings:
     return apply_overrides(settings, paths, scope="push")
 
 
+class Warm:
+    """A Python that has the jobs' libraries in memory, and forks each job: see `warm.py`."""
+
+    def __init__(self, python: Path) -> None:
+        self.process = subprocess.Popen(
+            [python, str(ROOT / "tests/jobs/warm.py")],
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        """Run one job; its exit code and its log."""
+        with tempfile.NamedTemporaryFile() as output:
+            job = {"argv": list(argv), "environment": dict(environment), "output": output.name}
+            assert self.process.stdin is not None
+            assert self.process.stdout is not None
+            print(json.dumps(job), file=self.process.stdin, flush=True)
+            ready, _, _ = select.select([self.process.stdout], [], [], LIMIT_S)
+            assert ready, f"the job did not end within {LIMIT_S} s: {argv}"
+            answer = self.process.stdout.readline()
+            return int(answer), output.read().decode(errors="replace")
+
+    def end(self) -> None:
+        """No further job; the process ends with its input."""
+        self.process.communicate()
+
+
+@functools.cache
+def warm(python: Path) -> Warm:
+    """The one warm Python of an environment."""
+    found = Warm(python)
+    atexit.register(found.end)
+    return found
+
+
 @dataclass(frozen=True)
 class Workbench:
-    """Makes and runs jobs of one project."""
+    """Makes and runs jobs of one project; those that are not warm start a Python of their own."""
 
     python: Path
     s3: Any
     folder: Path
     project: Path
+    is_warm: bool = True
 
     def unpacked(self) -> Path:
         """The project's packed code, unpacked as a job finds it in /opt/ml/code."""
@@ -194,12 +237,16 @@ class Workbench:
 
     def run(self, step: str, base: Path, **environment: str) -> Done:
         """Run one step as its container would."""
+        command = [str(self.unpacked() / "entry.py"), "--step", step]
+        given = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), **environment}
+        if self.is_warm:
+            return Done(*warm(self.python).run(command, given), base)
         found = subprocess.run(
-            [self.python, str(self.unpacked() / "entry.py"), "--step", step],
-            env={**os.environ, "SAGEMAKER_BASE_DIR": str(base), **environment},
+            [self.python, *command],
+            env=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=120,
+            timeout=LIMIT_S,
             check=False,
         )
         return Done(found.returncode, found.stdout.decode(errors="replace"), base)

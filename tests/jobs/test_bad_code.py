@@ -93,7 +93,8 @@ CASES = [
 @pytest.fixture(scope="module")
 def good(census: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     """Jobs of a small project without a fault."""
-    return bench(census, tmp_path_factory.mktemp("small"), GOOD)
+    cold = replace(census, is_warm=False)
+    return bench(cold, tmp_path_factory.mktemp("small"), GOOD)
 
 
 def bench(like: Workbench, folder: Path, source: str, settings: str = SETTINGS) -> Workbench:
@@ -140,7 +141,7 @@ def test_misbehaving_code_fails_with_a_clear_text(
 ) -> None:
     """The failure names the function and what to do, within what SageMaker keeps."""
     assert case.old in GOOD
-    bad = bench(good, tmp_path, GOOD.replace(case.old, case.new))
+    bad = bench(replace(good, is_warm=True), tmp_path, GOOD.replace(case.old, case.new))
     settings = project_settings(bad.project)
     if case.step == "check_data":
         done = bad.check(settings, entries)
