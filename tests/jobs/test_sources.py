@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from perennial.domain.capture import Exchange, captured, file_body, file_key
 from perennial.domain.settings import Settings
 
 from tests.jobs.conftest import Done, Workbench, project_settings
@@ -147,6 +148,22 @@ def objects(done: Done) -> dict[str, dict[str, Any]]:
     return {entry["key"]: entry for entry in done.json("check/report.json")["objects"]}
 
 
+#: A request as `predict` captures it, where SageMaker captures nothing; delivered twice.
+OURS = Exchange(
+    model="small",
+    endpoint="small-next",
+    variant="main",
+    request_id="11111111-2222-3333-4444-555555555555",
+    at_ms=1_795_168_800_000,
+    sent=json.dumps({"instances": [{"x": 1012, "c": "a"}]}).encode(),
+    sent_type="application/json",
+    answered=b'{"predictions": [{"prediction": "no"}]}',
+    answered_type="application/json",
+)
+OUR_LINES = [("m1", captured(OURS)), ("m2", captured(OURS))]
+OUR_FILE = file_key(OUR_LINES)
+
+
 @pytest.fixture(scope="module")
 def merged(bench: Workbench, settings: Settings) -> Done:
     """Every encoding of captured requests, with labels before, after and twice."""
@@ -179,6 +196,7 @@ def merged(bench: Workbench, settings: Settings) -> Done:
         land(bench, "incoming/small/acme/eu/data.csv", base_rows(), 5_000),
         land(bench, "incoming/small/plain.csv", base_rows(100, 20), 5_000),
         land(bench, CAPTURE + "one.jsonl", text(*requests), 9_000),
+        land(bench, OUR_FILE, file_body(OUR_LINES), 9_500),
         land(bench, LABELS + "10/a.jsonl", text(truth("e1", "0"), truth("e2", "1")), 2_000),
         land(
             bench,
@@ -192,6 +210,7 @@ def merged(bench: Workbench, settings: Settings) -> Done:
                     truth("e6", "1"),
                     truth("e7", "1\n0\n"),
                     truth("e8", "1"),
+                    truth(OURS.request_id, "1"),
                     truth("never captured", "1"),
                 )
             ),
@@ -223,6 +242,7 @@ def test_every_encoding_of_a_request_is_read(bench: Workbench, merged: Done) -> 
         1008: "yes",
         1009: "no",
         1010: "yes",
+        1012: "yes",
     }
     # A row is as old as its label: e2's came with the first file, all others with the second.
     assert {x for x, row in rows.items() if row["__landed"] == 2_000} == {1002}
@@ -233,13 +253,14 @@ def test_the_report_counts_what_was_merged(merged: Done) -> None:
     """The newest label wins; a request without a label and a label without one are told."""
     report = merged.json("check/report.json")
     assert report["traffic"] == {
-        "labels": 10,
+        "labels": 11,
         "replaced": 1,
         "unlabelled": 1,
         "unmatched": 1,
-        "repeated": 1,
+        "repeated": 2,
     }
     found = objects(merged)
+    assert found[OUR_FILE]["notices"] == ["captured twice, counted once: 1"]
     assert found[CAPTURE + "one.jsonl"]["notices"] == [
         "captured requests without a label: 1",
         "captured twice, counted once: 1",
@@ -252,15 +273,15 @@ def test_the_report_counts_what_was_merged(merged: Done) -> None:
 def test_the_report_counts_sources_and_producers(merged: Done) -> None:
     """Good rows by source, and by the folders below the model's prefix."""
     report = merged.json("check/report.json")
-    assert report["sources"] == {"landed": 60, "labelled-traffic": 10, "reviews": 2}
+    assert report["sources"] == {"landed": 60, "labelled-traffic": 11, "reviews": 2}
     assert report["producers"] == {
         "acme/eu": 40,
         "": 20,
-        "(labelled-traffic)": 10,
+        "(labelled-traffic)": 11,
         "(reviews)": 2,
     }
     assert report["labels"] == {"oldest_ms": 2_000, "newest_ms": 5_000}
-    assert merged.json("check/summary.json")["rows"]["good"] == 72
+    assert merged.json("check/summary.json")["rows"]["good"] == 73
 
 
 def test_reviews_are_rows_like_others(bench: Workbench, merged: Done) -> None:

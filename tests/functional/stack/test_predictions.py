@@ -18,6 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from perennial.approve_version import approve_version
 from perennial.describe_model import known_model
+from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.rows import Champion, Live
 from perennial.domain.ledger.store import change, read_model
 from perennial.domain.settings import parse_settings
@@ -214,6 +215,45 @@ def test_the_logs_hold_no_value(live: Client) -> None:
     ]
     assert any('"status":400' in line for line in told)
     assert "Geheimnis" not in "\n".join(told)
+
+
+def test_serverless_requests_are_divided_and_captured_by_us(live: Client, ports: Ports) -> None:
+    """A move gives half of them to a serverless endpoint; what that one answers is in S3, and a
+    request is answered when the endpoint it is drawn for is gone."""
+    hosting, cloud, model = live.hosting, live.checkout.cloud, "moved"
+    settings = json.dumps(parse_settings(DOCUMENT, project=model).to_json())
+    publish_settings(ports, model, settings, "s3://nowhere/code.tar.gz", "a" * 64, "ann")
+    variant = hosting.variant(hosting.model(script=SERVER.replace(', "version": 7', "")))
+    del variant["InstanceType"], variant["InitialInstanceCount"]
+    serverless = {"MemorySizeInMB": 1024, "MaxConcurrency": 2}
+    config = hosting.config({**variant, "ServerlessConfig": serverless})
+    target = f"perennial-next-{model}"
+    hosting.sagemaker.create_endpoint(EndpointName=target, EndpointConfigName=config)
+    assert hosting.settle(target)["EndpointStatus"] == "InService"
+    row = read_model(ports.ledger, model)
+    assert row is not None
+    now = ports.clock()
+    serving = Live("perennial-live-moved-gone", "none", 1, 7, "arn:7", now, settings=1)
+    move = Move(2, target, 8, config, "arn:8", 500, settings=1, kind="serverless", captured=100)
+    ports.ledger.commit([change(row, live=serving, move=move)])
+    moved = replace(live, model=model)
+    said = [moved()[:2] for _ in range(6)]
+    assert [(status, answer["version"]) for status, answer in said] == [(200, 8)] * 6
+    assert moved(b"", "")[1]["moving"] == {"version": 8, "share": 0.5}
+    cloud.control("POST", "/_local/clock", {"factor": 20})
+    try:
+        cloud.idle()
+    finally:
+        cloud.control("POST", "/_local/clock", {"factor": 1})
+    s3, bucket = cloud.client("s3"), ports.deployment.artifact_bucket
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"capture/{model}/{target}/main/")
+    lines = [
+        json.loads(line)
+        for entry in listed["Contents"]
+        for line in s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read().splitlines()
+    ]
+    captured = {line["eventMetadata"]["inferenceId"] for line in lines}
+    assert captured == {answer["request_id"] for _, answer in said}
 
 
 @pytest.mark.long
