@@ -178,6 +178,8 @@ def show_endpoint(session: Session, found: EndpointDescription) -> None:
         screen.line(f'back: {previous}  [dim]perennial rollback {found.model} --because "…"[/]')
     if found.open_release is not None:
         screen.line(f"release {found.open_release} is at work  [dim]perennial why {found.model}[/]")
+    if found.moving:
+        screen.line(escape(found.moving))
     if found.open_ab is not None:
         screen.line(f"A/B test {found.open_ab} is open  [dim]perennial ab status {found.model}[/]")
     if found.fleets:
@@ -185,7 +187,7 @@ def show_endpoint(session: Session, found: EndpointDescription) -> None:
             (
                 each.variant,
                 each.instance,
-                f"{each.count} of {each.wanted}",
+                f"{each.count} of {each.wanted}" if each.wanted else "",
                 f"{each.weight:g}",
             )
             for each in found.fleets

@@ -16,8 +16,9 @@ from perennial.describe_model import known_model
 from perennial.domain import naming
 from perennial.domain.errors import NotAllowed, NotFound
 from perennial.domain.ledger import releases
+from perennial.domain.ledger.move_rows import EndpointKind
 from perennial.domain.ledger.releases import ReleaseNames
-from perennial.domain.ledger.rows import Wanted
+from perennial.domain.ledger.rows import ModelRow, Wanted
 from perennial.domain.ledger.single_flight import refuse_during_test
 from perennial.domain.ledger.store import Transaction
 from perennial.domain.release_truth import IN_SERVICE
@@ -47,9 +48,10 @@ def adopt_endpoint(ports: Ports, model: str, number: int | None, because: str, b
     Raises `NotFound`, and `NotAllowed` when the endpoint is not in service, serves something that
     is no approved version of the model, or another version than `number`.
     """
-    refuse_during_test(known_model(ports.ledger, model), "an adoption")
-    endpoint = naming.live_endpoint(ports.deployment.stack, model)
-    config, served = _served(ports, model, endpoint)
+    row = known_model(ports.ledger, model)
+    refuse_during_test(row, "an adoption")
+    endpoint = _standing(ports, row)
+    config, kind, served = _served(ports, model, endpoint)
     if number is None and not config:
         raise NotFound(
             f"there is no endpoint {endpoint}; `perennial adopt {model} --version <n>` records an "
@@ -74,7 +76,7 @@ def adopt_endpoint(ports: Ports, model: str, number: int | None, because: str, b
         by=by,
         because=because,
     )
-    names = ReleaseNames("", "", endpoint if config else "", config)
+    names = ReleaseNames("", "", endpoint if config else "", config, kind)
 
     def decide() -> Transaction:
         row = known_model(ports.ledger, model)
@@ -84,11 +86,20 @@ def adopt_endpoint(ports: Ports, model: str, number: int | None, because: str, b
     return Adopted(model, version.number, names.endpoint, config, is_new)
 
 
-def _served(ports: Ports, model: str, endpoint: str) -> tuple[str, int]:
-    """The configuration that the endpoint serves, and the version in it; empty: no endpoint."""
+def _standing(ports: Ports, row: ModelRow) -> str:
+    """The name of the endpoint that answers: the live one, or whichever of the two is there."""
+    stack = ports.deployment.stack
+    first = row.live.endpoint if row.live is not None else naming.live_endpoint(stack, row.model)
+    names = (first, naming.other_slot(stack, row.model, first))
+    there = [name for name in names if endpoints.describe_endpoint(name) is not None]
+    return there[0] if there else first
+
+
+def _served(ports: Ports, model: str, endpoint: str) -> tuple[str, EndpointKind, int]:
+    """The configuration that the endpoint serves, its kind and version; empty: no endpoint."""
     found = endpoints.describe_endpoint(endpoint)
     if found is None:
-        return "", 0
+        return "", "instances", 0
     if found.status != IN_SERVICE:
         raise NotAllowed(f"{endpoint} is {found.status}; adopt it when it is {IN_SERVICE}")
     variants = endpoints.describe_config(found.config)
@@ -98,7 +109,8 @@ def _served(ports: Ports, model: str, endpoint: str) -> tuple[str, int]:
             f"{endpoint} serves the variants {names}; only one called main can be adopted, for "
             "every release updates that one"
         )
-    return found.config, _version_of(ports, model, endpoint, variants[0])
+    kind: EndpointKind = "instances" if variants[0].instance else "serverless"
+    return found.config, kind, _version_of(ports, model, endpoint, variants[0])
 
 
 def _version_of(ports: Ports, model: str, endpoint: str, served: endpoints.ServedVersion) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perennial.aws import endpoints
 from perennial.describe_model import known_model, read_settings_of
 from perennial.describe_scaling import ScalingDescription, describe_scaling
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
+from perennial.domain.ledger.moves import moving_words
 from perennial.domain.ledger.rows import Live, ModelRow
 from perennial.domain.release_truth import IN_SERVICE, SeenEndpoint
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The instances of one variant, and its share of the traffic as weights say."""
+    """The instances of one variant, and its share of the traffic as weights say.
+
+    A serverless one has no instances; `instance` tells its size in words.
+    """
 
     variant: str
     instance: str
@@ -33,7 +38,8 @@ class EndpointDescription:
     """The endpoint as it is; `status` is empty when there is none.
 
     `version` is what the ledger says is live (0: nothing). `words` name what is not as it should
-    be, and what to do; empty: all is well.
+    be, and what to do; empty: all is well. `moving` tells how requests are divided while a release
+    takes them to a second endpoint.
     """
 
     model: str
@@ -49,12 +55,13 @@ class EndpointDescription:
     fleets: tuple[Fleet, ...]
     words: str
     scaling: ScalingDescription | None = None
+    moving: str = ""
 
 
 def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
     """The model's endpoint now; raises `NotFound` when it neither has nor should have one."""
     row = known_model(ports.ledger, model)
-    name = naming.live_endpoint(ports.deployment.stack, model)
+    name = live_place(ports, row)
     seen = endpoints.describe_endpoint(name)
     wants = read_settings_of(ports.ledger, row).release.endpoint is not None
     if seen is None and row.live is None and row.open_release is None:
@@ -77,7 +84,17 @@ def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
         fleets=_fleets(name, config) if seen is not None else (),
         words="" if row.open_release is not None else _trouble(name, model, seen, row),
         scaling=describe_scaling(ports, row, name) if seen is not None else None,
+        moving=moving_words(row.move, row.live),
     )
+
+
+def live_place(ports: Ports, row: ModelRow) -> str:
+    """The name of the endpoint that is live; before there is one, of the one that comes first."""
+    if row.live is not None:
+        return row.live.endpoint
+    if row.move is not None:
+        return row.move.endpoint
+    return naming.live_endpoint(ports.deployment.stack, row.model)
 
 
 def _trouble(name: str, model: str, seen: SeenEndpoint | None, row: ModelRow) -> str:
@@ -106,10 +123,18 @@ def _fleets(name: str, config: str) -> tuple[Fleet, ...]:
     return tuple(
         Fleet(
             variant=each["VariantName"],
-            instance=instances.get(each["VariantName"], ""),
+            instance=_size(each) or instances.get(each["VariantName"], ""),
             count=int(each.get("CurrentInstanceCount", 0)),
             wanted=int(each.get("DesiredInstanceCount", 0)),
             weight=float(each.get("CurrentWeight", 0)),
         )
         for each in variants
     )
+
+
+def _size(variant: Mapping[str, Any]) -> str:
+    """What a serverless variant has in place of instances, in words; empty for others."""
+    size = variant.get("CurrentServerlessConfig")
+    if size is None:
+        return ""
+    return f"serverless, {size['MemorySizeInMB']} MB, {size['MaxConcurrency']} at once"

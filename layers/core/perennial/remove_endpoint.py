@@ -54,8 +54,10 @@ def remove_served(stack: str, model: str, deadline: float) -> RemovedEndpoint:
     By name, so also those that no ledger knows any more. Raises `Retryable` at the monotonic
     `deadline`; again is harmless.
     """
-    names = (naming.live_endpoint(stack, model), naming.staging_endpoint(stack, model))
-    scaling.remove_scaling(names[0])  # nobody may scale what is about to go
+    serving = (naming.live_endpoint(stack, model), naming.next_endpoint(stack, model))
+    for name in serving:
+        scaling.remove_scaling(name)  # nobody may scale what is about to go
+    names = (*serving, naming.staging_endpoint(stack, model))
     gone = tuple(name for name in names if endpoints.describe_endpoint(name) is not None)
     while any([remove_endpoint_named(name) for name in names]):  # noqa: C419  # asks for each
         if time.monotonic() > deadline:

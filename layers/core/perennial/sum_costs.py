@@ -130,10 +130,14 @@ def costs_of_endpoint(
 
 
 def _endpoint_cost(ports: Ports, row: ModelRow, each: Served, prices: Prices) -> EndpointCost:
-    """An adopted endpoint has the machines that somebody else gave it, and no known price."""
+    """An adopted endpoint has the machines that somebody else gave it, and no known price.
+
+    Nor has a serverless one, which is paid by the second of each request.
+    """
     release = each.release
     asked = read_settings_of(ports.ledger, row, release.settings).release.endpoint
-    endpoint = asked if release.kind != "adopt" else None
+    is_priced = release.kind != "adopt" and release.endpoint_kind == "instances"
+    endpoint = asked if is_priced else None
     usd = None
     is_fixed = endpoint is not None and endpoint.scaling is None
     if endpoint is not None and is_fixed and each.seconds is not None:

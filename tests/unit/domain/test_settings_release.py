@@ -156,11 +156,12 @@ def test_all_at_once_serves_from_one_machine() -> None:
     [
         (
             "endpoint.kind",
-            "serverless",
+            "multi-model",
             "endpoint.kind",
-            "expected instances: serverless endpoints are not built yet; SageMaker neither records",
+            "expected instances or serverless: multi-model endpoints are not built yet: SageMaker",
         ),
-        ("endpoint.kind", "multi-model", "endpoint.kind", "multi-model endpoints are not built"),
+        ("endpoint.memory_mb", 2048, "endpoint.memory_mb", "as kind is instances; it is of kind"),
+        ("endpoint.concurrency", 5, "endpoint.concurrency", "as kind is instances; it is of kind"),
         ("endpoint.kind", "instance", "endpoint.kind", "did you mean instances?"),
         ("endpoint.scaling", {"max": 4}, "endpoint.scaling.invocations_per_instance", "no default"),
         ("endpoint.scaling.max", None, "endpoint.scaling.max", "a number: it has no default"),
@@ -217,6 +218,44 @@ def test_each_mistake_is_named(path: str, value: Any, where: str, words: str) ->
     found = mistakes(with_change(path, value))
     assert f"release.{where}" in found, found
     assert words in found[f"release.{where}"]
+
+
+SERVERLESS = {"kind": "serverless", "memory_mb": 3072, "concurrency": 20, "capture": "10%"}
+
+
+def test_a_serverless_endpoint_has_a_size_and_no_machines() -> None:
+    """A canary needs no second machine there; what is stored reads back."""
+    settings = parsed({"endpoint": SERVERLESS})
+    assert settings.release.endpoint == Endpoint(
+        kind="serverless", capture=0.1, memory_mb=3072, concurrency=20
+    )
+    assert settings.to_json()["release"]["endpoint"] == SERVERLESS
+    assert Settings.from_json(settings.to_json(), project="game") == settings
+    assert parsed({"endpoint": {"kind": "serverless"}}).release.endpoint == Endpoint("serverless")
+    assert (Endpoint.memory_mb, Endpoint.concurrency) == (2048, 5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("instance", "ml.m5.large", "no value, as kind is serverless; it is of kind instances"),
+        ("count", 2, "as kind is serverless"),
+        ("scaling", {"max": 4}, "as kind is serverless"),
+        ("memory_mb", 1000, "from 1,024 to 6,144"),
+        ("memory_mb", 2000, "one of 1024, 2048, 3072, 4096, 5120, 6144"),
+        ("memory_mb", 7168, "from 1,024 to 6,144"),
+        ("concurrency", 0, "from 1 to 200"),
+        ("concurrency", 201, "from 1 to 200"),
+        ("capture", "0.5%", "a whole percentage"),
+    ],
+)
+def test_each_mistake_about_a_serverless_endpoint_is_named(
+    key: str, value: Any, words: str
+) -> None:
+    """What only machines have is refused, and so is a size that SageMaker does not offer."""
+    found = mistakes({"endpoint": {**SERVERLESS, key: value}})
+    assert set(found) == {f"release.endpoint.{key}"}
+    assert words in found[f"release.endpoint.{key}"]
 
 
 @pytest.mark.parametrize("key", ["production", "strategy", "share", "bake", "guard", "smoke_test"])

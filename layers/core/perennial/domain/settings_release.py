@@ -12,13 +12,19 @@ from perennial.domain.settings_scaling import MOST_INSTANCES, read_scaling, writ
 from perennial.domain.settings_training import INSTANCE
 
 STRATEGIES = ("canary", "linear", "all-at-once")
-#: What `endpoint.kind` may be one day, each with the words of its refusal.
-LATER_KINDS = {"serverless": "serverless endpoints", "multi-model": "multi-model endpoints"}
-#: Why an endpoint of another kind is more than other words in its configuration.
-UNGUARDED = (
-    "SageMaker neither records their requests nor moves their traffic back when an alarm sounds, "
-    "so a release could do harm unseen"
+KINDS = ("instances", "serverless")
+#: What only an endpoint of each kind has.
+OF_KIND = {
+    "instances": ("instance", "count", "scaling"),
+    "serverless": ("memory_mb", "concurrency"),
+}
+#: Why `endpoint.kind: multi-model` is more than other words in its configuration.
+NOT_BUILT = (
+    "multi-model endpoints are not built yet: SageMaker neither records their requests nor tells "
+    "their models' errors apart, so a release could do harm unseen"
 )
+MEMORY_SIZES = tuple(range(1024, 6145, 1024))  # of a serverless endpoint, in MB
+MOST_CONCURRENCY = 200
 #: What only a release to an endpoint can mean.
 OF_ENDPOINTS = ("production", "strategy", "share", "bake", "guard", "smoke_test")
 LONGEST_BAKE = 3600  # WaitIntervalInSeconds of UpdateEndpoint
@@ -78,13 +84,7 @@ def write_release(release: Release) -> dict[str, Any]:
     return {
         **document,
         "production": release.production,
-        "endpoint": {
-            "kind": endpoint.kind,
-            "instance": endpoint.instance,
-            "count": endpoint.count,
-            "capture": percent(endpoint.capture),
-            **({"scaling": write_scaling(endpoint.scaling)} if endpoint.scaling else {}),
-        },
+        "endpoint": _write_endpoint(endpoint),
         "strategy": release.strategy,
         **stepwise,
         "bake": duration(release.bake),
@@ -111,12 +111,21 @@ def _endpoint(release: Reader) -> Endpoint | None:
     if value is True or value == "on":
         return Endpoint()
     endpoint = release.section("endpoint")
-    kind = endpoint.raw("kind")
-    later = LATER_KINDS.get(kind) if isinstance(kind, str) else None
-    if later is not None:
-        endpoint.mistake("kind", f"instances: {later} are not built yet; {UNGUARDED}")
+    if endpoint.raw("kind") == "multi-model":
+        endpoint.mistake("kind", f"instances or serverless: {NOT_BUILT}")
+        kind = "instances"
     else:
-        endpoint.text("kind", "instances", choices=("instances",))
+        kind = endpoint.text("kind", "instances", choices=KINDS)
+    for other, keys in OF_KIND.items():
+        for key in keys if other != kind else ():
+            if endpoint.has(key):
+                endpoint.mistake(key, f"no value, as kind is {kind}; it is of kind {other}")
+    read = _serverless(endpoint) if kind == "serverless" else _instances(endpoint)
+    endpoint.done()
+    return read
+
+
+def _instances(endpoint: Reader) -> Endpoint:
     read = Endpoint(
         instance=endpoint.text(
             "instance",
@@ -127,9 +136,29 @@ def _endpoint(release: Reader) -> Endpoint | None:
         count=endpoint.integer("count", 2, least=1, most=MOST_INSTANCES),
         capture=_whole_percent(endpoint, "capture", 1.0),
     )
-    read = replace(read, scaling=read_scaling(endpoint, read.count, read.instance))
-    endpoint.done()
-    return read
+    return replace(read, scaling=read_scaling(endpoint, read.count, read.instance))
+
+
+def _serverless(endpoint: Reader) -> Endpoint:
+    memory_mb = endpoint.integer("memory_mb", Endpoint.memory_mb, least=1024, most=6144)
+    if memory_mb not in MEMORY_SIZES:
+        sizes = ", ".join(map(str, MEMORY_SIZES))
+        endpoint.mistake("memory_mb", f"one of {sizes}, as SageMaker has them")
+    most = MOST_CONCURRENCY
+    return Endpoint(
+        kind="serverless",
+        capture=_whole_percent(endpoint, "capture", 1.0),
+        memory_mb=memory_mb,
+        concurrency=endpoint.integer("concurrency", Endpoint.concurrency, least=1, most=most),
+    )
+
+
+def _write_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    size: dict[str, Any] = {"memory_mb": endpoint.memory_mb, "concurrency": endpoint.concurrency}
+    if endpoint.kind == "instances":
+        scaling = {"scaling": write_scaling(endpoint.scaling)} if endpoint.scaling else {}
+        size = {"instance": endpoint.instance, "count": endpoint.count, **scaling}
+    return {"kind": endpoint.kind, "capture": percent(endpoint.capture), **size}
 
 
 def _share(release: Reader, strategy: str) -> float:
@@ -170,7 +199,8 @@ def _smoke_test(smoke_test: Reader) -> SmokeTest:
 
 def _check(release: Reader, read: Release, endpoint: Endpoint) -> None:
     """What holds between the keys."""
-    if read.strategy != "all-at-once" and endpoint.count < 2:
+    by_instances = endpoint.kind == "instances" and read.strategy != "all-at-once"
+    if by_instances and endpoint.count < 2:
         release.mistake_at(
             release.at("endpoint.count"),
             str(endpoint.count),
@@ -178,7 +208,7 @@ def _check(release: Reader, read: Release, endpoint: Endpoint) -> None:
             "all-at-once",
         )
     scaling = endpoint.scaling
-    if read.strategy != "all-at-once" and scaling is not None and scaling.min < 2 <= endpoint.count:
+    if by_instances and scaling is not None and scaling.min < 2 <= endpoint.count:
         release.mistake_at(
             release.at("endpoint.scaling.min"),
             str(scaling.min),

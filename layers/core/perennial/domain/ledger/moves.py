@@ -183,12 +183,15 @@ def endpoint_left(release: ReleaseRow) -> str:
     return before.endpoint if before is not None and before.endpoint != release.endpoint else ""
 
 
-def answers_after(move: Move | None, live: Live | None) -> str:
+def moving_words(move: Move | None, live: Live | None) -> str:
     """How the requests are divided, in words; empty: nothing divides them."""
     if move is None:
         return ""
-    before = f"version {live.version}" if live is not None else "nothing else"
-    return f"{100 * move.share:g}% of predictions go to version {move.version}, beside {before}"
+    rest = f"the others to version {live.version}" if live is not None else "nothing else answers"
+    return (
+        f"{100 * move.share:g}% of the predictions go to version {move.version} "
+        f"({move.endpoint}), {rest}"
+    )
 
 
 def _open(model: ModelRow, release: ReleaseRow) -> Move:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from perennial.domain.ledger.ab_tests import ab_words
+from perennial.domain.ledger.moves import moving_words
 from perennial.domain.ledger.releases import ReleaseBook
-from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.ledger.rows import ModelRow, ReleaseRow
 
 
 def waiting_words(book: ReleaseBook) -> tuple[str, ...]:
     """One line for the open release and one for what goes next; empty: nothing is released."""
     model, release = book.model, book.release
-    lines = [] if release is None else [f"{_name(release)} {_stage(release)}"]
+    lines = [] if release is None else [f"{_name(release)} {_stage(model, release)}"]
     lines += ab_words(model)
     if model.waiting is not None:
         wanted = f"version {model.waiting.version} of {model.model}"
@@ -25,12 +26,14 @@ def _name(release: ReleaseRow) -> str:
     return f"release {release.number} of {release.model} (version {release.version})"
 
 
-def _stage(release: ReleaseRow) -> str:
+def _stage(model: ModelRow, release: ReleaseRow) -> str:
     """How far a release is, and what it waits for."""
     if release.ending is not None:
         return f"is being settled: {release.ending.words}"
     if release.stop is not None:
         return f"is being stopped: {release.stop.because}"
+    if release.moves and model.move is not None:
+        return f"moves traffic: {moving_words(model.move, model.live)}"
     if release.updating_ms is not None:
         return f"changes production: {release.endpoint} is asked to serve {release.config}"
     if release.token and not release.approved_by:
