@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.aws import runtime
 from perennial.aws.kept_answers import KeptAnswers
-from perennial.capture_prediction import capture_prediction
 from perennial.describe_model import read_settings_of
-from perennial.domain.capture import Exchange
 from perennial.domain.errors import PerennialError, Retryable
 from perennial.domain.ledger.move_rows import WHOLE
 from perennial.domain.ledger.rows import ModelRow
@@ -61,11 +59,12 @@ MOST_MODELS = 256
 class Served:
     """What answers for a model: one endpoint, or two while a release moves its traffic.
 
-    `settings` are those of each settings version that a route names.
+    `settings` are those of each settings version that a route names, `takes` what they let in.
     """
 
     routes: tuple[Route, ...]
     settings: Mapping[int, Settings]
+    takes: Mapping[int, Inputs]
     is_moving: bool
 
     @property
@@ -75,8 +74,7 @@ class Served:
 
     def inputs(self, route: Route) -> Inputs:
         """What the version on an endpoint takes."""
-        settings = self.settings[route.settings]
-        return Inputs(tuple(settings.features), frozenset(settings.data.missing))
+        return self.takes[route.settings]
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """The document that a client gets, who made it, and of what."""
+    """The document that a client gets; where it comes from, and what was sent there when."""
 
-    route: Route
     document: dict[str, Any]
-    exchange: Exchange
+    route: Route
+    sent: bytes
+    said: runtime.Invoked
+    at_ms: int
 
 
 _believed: dict[tuple[str, str], tuple[int, Served]] = {}
@@ -192,7 +192,11 @@ def _read(ports: Ports, model: str) -> Served:
         version: read_settings_of(ports.ledger, row, version or None)
         for version in {route.settings for route in found}
     }
-    return Served(found, settings, is_moving=row.move is not None)
+    takes = {
+        version: Inputs(tuple(each.features), frozenset(each.data.missing))
+        for version, each in settings.items()
+    }
+    return Served(found, settings, takes, is_moving=row.move is not None)
 
 
 def _nothing_live(row: ModelRow) -> str:
@@ -220,9 +224,23 @@ def _predict(ports: Ports, request: Request, facts: dict[str, Any]) -> dict[str,
 
 def _capture(ports: Ports, request: Request, answer: Answer) -> None:
     """Record the request, if it is of the sample of an endpoint that records none itself."""
-    share = answer.route.captured / 100
-    if random.random() < share:  # noqa: S311 - a sample
-        capture_prediction(ports, answer.exchange, request.left_s)
+    if random.random() * 100 >= answer.route.captured:  # noqa: S311 - a sample
+        return
+    from perennial.capture_prediction import capture_prediction  # noqa: PLC0415  # spares a cold start
+    from perennial.domain.capture import Exchange  # noqa: PLC0415  # spares a cold start
+
+    exchange = Exchange(
+        model=request.model,
+        endpoint=answer.route.endpoint,
+        variant=answer.said.variant,
+        request_id=request.id,
+        at_ms=answer.at_ms,
+        sent=answer.sent,
+        sent_type=runtime.JSON,
+        answered=answer.said.body,
+        answered_type=answer.said.content_type,
+    )
+    capture_prediction(ports, exchange, request.left_s)
 
 
 def _ask(ports: Ports, request: Request, route: Route, question: Question) -> Answer:
@@ -251,18 +269,7 @@ def _ask_one(ports: Ports, request: Request, route: Route, question: Question) -
         forget(ports, model)
         raise
     by = Answered(model, route.version, said.variant, request.id)
-    exchange = Exchange(
-        model=model,
-        endpoint=route.endpoint,
-        variant=said.variant,
-        request_id=request.id,
-        at_ms=ports.clock(),
-        sent=sent,
-        sent_type=runtime.JSON,
-        answered=said.body,
-        answered_type=said.content_type,
-    )
-    return Answer(route, answer_to(question, said.body, by), exchange)
+    return Answer(answer_to(question, said.body, by), route, sent, said, ports.clock())
 
 
 def _once(
