@@ -9,6 +9,7 @@ import pytest
 
 from tests.functional.conftest import REPOSITORY
 from tests.functional.stack.conftest import Checkout
+from tests.functional.stack.two_stacks import Deployed, check_deaf
 
 
 def test_deployed_stack_is_complete(checkout: Checkout) -> None:
@@ -109,10 +110,26 @@ def test_remote_invoke_and_logs(checkout: Checkout) -> None:
     assert {found["retentionInDays"] for found in group} == {30}
 
 
-def test_deleting_with_delete_leaves_nothing(checkout: Checkout) -> None:
-    """The stack `dev-perennial` takes its data with it: versions, buckets, ledger."""
+@pytest.fixture(scope="module")
+def dev(checkout: Checkout) -> dict[str, str]:
+    """The outputs of a second stack in the same account, `dev-perennial`."""
     checkout.sam("deploy", "--config-env", "dev")
-    outputs = checkout.outputs_of("dev-perennial")
+    return checkout.outputs_of("dev-perennial")
+
+
+def test_two_stacks_never_hear_each_other(checkout: Checkout, dev: dict[str, str]) -> None:
+    """Objects, alarms, executions, packages, endpoints and schedules of one leave the other be."""
+    one = Deployed.of(checkout.cloud, "perennial", checkout.outputs)
+    other = Deployed.of(checkout.cloud, "dev-perennial", dev)
+    for stack in (one, other):
+        stack.publish()
+    check_deaf(one, other)
+    check_deaf(other, one)
+
+
+def test_deleting_with_delete_leaves_nothing(checkout: Checkout, dev: dict[str, str]) -> None:
+    """The stack `dev-perennial` takes its data with it: versions, buckets, ledger."""
+    outputs = dev
     assert outputs["StackToken"] == "dev-perenn"
     s3 = checkout.cloud.client("s3")
     for body in (b"one", b"two"):
