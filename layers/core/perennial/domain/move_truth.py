@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from perennial.domain.ledger.ending import LONGEST_WORDS, telling_line
 from perennial.domain.ledger.move_rows import Move
-from perennial.domain.ledger.rows import ReleaseEnding, ReleaseRow
+from perennial.domain.ledger.rows import ReleaseEnding, ReleaseOutcome, ReleaseRow
 from perennial.domain.release_truth import (
     CHANGING,
     CUT_OFF,
@@ -47,9 +47,8 @@ def outcome_of_move(
     if move is not None and move.step > 0:
         return _rolled_back(release, move, target, execution)
     if release.updating_ms is not None and target is not None and not serves:
-        why = _trouble(release, target)
-        words = f"failed: the new {why}; {as_it_was(release)}"
-        return _before(release, ending_by("failed", words, execution, ""))
+        said = f"failed: the new {_trouble(release, target)}"
+        return _turned_back(release, "failed", said, execution)
     return by_execution(release, execution, _config_before(release))
 
 
@@ -101,18 +100,17 @@ def _rolled_back(
         why = f"its execution was cut off ({execution.status})"
     if not why and execution is not None:
         why = telling_line(execution.cause)
+    said = f"rolled back: {why or 'its execution ended before all traffic had moved'}"
+    return _turned_back(release, "rolled_back", said, execution)
+
+
+def _turned_back(
+    release: ReleaseRow, outcome: ReleaseOutcome, said: str, execution: SeenExecution | None
+) -> ReleaseEnding:
+    """An ending after which what was live before is live; the words say so, however long."""
     tail = f"; {as_it_was(release)}"
-    words = f"rolled back: {why or 'its execution ended before all traffic had moved'}"
-    return _before(
-        release,
-        ending_by("rolled_back", words[: LONGEST_WORDS - len(tail)] + tail, execution, ""),
-    )
-
-
-def _before(release: ReleaseRow, ending: ReleaseEnding) -> ReleaseEnding:
-    return ReleaseEnding(
-        ending.outcome, ending.words, ending.error, ending.cause, _config_before(release)
-    )
+    words = said[: LONGEST_WORDS - len(tail)] + tail
+    return ending_by(outcome, words, execution, _config_before(release))
 
 
 def _config_before(release: ReleaseRow) -> str:

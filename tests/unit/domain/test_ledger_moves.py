@@ -1,0 +1,302 @@
+"""Moves: where a release goes, which share it gets when, and how the requests come back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from perennial.domain import naming
+from perennial.domain.errors import NotClaimed
+from perennial.domain.ledger import moves
+from perennial.domain.ledger.move_rows import Move
+from perennial.domain.ledger.moves import Place
+from perennial.domain.ledger.releases import free, left_over, open_release
+from perennial.domain.ledger.rows import ModelRow, ReleaseEnding, ReleaseRow
+from perennial.domain.ledger.store import Transaction, Write
+
+from tests.unit.domain.ledger_builders import NOW, SECOND
+from tests.unit.domain.release_builders import ENDPOINT, NAMES, live, release, served_model, wanted
+
+NEXT = "perennial-next-census"
+BAKE = 120 * SECOND
+SLOTS = {"": ENDPOINT, ENDPOINT: NEXT, NEXT: ENDPOINT}
+
+
+def moving(**fields: Any) -> ReleaseRow:
+    """Release 3, which takes traffic over to a serverless endpoint."""
+    given = {"endpoint": NEXT, "moves": True, "endpoint_kind": "serverless", "captured": 40}
+    return release(**{**given, **fields})
+
+
+def at_work(row: ReleaseRow, **fields: Any) -> ModelRow:
+    """The model while the release is open, with its move; `fields` are of the move."""
+    opened = only(moves.open_move(served_model(open_release=3, last_release=3), row))
+    assert opened.move is not None
+    return replace(opened, move=replace(opened.move, **fields))
+
+
+def only(changes: Transaction) -> ModelRow:
+    """The model's row as the one change writes it."""
+    (change,) = changes
+    assert isinstance(change, Write)
+    assert isinstance(change.row, ModelRow)
+    return change.row
+
+
+def shifted(model: ModelRow, row: ReleaseRow, now_ms: int = NOW, **more: Any) -> Transaction:
+    """The next share of a canary of a tenth, unless said otherwise."""
+    given = {"strategy": "canary", "share": 0.1, "bake_ms": BAKE, "alone": False, **more}
+    return moves.shift(model, row, now_ms=now_ms, **given)
+
+
+INSTANCES, SERVERLESS = ("instances", 0), ("serverless", 40)
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "place"),
+    [
+        (None, INSTANCES, Place(ENDPOINT)),
+        (None, SERVERLESS, Place(ENDPOINT, "serverless", moves=True, captured=40)),
+        (live(), INSTANCES, Place(ENDPOINT)),
+        (live(endpoint=NEXT), INSTANCES, Place(NEXT)),
+        (live(), SERVERLESS, Place(NEXT, "serverless", moves=True, captured=40)),
+        (live(kind="serverless"), SERVERLESS, Place(NEXT, "serverless", moves=True, captured=40)),
+        (
+            live(endpoint=NEXT, kind="serverless"),
+            INSTANCES,
+            Place(ENDPOINT, "instances", moves=True),
+        ),
+    ],
+)
+def test_only_instances_are_updated_in_place(present: Any, asked: Any, place: Place) -> None:
+    """Whatever is serverless before or after gets the other of two endpoints."""
+    assert moves.place_of(served_model(live=present), wanted(), asked, SLOTS) == place
+
+
+def test_a_rollback_brings_the_old_kind_back() -> None:
+    """Whatever the settings say now; within instances it stays an update."""
+    model = served_model(
+        live=live(endpoint=NEXT), previous=live(kind="serverless", captured=70, release=1)
+    )
+    back = wanted(kind="rollback", config="perennial-census-r1")
+    place = moves.place_of(model, back, INSTANCES, SLOTS)
+    assert place == Place(ENDPOINT, "serverless", moves=True, captured=70)
+    model = replace(model, previous=live(release=1))
+    assert moves.place_of(model, back, SERVERLESS, SLOTS) == Place(NEXT)
+    model = replace(model, previous=None)  # the plan refuses what has nowhere to go back to
+    assert moves.place_of(model, back, SERVERLESS, SLOTS).kind == "serverless"
+
+
+def test_the_slots_are_those_of_naming() -> None:
+    """What the tests above suppose of the two names."""
+    for name, other in SLOTS.items():
+        assert naming.other_slot("perennial", "census", name) == other
+
+
+def test_a_move_is_opened_once_with_all_that_predict_needs() -> None:
+    """With no share yet; a release that updates in place has none."""
+    row = moving(trained=3)
+    model = at_work(row)
+    assert model.move == Move(
+        *(3, NEXT, 5, "perennial-census-r3", "arn:5"),
+        settings=3,
+        kind="serverless",
+        captured=40,
+    )
+    assert moves.open_move(model, row) == ()
+    assert moves.open_move(served_model(), release()) == ()
+    stale = replace(model, move=replace(model.move, release=2))
+    assert only(moves.open_move(stale, row)).move == model.move
+    assert moves.move_of(stale, row) is None
+
+
+@pytest.mark.parametrize(
+    ("strategy", "share", "alone", "shares"),
+    [
+        ("canary", 0.1, False, [100, 1000]),
+        ("canary", 0.5, False, [500, 1000]),
+        ("linear", 0.4, False, [400, 800, 1000]),
+        ("linear", 0.25, False, [250, 500, 750, 1000]),
+        ("all-at-once", 0.5, False, [1000]),
+        ("canary", 0.1, True, [1000]),
+        ("linear", 0.1, True, [1000]),
+    ],
+)
+def test_shares_are_given_step_by_step(
+    strategy: Any, share: float, alone: bool, shares: list[int]
+) -> None:
+    """By the strategy; at once where nothing else answers."""
+    row, now_ms, found = moving(), NOW, []
+    model = at_work(row)
+    while changes := shifted(model, row, now_ms, strategy=strategy, share=share, alone=alone):
+        model = only(changes)
+        assert model.move is not None
+        assert model.move.since_ms == now_ms
+        found.append(model.move.permille)
+        assert model.move.step == len(found)
+        now_ms += BAKE
+    assert found == shares
+
+
+def test_a_repeated_call_shifts_once() -> None:
+    """The next share comes when the one before it is baked, and never after a turn back."""
+    row = moving()
+    model = only(shifted(at_work(row), row))
+    assert shifted(model, row, NOW + BAKE - 1) == ()
+    assert only(shifted(model, row, NOW + BAKE)).move.permille == 1000  # type: ignore[union-attr]
+    back = only(moves.turn_back(model, row, "an alarm", NOW))
+    assert shifted(back, row, NOW + BAKE) == ()
+    assert shifted(at_work(row, turned_back=True), row) == ()
+
+
+def test_a_release_without_a_move_gets_no_share() -> None:
+    """An execution that is too late, or one that updates in place."""
+    for call in (shifted, lambda m, r: moves.watch(m, r, BAKE, "", NOW)):
+        with pytest.raises(NotClaimed, match="release 3 of census moves no traffic"):
+            call(served_model(), moving())
+
+
+@pytest.mark.parametrize(
+    ("permille", "after", "following"),
+    [
+        (100, BAKE - 1, "wait"),
+        (100, BAKE, "shift"),
+        (999, BAKE, "shift"),
+        (1000, BAKE - 1, "wait"),
+        (1000, BAKE, "done"),
+    ],
+)
+def test_a_quiet_step_is_baked(permille: int, after: int, following: str) -> None:
+    """And only the last one is noted as the end."""
+    row = moving()
+    model = at_work(row, permille=permille, step=1, since_ms=NOW)
+    found = moves.watch(model, row, BAKE, "", NOW + after)
+    assert found.next == following
+    if following == "done":
+        done = only(found.changes)
+        assert done.move == replace(model.move, baked=True)  # type: ignore[type-var]
+        assert moves.watch(done, row, BAKE, "too late", NOW).next == "done"
+        assert moves.watch(done, row, BAKE, "too late", NOW).changes == ()
+    else:
+        assert found.changes == ()
+
+
+def test_trouble_takes_every_request_back_at_once_and_for_good() -> None:
+    """Whatever time has passed; words and time of it are kept, and the first ones stay."""
+    row = moving()
+    model = at_work(row, permille=500, step=1, since_ms=NOW)
+    found = moves.watch(model, row, BAKE, "alarm x went off", NOW + BAKE)
+    back = only(found.changes)
+    assert (found.next, back.move) == (
+        "back",
+        replace(
+            model.move,  # type: ignore[type-var]
+            permille=0,
+            turned_back=True,
+            words="alarm x went off",
+            since_ms=NOW + BAKE,
+        ),
+    )
+    again = moves.watch(back, row, BAKE, "", NOW + 9 * BAKE)
+    assert (again.next, again.changes) == ("back", ())
+    assert moves.turn_back(back, row, "other words", NOW + 9 * BAKE) == ()
+    assert moves.turn_back(served_model(), row, "words", NOW) == ()
+
+
+@pytest.mark.parametrize("outcome", ["released", "rolled_back", "failed", "stopped"])
+def test_a_release_that_was_not_released_ends_without_a_share(outcome: Any) -> None:
+    """In the transaction of its ending; one that was keeps all requests until it is live."""
+    row = moving()
+    model = at_work(row, permille=1000, step=1)
+    changes = moves.end_move(model, row, ReleaseEnding(outcome, "w"), NOW)
+    if outcome == "released":
+        assert changes == ()
+    else:
+        move = only(changes).move
+        assert move is not None
+        assert (move.permille, move.turned_back, move.words) == (0, True, "w")
+
+
+def test_an_endpoint_is_left_when_nobody_can_ask_it_any_more() -> None:
+    """The release's own after a turn back, else the one before it; some seconds later."""
+    released, failed = ReleaseEnding("released", "w"), ReleaseEnding("failed", "w")
+    assert moves.endpoint_left(moving()) == ""
+    assert moves.endpoint_left(moving(ending=failed)) == NEXT
+    assert moves.endpoint_left(moving(ending=released)) == ENDPOINT
+    assert moves.endpoint_left(moving(ending=released, before=None)) == ""
+    assert moves.endpoint_left(moving(ending=released, before=live(endpoint=NEXT))) == ""
+    assert moves.endpoint_left(release(ending=failed)) == ""
+    row = moving()
+    assert moves.leaves_until(at_work(row, step=1, since_ms=NOW), row) == NOW + 15 * SECOND
+    assert moves.leaves_until(at_work(row, since_ms=NOW), row) == 0
+    assert moves.leaves_until(served_model(), row) == 0
+    # Nobody goes by an older reading for longer.
+    assert moves.LEAVE_MS > 2 * moves.BELIEVED_MS == 10 * SECOND
+
+
+def test_a_release_that_moved_is_live_where_it_stands() -> None:
+    """Kind and recording with it; what was there may be gone back to; the move is closed."""
+    names = replace(NAMES, endpoint=NEXT, kind="serverless", moves=True, captured=40)
+    from perennial.domain.ledger.releases import OpenRelease
+
+    row, _ = open_release(OpenRelease(served_model(), wanted(), 3), names, NOW)
+    assert (row.endpoint, row.endpoint_kind, row.moves, row.captured) == (
+        *(NEXT, "serverless", True),
+        40,
+    )
+    row = replace(row, ending=ReleaseEnding("released", "w", config=row.config, at_ms=NOW))
+    model = at_work(row, permille=1000, step=1)
+    (_, freed) = free(model, row, NOW)
+    assert isinstance(freed, Write)
+    after = freed.row
+    assert isinstance(after, ModelRow)
+    assert after.live is not None
+    assert (after.live.endpoint, after.live.kind, after.live.captured) == (NEXT, "serverless", 40)
+    assert (after.previous, after.move) == (live(), None)
+    assert left_over(model, row) == ()
+
+
+def test_words_tell_how_requests_are_divided() -> None:
+    """While traffic moves, for whoever asks."""
+    move = Move(3, NEXT, 5, "c", "a", 250)
+    assert moves.moving_words(move, live()) == (
+        "25% of the predictions go to version 5 (perennial-next-census), the others to version 4"
+    )
+    assert moves.moving_words(move, None).endswith("(perennial-next-census), nothing else answers")
+    assert moves.moving_words(None, live()) == ""
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["shift", "watch", "trouble"]), st.integers(0, 2 * BAKE)),
+        max_size=20,
+    ),
+    strategy=st.sampled_from(["canary", "linear", "all-at-once"]),
+    share=st.integers(10, 50),
+)
+def test_shares_only_grow_until_they_are_taken_back(
+    steps: list[tuple[str, int]], strategy: Any, share: int
+) -> None:
+    """In whatever order and however often the machine's functions are called."""
+    row, now_ms = moving(), NOW
+    model = at_work(row)
+    for what, wait in steps:
+        now_ms += wait
+        before = model.move
+        assert before is not None
+        if what == "shift":
+            changes = shifted(model, row, now_ms, strategy=strategy, share=share / 100)
+        else:
+            trouble = "alarm" if what == "trouble" else ""
+            changes = moves.watch(model, row, BAKE, trouble, now_ms).changes
+        model = only(changes) if changes else model
+        after = model.move
+        assert after is not None
+        assert after.permille >= before.permille or after.turned_back
+        assert not (after.turned_back and after.permille)
+        assert not after.baked or after.permille == 1000
+        if after.step > before.step > 0:
+            assert now_ms - before.since_ms >= BAKE
