@@ -55,6 +55,7 @@ def _tell(found: ModelSweep) -> None:
             "told": list(found.told),
             "finished": found.finished,
             "ab": found.ab,
+            "monitors": list(found.monitors),
             "words": found.failure,
             "scaling": found.releases.scaling if found.releases is not None else "",
         },

@@ -352,7 +352,7 @@ RESERVED = (
                 "ApproveCandidateFunctionRole", "AwaitApprovalFunctionRole",
                 "ConfirmReleaseFunctionRole", "OnReleaseEndedFunctionRole",
                 "OnSweepDueFunctionRole"}),
-    (re.compile(r"iam:PassRole"), MACHINES),
+    (re.compile(r"iam:PassRole"), {*MACHINES, "OnMonitorDueFunctionRole"}),
     (re.compile(r"sagemaker:InvokeEndpoint"), {"SmokeTestRole", "PredictFunctionRole"}),
 )  # fmt: skip
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from perennial import model_stack
+from perennial.domain import naming
 from perennial.domain.errors import NotFound
+from perennial.domain.settings_monitor import Monitor
 from perennial.domain.signals import Signal, parse_signal
 from perennial.model_stack import render_model_stack
 
@@ -100,6 +102,63 @@ def test_every_parameter_is_used_and_given() -> None:
     assert all(len(p["Description"]) > 10 for p in raw["Parameters"].values())
     assert stack.name == "perennial-model-census"
     assert stack.tags == {"perennial:stack": "perennial", "perennial:model": "census"}
+
+
+MONITORS = (Monitor("data-quality", 3600, 0, 3600, 300), Monitor("bias", 86400, 0, 86400, 86400))
+
+
+def watched(stack: str, model: str, monitors: tuple[Monitor, ...]) -> dict[str, Any]:
+    """The resources of a rendered stack with monitors."""
+    token = naming.token(stack)
+    found: dict[str, Any] = read(
+        render_model_stack(stack, model, token, SCHEDULES, monitors).template
+    ).raw["Resources"]
+    return found
+
+
+def test_each_monitor_has_its_schedule_and_alarms() -> None:
+    """A schedule that asks the function for this kind, an alarm whose name makes it a signal,
+    and one for people when the monitor sees nothing; both are put as CloudWatch takes them."""
+    found = watched("dev-perennial", "census", MONITORS)
+    schedule = found["MonitorDataQualitySchedule"]["Properties"]
+    assert schedule["ScheduleExpression"] == "cron(5 * * * ? *)"
+    assert schedule["Target"]["Arn"] == {
+        "Fn::ImportValue": {"Fn::Sub": "${StackName}-MonitorDueFunctionArn"}
+    }
+    message = json.loads(schedule["Target"]["Input"])
+    assert (message["model"], message["monitor"]) == ("census", "data-quality")
+    alarms = {
+        name: resource["Properties"]
+        for name, resource in found.items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    }
+    assert set(alarms) == {
+        f"Monitor{kind}{part}"
+        for kind in ("DataQuality", "Bias")
+        for part in ("Alarm", "BlindAlarm")
+    }
+    drift, blind = alarms["MonitorDataQualityAlarm"], alarms["MonitorDataQualityBlindAlarm"]
+    named = naming.parse_monitor_alarm(drift["AlarmName"], "dev-perenn")
+    assert named == ("census", "data-quality")
+    assert (drift["MetricName"], blind["MetricName"]) == ("violations", "blind")
+    assert "AlarmActions" not in drift
+    assert blind["AlarmActions"] == [
+        {"Fn::ImportValue": {"Fn::Sub": "${StackName}-NoticesTopicArn"}}
+    ]
+    for each in (drift, blind):
+        assert (
+            mistakes("cloudwatch", "putMetricAlarm", {**each, "AlarmActions": [], "OKActions": []})
+            == []
+        )
+
+
+def test_monitors_of_the_longest_names_are_allowed() -> None:
+    """Names stay within the limits, and what is imported is exported by the main stack."""
+    found = watched("prod-perennial", "m" * 20, MONITORS)
+    for resource in found.values():
+        assert len(resource["Properties"].get("Name", "")) <= 64
+    imported = set(re.findall(r"\$\{StackName\}-(\w+)", json.dumps(found)))
+    assert imported <= set(main_template().raw["Outputs"])
 
 
 def test_without_a_checkout_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from perennial.domain.ledger.admit import Admission, admit, read_known
 from perennial.domain.ledger.rows import ModelRow
 from perennial.domain.ledger.store import Transaction, read_model
 from perennial.domain.manifest import is_selected
-from perennial.domain.signals import DATA, Signal
+from perennial.domain.signals import DATA, DRIFT, Signal
+from perennial.drift_evidence import with_evidence
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -37,7 +38,12 @@ class Admitted:
 
 def admit_signal(ports: Ports, signal: Signal) -> Admitted:
     """Admit a signal. One of a model that is not pushed yet, or of an object that the settings
-    do not select, is acknowledged: the sweeper's listing finds the object once that changes."""
+    do not select, is acknowledged: the sweeper's listing finds the object once that changes.
+
+    A drift signal takes along what its monitor found.
+    """
+    if signal.kind == DRIFT:
+        signal = with_evidence(ports, signal)
     decision: Decision = "known"
     is_awaited = False
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from perennial.commit_change import commit_change
 from perennial.domain.errors import Conflict
 from perennial.domain.ledger.commands import forget
+from perennial.domain.ledger.monitor_rows import MONITOR_SK, WINDOW_SK
 from perennial.domain.ledger.rows import (
     DONE_SK,
     OPEN_SK,
@@ -43,7 +44,7 @@ def purge_removed(ports: Ports, model: str) -> int:
     if row is not None and row.removed_ms is None:
         return 0
     gone = 0
-    for family in (OPEN_SK, DONE_SK, RUN_SK, SETTINGS_SK):
+    for family in (OPEN_SK, DONE_SK, RUN_SK, SETTINGS_SK, MONITOR_SK, WINDOW_SK):
         rows = [(drop(each),) for each in ports.ledger.query(model_pk(model), family)]
         guard = unchanged(row) if row is not None else None
         for transaction in in_chunks(rows, guard):

@@ -16,7 +16,7 @@ from perennial.admit_signal import Admitted, admit_signal
 from perennial.advance import Advance
 from perennial.domain.errors import PerennialError
 from perennial.domain.ledger.rows import RunRow
-from perennial.domain.signals import Ignored, Signal, Wake, parse_signal
+from perennial.domain.signals import DRIFT, Ignored, Signal, Wake, parse_signal
 from perennial.open_run import open_run
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ class Handled:
 
 @dataclass
 class _Due:
-    """A model to look after: the messages that ask for it, and the wake among them."""
+    """A model to look after: the messages that ask for it, its new alarms, and the wake."""
 
     messages: list[str] = field(default_factory=list)
+    drifts: list[Signal] = field(default_factory=list)
     arrived_ms: int | None = None
 
 
@@ -84,6 +85,8 @@ def handle_signals(ports: Ports, messages: Sequence[tuple[str, str]]) -> Handled
     for model, wanted in due.items():
         try:
             done = open_run(ports, model, arrived_ms=wanted.arrived_ms)
+            if wanted.drifts:
+                _tell_drift(ports, wanted.drifts, done, handled)
         except PerennialError as error:
             handled.failed += wanted.messages
             line = Line("model failed", model, words=_words(error), is_error=True)
@@ -105,8 +108,18 @@ def _take(ports: Ports, message: str, body: str, due: dict[str, _Due], handled: 
         case Signal() as signal:
             admitted = admit_signal(ports, signal)
             if admitted.needs_look:
-                due.setdefault(signal.model, _Due()).messages.append(message)
+                wanted = due.setdefault(signal.model, _Due())
+                wanted.messages.append(message)
+                if admitted.signal.kind == DRIFT and admitted.decision == "new":
+                    wanted.drifts.append(admitted.signal)
             _note_signal(admitted, handled)
+
+
+def _tell_drift(ports: Ports, drifts: list[Signal], done: Advance, handled: Handled) -> None:
+    from perennial.tell_drift import tell_drift  # noqa: PLC0415  # spares a cold start
+
+    for words in tell_drift(ports, drifts, done):
+        handled.lines.append(Line("drift", done.model, decision="told", words=words))
 
 
 def _note_signal(admitted: Admitted, handled: Handled) -> None:

@@ -1,20 +1,24 @@
-"""The CloudFormation stack of one model: `templates/model.yaml` with the model's schedules in it.
+"""The CloudFormation stack of one model: `templates/model.yaml` with what its settings ask for.
 
-CloudFormation knows no loop over a parameter, so each schedule is written out as a resource.
+CloudFormation knows no loop over a parameter, so each schedule, and each monitor's schedule and
+alarms, are written out as resources.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
+from perennial.domain.monitor_windows import schedule as schedule_of
+from perennial.domain.settings_monitor import Monitor
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "templates" / "model.yaml"
 PLACE = "  # schedules: rendered here\n"
+MONITORS_PLACE = "  # monitors: rendered here\n"
 
 # `scheduled` is filled in by EventBridge Scheduler; with the schedule's name it is the signal's id.
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
@@ -42,6 +46,65 @@ SCHEDULE = """\
             Fn::ImportValue: !Sub ${{StackName}}-SignalDeadLettersArn
 """
 
+MONITOR = """\
+  {logical_id}Schedule:
+    Type: AWS::Scheduler::Schedule
+    Properties:
+      Name: {name}
+      Description: {description}
+      GroupName:
+        Fn::ImportValue: !Sub ${{StackName}}-ScheduleGroup
+      ScheduleExpression: {expression}
+      FlexibleTimeWindow: {{Mode: "OFF"}}
+      State: ENABLED
+      Target:
+        Arn:
+          Fn::ImportValue: !Sub ${{StackName}}-MonitorDueFunctionArn
+        RoleArn:
+          Fn::ImportValue: !Sub ${{StackName}}-ScheduleRoleArn
+        Input: {message}
+        RetryPolicy: {{MaximumEventAgeInSeconds: 3600, MaximumRetryAttempts: 20}}
+        DeadLetterConfig:
+          Arn:
+            Fn::ImportValue: !Sub ${{StackName}}-EventDeadLettersArn
+
+  # Its event is a reason to retrain; between two windows it stays as it is.
+  {logical_id}Alarm:
+    Type: AWS::CloudWatch::Alarm
+    Properties:
+      AlarmName: {alarm}
+      AlarmDescription: {drifted}
+      Namespace: Perennial/Monitoring
+      MetricName: violations
+      Dimensions: {dimensions}
+      Statistic: Maximum
+      Period: 60
+      EvaluationPeriods: 1
+      Threshold: 1
+      ComparisonOperator: GreaterThanOrEqualToThreshold
+      TreatMissingData: ignore
+
+  # A monitor that fails, or sees nothing, says nothing about the model: people are told.
+  {logical_id}BlindAlarm:
+    Type: AWS::CloudWatch::Alarm
+    Properties:
+      AlarmName: {blind}
+      AlarmDescription: {unseen}
+      Namespace: Perennial/Monitoring
+      MetricName: blind
+      Dimensions: {dimensions}
+      Statistic: Maximum
+      Period: 60
+      EvaluationPeriods: 1
+      Threshold: 1
+      ComparisonOperator: GreaterThanOrEqualToThreshold
+      TreatMissingData: ignore
+      AlarmActions:
+        - Fn::ImportValue: !Sub ${{StackName}}-NoticesTopicArn
+      OKActions:
+        - Fn::ImportValue: !Sub ${{StackName}}-NoticesTopicArn
+"""
+
 
 @dataclass(frozen=True)
 class ModelStack:
@@ -54,7 +117,11 @@ class ModelStack:
 
 
 def render_model_stack(
-    stack: str, model: str, token: str, schedules: Mapping[str, str]
+    stack: str,
+    model: str,
+    token: str,
+    schedules: Mapping[str, str],
+    monitors: Sequence[Monitor] = (),
 ) -> ModelStack:
     """The model's stack beside the main stack `stack`; `schedules` maps names to expressions.
 
@@ -70,9 +137,12 @@ def render_model_stack(
     rendered = [
         _schedule(stack, model, name, expression) for name, expression in sorted(schedules.items())
     ]
+    watching = [_monitor(stack, model, each) for each in monitors]
     return ModelStack(
         name=naming.model_stack(stack, model),
-        template=template.replace(PLACE, "\n".join(rendered)),
+        template=template.replace(PLACE, "\n".join(rendered)).replace(
+            MONITORS_PLACE, "\n".join(watching)
+        ),
         parameters={"StackName": stack, "Model": model, "Token": token},
         tags={"perennial:stack": stack, "perennial:model": model},
     )
@@ -91,6 +161,29 @@ def _schedule(stack: str, model: str, schedule: str, expression: str) -> str:
         description=json.dumps(f"Retrains the model {model}: {schedule}"),
         expression=json.dumps(expression),
         message=json.dumps(json.dumps(message)),
+    )
+
+
+def _monitor(stack: str, model: str, monitor: Monitor) -> str:
+    message = {
+        "perennial": "monitor",
+        "model": model,
+        "monitor": monitor.kind,
+        "scheduled": SCHEDULED_TIME,
+    }
+    dimensions = {"Stack": naming.token(stack), "Model": model, "Monitor": monitor.kind}
+    kind = monitor.kind
+    return MONITOR.format(
+        logical_id="Monitor" + "".join(part.capitalize() for part in kind.split("-")),
+        name=json.dumps(naming.monitor_schedule(stack, model, kind)),
+        description=json.dumps(f"Looks at {model}: {kind}"),
+        expression=json.dumps(schedule_of(monitor)),
+        message=json.dumps(json.dumps(message)),
+        alarm=json.dumps(naming.monitor_alarm(stack, model, kind)),
+        drifted=json.dumps(f"The {kind} monitor of {model} found violations in its last window."),
+        blind=json.dumps(naming.blind_alarm(stack, model, kind)),
+        unseen=json.dumps(f"The {kind} monitor of {model} failed, or saw nothing."),
+        dimensions=json.dumps([{"Name": n, "Value": v} for n, v in dimensions.items()]),
     )
 
 

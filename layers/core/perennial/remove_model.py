@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.advance_releases import advance_releases
+from perennial.aws.jobs import stop_processing_jobs
 from perennial.aws.objects import delete_versions
 from perennial.aws.stacks import StackEvent, delete_stack
 from perennial.aws.transforms import active_transforms, stop_transform
@@ -35,7 +36,10 @@ LONGEST_STOP_S = 180  # a processing job is given two minutes to stop
 LONGEST_DEPLOYMENT_S = 900
 PAUSE_S = 0.5
 #: What a model has in the artifact bucket, each below a folder of its own.
-OWN_FOLDERS = ("code", "runs", "models", "releases", "capture", "batch")
+OWN_FOLDERS = (
+    *("code", "runs", "models", "releases", "capture", "batch"),
+    *("monitoring", "labels"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def remove_model(
         # Perhaps an earlier removal came this far: what is left is still taken away.
         known, stopped = False, None
     _stop_batches(ports.deployment.stack, model)
+    _stop_monitors(ports.deployment.stack, model)
     stack_deleted = delete_stack(naming.model_stack(ports.deployment.stack, model), tell)
     bucket = ports.deployment.artifact_bucket
     artifacts = sum(delete_versions(bucket, f"{folder}/{model}/") for folder in OWN_FOLDERS)
@@ -105,6 +110,21 @@ def _stop_batches(stack: str, model: str) -> None:
             stop_transform(name)
         if time.monotonic() > deadline:
             raise NotAllowed(f"{active[0]} does not stop; try again in a few minutes")
+        time.sleep(PAUSE_S)
+
+
+def _stop_monitors(stack: str, model: str) -> None:
+    """Stop monitors' jobs: they would write reports of a model that is gone."""
+    token = naming.token(stack)
+    deadline = time.monotonic() + LONGEST_STOP_S
+
+    def is_ours(name: str) -> bool:
+        named = naming.parse_monitor_job(name, token)
+        return named is not None and named[0] == model
+
+    while active := stop_processing_jobs(f"{token}-monitor-{model}-", is_ours):
+        if time.monotonic() > deadline:
+            raise NotAllowed(f"{active[0].name} does not stop; try again in a few minutes")
         time.sleep(PAUSE_S)
 
 

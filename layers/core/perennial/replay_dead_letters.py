@@ -115,6 +115,8 @@ def _repeat(ports: Ports, body: str) -> str:
     # What Scheduler itself sends, without an input of ours, has a text there.
     if not isinstance(detail, Mapping):
         return "a sweep; later ones did its work"
+    if "ProcessingJobName" in detail:
+        return f"the end of {detail['ProcessingJobName']}; later sweeps looked at its monitor"
     if "alarmName" in detail:
         return f"alarm {detail['alarmName']}; later sweeps looked at its A/B test"
     done = record_approval(ports, event)

@@ -59,6 +59,9 @@ class Deployment:
     batch_role_arn = _Name("BATCH_ROLE_ARN", "BatchRoleArn")
     schedule_group = _Name("SCHEDULE_GROUP", "ScheduleGroup")
     schedule_role_arn = _Name("SCHEDULE_ROLE_ARN", "ScheduleRoleArn")
+    job_image = _Name("JOB_IMAGE", "JobImage")
+    monitor_due_arn = _Name("MONITOR_DUE_FUNCTION_ARN", "MonitorDueFunctionArn")
+    monitoring_ended_arn = _Name("MONITORING_ENDED_FUNCTION_ARN", "MonitoringEndedFunctionArn")
     predictions_url = _Name("PREDICTIONS_URL", "PredictionsUrl")
     stack_changed_arn = _Name("STACK_CHANGED_FUNCTION_ARN", "StackChangedFunctionArn")
 

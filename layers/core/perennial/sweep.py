@@ -31,6 +31,8 @@ from perennial.end_release import look_after_releases
 from perennial.forget_model import purge_removed
 from perennial.keep_scaling import is_scaling_due
 from perennial.look_after import look_after
+from perennial.look_after_monitors import look_after_monitors
+from perennial.note_labels import note_new_labels
 from perennial.tell_people import tell_people
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ TEST_PATIENCE_S = 10.0
 class ModelSweep:
     """What a pass did for one model; `failure` is why it stopped there, in words.
 
-    `ab`: how its A/B test stands, empty without one.
+    `ab`: how its A/B test stands, empty without one. `monitors`: those that were made up for.
     """
 
     model: str
@@ -57,6 +59,7 @@ class ModelSweep:
     admitted: int = 0
     retired: int = 0
     purged: int = 0
+    monitors: tuple[str, ...] = ()
     finished: bool = False
     failure: str = ""
 
@@ -109,6 +112,8 @@ def _look(ports: Ports, found: ModelSweep, _deadline: float) -> None:
         return
     found.advances.append(look_after(ports, found.model, watch=True))
     found.told = tell_people(ports, found.model)
+    note_new_labels(ports, found.model)
+    found.monitors = look_after_monitors(ports, row)
     if row.ab is not None:
         row = look_after_test(ports, found) or row
     is_at_work = row.open_release is not None or row.waiting is not None

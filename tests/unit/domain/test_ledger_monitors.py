@@ -10,9 +10,11 @@ from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow, monitor_
 from perennial.domain.ledger.monitors import (
     WITHDRAWN,
     Found,
-    end_window,
+    close_window,
+    found_before,
     is_waiting,
     may_try_again,
+    note_found,
     note_labels,
     open_window,
     try_again,
@@ -36,11 +38,19 @@ def store_with(*windows: WindowRow) -> MemoryStore:
     """A ledger in which these windows were opened, one after the other ended but the last."""
     store = MemoryStore()
     for each in windows:
-        monitor, last = read(store)
+        _monitor, last = read(store)
         if last is not None:
-            store.commit(end_window(monitor, last, Found("done", rows=9), NOW))
+            end(store, Found("done", rows=9))
         store.commit(open_window(read(store)[0], each))
     return store
+
+
+def end(store: MemoryStore, found: Found) -> None:
+    """Record what the open window's job found, and close the window."""
+    monitor, opened = read(store)
+    assert opened is not None
+    store.commit(note_found(monitor, opened, found, NOW))
+    store.commit(close_window(*read(store)))  # type: ignore[arg-type] # both are there
 
 
 def read(store: MemoryStore) -> tuple[MonitorRow | None, WindowRow | None]:
@@ -78,7 +88,7 @@ def test_windows_go_on() -> None:
     assert monitor is not None
     assert (monitor.release, monitor.version, monitor.until_ms, monitor.open_ms) == (3, 5, 20, 20)
     assert opened is not None
-    store.commit(end_window(monitor, opened, Found("done", rows=1), NOW))
+    end(store, Found("done", rows=1))
     assert open_window(read(store)[0], window(10, 20)) == ()
 
 
@@ -86,7 +96,13 @@ def test_an_end_is_recorded_once() -> None:
     """What the job found stands in both rows, and a second report of its end changes nothing."""
     store = store_with(window())
     found = Found("done", rows=100, labelled=7, violations=2, words="`age`", figures='{"a":1}')
-    store.commit(end_window(*read(store), found, NOW))  # type: ignore[arg-type] # both are there
+    store.commit(note_found(*read(store), found, NOW))  # type: ignore[arg-type] # both are there
+    monitor, ended = read(store)
+    assert monitor is not None
+    assert ended is not None
+    assert found_before(ended) == found
+    assert open_window(monitor, window(10, 20)) == ()
+    store.commit(close_window(monitor, ended))
     monitor, ended = read(store)
     assert monitor is not None
     assert ended is not None
@@ -94,7 +110,8 @@ def test_an_end_is_recorded_once() -> None:
     assert (ended.state, ended.rows, ended.labelled, ended.violations) == ("done", 100, 7, 2)
     assert (ended.words, ended.figures, ended.ended_ms) == ("`age`", '{"a":1}', NOW)
     assert ended.expires == NOW // 1000 + 400 * 86400
-    assert end_window(monitor, ended, Found("failed"), NOW + 1) == ()
+    assert note_found(monitor, ended, Found("failed"), NOW + 1) == ()
+    assert close_window(monitor, ended) == close_window(None, ended) == ()
 
 
 @pytest.mark.parametrize(
@@ -103,14 +120,10 @@ def test_an_end_is_recorded_once() -> None:
 def test_a_blind_window_leaves_the_last_word(found: Found) -> None:
     """A failure is no all-clear: the violations of the last window that saw something stand."""
     store = store_with(window())
-    monitor, opened = read(store)
-    assert opened is not None
-    store.commit(end_window(monitor, opened, Found("done", rows=5, violations=3), NOW))
+    end(store, Found("done", rows=5, violations=3))
     store.commit(open_window(read(store)[0], window(10, 20)))
-    monitor, opened = read(store)
-    assert opened is not None
-    store.commit(end_window(monitor, opened, found, NOW))
-    monitor, opened = read(store)
+    end(store, found)
+    monitor, _opened = read(store)
     assert found.is_blind
     assert monitor is not None
     assert (monitor.open_ms, monitor.seen_ms, monitor.violations) == (None, 10, 3)
@@ -121,7 +134,7 @@ def test_an_end_without_a_monitor_ends_the_window() -> None:
     opened = window(rev=1)
     other = MonitorRow("census", "bias", until_ms=30, open_ms=30, rev=4)
     for monitor in (None, other):
-        (only,) = end_window(monitor, opened, Found("done", rows=1), NOW)
+        (only,) = note_found(monitor, opened, Found("done", rows=1), NOW)
         assert only.key == opened.key
 
 

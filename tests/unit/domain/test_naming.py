@@ -61,6 +61,15 @@ def test_the_longest_names_are_valid(stack, model, run):
         alarm = naming.monitor_alarm(stack, model, kind)
         assert fits(alarm, "cloudwatch", "PutMetricAlarm", "AlarmName")
         assert naming.parse_monitor_alarm(alarm, naming.token(stack)) == (model, kind)
+        blind = naming.blind_alarm(stack, model, kind)
+        assert fits(blind, "cloudwatch", "PutMetricAlarm", "AlarmName")
+        assert naming.parse_monitor_alarm(blind) is None
+        for mark_ms in (1_000_000_000_000, 2_800_000_000_000):
+            job = naming.monitor_job(stack, model, kind, mark_ms)
+            assert fits(job, "sagemaker", "CreateProcessingJob", "ProcessingJobName")
+            assert naming.parse_monitor_job(job, naming.token(stack)) == (model, kind)
+        look = naming.monitor_schedule(stack, model, kind)
+        assert fits(look, "scheduler", "CreateSchedule", "Name")
 
 
 def test_names_in_words():
@@ -185,6 +194,22 @@ def test_alarms_of_monitors():
     assert parse("dev-monitor-census-bias-2", "dev") is None
     assert parse("d.v-monitor-census-bias", "d.v") == ("census", "bias")
     assert parse("dev-monitor-census-bias", "d.v") is None
+
+
+def test_jobs_of_monitors():
+    """A job of a run, of another stack or of no known kind is none."""
+    parse = naming.parse_monitor_job
+    name = naming.monitor_job("perennial", "census", "bias", 1_800_000_000_000)
+    assert name == "perennial-monitor-census-bias-mywpiww0"
+    assert naming.monitor_job("dev", "a", "bias", 0) == "dev-monitor-a-bias-0"
+    assert parse(name, "perennial") == ("census", "bias")
+    assert parse(name, "perennia") is None
+    assert parse("perennial-monitor-12-check-data-0", "perennial") is None
+    assert parse("perennial-monitor-census-other-mywpiww0", "perennial") is None
+    key = naming.monitoring_base("census", "bias", "2026/11/20/14", 5)
+    assert key == "monitoring/census/bias/2026/11/20/14/5"
+    assert naming.blind_alarm("perennial", "census", "bias") == "perennial-blind-census-bias"
+    assert naming.monitor_schedule("dev", "census", "bias") == "dev-census.bias"
 
 
 def test_keys():

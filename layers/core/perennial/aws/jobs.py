@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,8 +133,20 @@ def describe_processing_job(name: str) -> Any:
         return client("sagemaker").describe_processing_job(ProcessingJobName=name)
 
 
-def stop_release_jobs(prefix: str) -> Sequence[Job]:
-    """Ask a release's active jobs to stop, and return those that are not over yet; repeat."""
+def start_processing_job(request: Mapping[str, Any]) -> bool:
+    """CreateProcessingJob; False when there is a job of this name already, of whatever state."""
+    try:
+        with translated(f"starting {request['ProcessingJobName']}"):
+            client("sagemaker").create_processing_job(**request)
+    except Rejected as error:
+        if "ResourceInUse" in str(error):
+            return False
+        raise
+    return True
+
+
+def stop_processing_jobs(prefix: str, is_ours: Callable[[str], bool]) -> Sequence[Job]:
+    """Ask those active processing jobs to stop that a text and a rule name, and return them."""
     sagemaker: Any = client("sagemaker")
     active = []
     for status in ACTIVE:
@@ -144,9 +156,14 @@ def stop_release_jobs(prefix: str) -> Sequence[Job]:
                 active += [
                     Job("processing", found["ProcessingJobName"], found["ProcessingJobStatus"])
                     for found in page["ProcessingJobSummaries"]
-                    if is_release_job_of(prefix, found["ProcessingJobName"])
+                    if is_ours(found["ProcessingJobName"])
                 ]
     for job in active:
         if job.status == "InProgress":
             _stop(job)
     return active
+
+
+def stop_release_jobs(prefix: str) -> Sequence[Job]:
+    """Ask a release's active jobs to stop, and return those that are not over yet; repeat."""
+    return stop_processing_jobs(prefix, lambda name: is_release_job_of(prefix, name))

@@ -99,6 +99,23 @@ def current_versions(bucket: str, prefix: str) -> Iterator[ObjectVersion]:
             yield listed.version
 
 
+def list_between(bucket: str, root: str, first: str, last: str) -> Iterator[tuple[str, int]]:
+    """The current objects below `root` from the folder `first` to the folder `last`, in order.
+
+    Each as its key below `root` and the time at which it landed (ms); a deleted one is left out.
+    """
+    paginator = client("s3").get_paginator("list_objects_v2")
+    pages = paginator.paginate(Bucket=bucket, Prefix=root, StartAfter=f"{root}{first}/")
+    with translated(f"listing s3://{bucket}/{root}"):
+        for page in pages:
+            for found in page.get("Contents", []):
+                name = found["Key"][len(root) :]
+                if name >= f"{last}0":  # the first text that sorts after all that begin "last/"
+                    return
+                if not name.endswith("/"):
+                    yield name, int(found["LastModified"].timestamp() * 1000)
+
+
 def find_current(bucket: str, key: str) -> ObjectVersion | None:
     """The current version of one object, or None when there is none or it is deleted."""
     for listed in list_versions(bucket, key, most=1).versions:

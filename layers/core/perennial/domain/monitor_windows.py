@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from perennial.domain.settings_monitor import DAY, HOUR, MINUTE, Monitor
+from perennial.domain.settings_monitor import DAY, HOUR, MINUTE, SECOND_MS, Monitor
 
-SECOND_MS = 1000
 HOUR_MS = HOUR * SECOND_MS
 #: The sweeper starts a window that nobody started so long after it was due.
 MISSED_MS = 10 * MINUTE * SECOND_MS

@@ -25,6 +25,7 @@ __all__ = [
     "batch_base",
     "batch_mark",
     "batch_name",
+    "blind_alarm",
     "check_model_name",
     "code_key",
     "execution_arn",
@@ -47,11 +48,15 @@ __all__ = [
     "model_stack",
     "models_prefix",
     "monitor_alarm",
+    "monitor_job",
+    "monitor_schedule",
+    "monitoring_base",
     "next_endpoint",
     "other_slot",
     "package_group",
     "parse_ab_alarm",
     "parse_monitor_alarm",
+    "parse_monitor_job",
     "release_base",
     "release_job",
     "release_of_name",
@@ -208,6 +213,37 @@ def model_stack(stack: str, model: str) -> str:
 def monitor_alarm(stack: str, model: str, kind: str) -> str:
     """The alarm of one monitor of a model."""
     return f"{token(stack)}-monitor-{model}-{kind}"
+
+
+def blind_alarm(stack: str, model: str, kind: str) -> str:
+    """The alarm that sounds when a monitor of a model sees nothing; it retrains nobody."""
+    return f"{token(stack)}-blind-{model}-{kind}"
+
+
+def monitor_schedule(stack: str, model: str, kind: str) -> str:
+    """The schedule of one monitor; no trigger's, whose names have no dot."""
+    return f"{token(stack)}-{model}.{kind}"
+
+
+def monitor_job(stack: str, model: str, kind: str, mark_ms: int) -> str:
+    """The processing job of one window, asked for at `mark_ms`; at most 63 characters."""
+    return f"{token(stack)}-monitor-{model}-{kind}-{_base36(mark_ms)}"
+
+
+def parse_monitor_job(name: str, mark: str) -> tuple[str, str] | None:
+    """``(model, kind)`` of a monitor's job of the stack with this token; None: of no such."""
+    kinds = "|".join(MONITOR_KINDS)
+    front = rf"{re.escape(mark)}-monitor-([a-z][a-z0-9-]{{0,19}})-({kinds})"
+    match = re.fullmatch(rf"{front}-[0-9a-z]{{6,9}}", name)
+    return (match[1], match[2]) if match else None
+
+
+def monitoring_base(model: str, kind: str, hour: str, end_ms: int) -> str:
+    """The prefix, without a slash at its end, of what one window has in the artifact bucket.
+
+    `hour` is the folder of the hour in which it ends, like `2026/11/20/14`.
+    """
+    return f"monitoring/{model}/{kind}/{hour}/{end_ms}"
 
 
 def parse_monitor_alarm(name: str, mark: str | None = None) -> tuple[str, str] | None:
@@ -395,6 +431,15 @@ def manifest_key(model: str, run: int, digest: str) -> str:
 def settings_key(model: str, run: int) -> str:
     """Where a run's effective settings lie."""
     return f"{run_base(model, run)}/settings.json"
+
+
+def _base36(number: int) -> str:
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = digits[digit] + text
+    return text or "0"
 
 
 def _short_hash(*parts: object) -> str:

@@ -15,6 +15,7 @@ from perennial.domain.naming import MONITOR_KINDS
 from perennial.domain.settings_reader import Reader, duration, parse_duration, shown
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+SECOND_MS = 1000
 DATA_QUALITY, MODEL_QUALITY, BIAS, ATTRIBUTION = MONITOR_KINDS
 #: Monitors that need to know what was right.
 LABELLED = (MODEL_QUALITY, BIAS)

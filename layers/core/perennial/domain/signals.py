@@ -17,7 +17,12 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from perennial.domain.errors import SignalInvalid
-from perennial.domain.naming import is_model_name, model_of_key, parse_monitor_alarm
+from perennial.domain.naming import (
+    MONITOR_KINDS,
+    is_model_name,
+    model_of_key,
+    parse_monitor_alarm,
+)
 
 DATA = "data"
 SCHEDULE = "schedule"
@@ -117,6 +122,23 @@ def manual_signal(
     if overrides:
         evidence["overrides"] = dict(overrides)
     return Signal(model, MANUAL, (token,), evidence)
+
+
+def drift_body(  # noqa: PLR0913  # each is told apart
+    model: str, monitor: str, alarm: str, window_end_ms: int, *, reason: str, worst: float | None
+) -> str:
+    """The message for an alarm that stays in ALARM, after another window with violations."""
+    return json.dumps(
+        {
+            "perennial": "drift",
+            "model": model,
+            "monitor": monitor,
+            "alarm": alarm,
+            "window_end_ms": window_end_ms,
+            "reason": reason[:LONGEST_TEXT],
+            **({} if worst is None else {"datapoints": [worst]}),
+        }
+    )
 
 
 def wake_body(model: str, due_ms: int) -> str:
@@ -272,12 +294,30 @@ def _review(message: Mapping[str, Any]) -> Parsed:
     return Signal(model, REVIEW, (_text(message, "version"),), evidence)
 
 
+def _drift(message: Mapping[str, Any]) -> Parsed:
+    model, alarm = _model(message), _text(message, "alarm")
+    kind = _text(message, "monitor")
+    if kind not in MONITOR_KINDS:
+        raise SignalInvalid(f"no signal: {kind!r} is no kind of monitor")
+    evidence: dict[str, Any] = {
+        "alarm": alarm,
+        "monitor": kind,
+        "reason": _text(message, "reason"),
+        "again": True,
+    }
+    points = message.get("datapoints")
+    if isinstance(points, list):
+        evidence["datapoints"] = [each for each in points[:10] if _is_number(each)]
+    return Signal(model, DRIFT, (alarm, f"window {_whole(message, 'window_end_ms')}"), evidence)
+
+
 def _wake(message: Mapping[str, Any]) -> Parsed:
     return Wake(_model(message), _whole(message, "due_ms"))
 
 
 _OWN = {
     "schedule": _schedule,
+    "drift": _drift,
     "manual": _manual,
     "code": _code,
     "review": _review,

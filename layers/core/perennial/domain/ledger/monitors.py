@@ -69,14 +69,15 @@ def may_try_again(window: WindowRow, reason: str) -> bool:
     return window.attempt < MOST_ATTEMPTS and any(word in reason for word in PASSING)
 
 
-def end_window(row: MonitorRow | None, window: WindowRow, found: Found, now_ms: int) -> Transaction:
+def note_found(row: MonitorRow | None, window: WindowRow, found: Found, now_ms: int) -> Transaction:
     """Record what an open window's job found; empty when that is recorded already.
 
-    A window that found nothing says nothing about violations: the last word stands.
+    The window stays the monitor's open one until its figures are published. One that found
+    nothing says nothing about violations: the last word stands.
     """
     if window.state != "open":
         return ()
-    ended = change(
+    noted = change(
         window,
         state=found.state,
         rows=found.rows,
@@ -87,12 +88,28 @@ def end_window(row: MonitorRow | None, window: WindowRow, found: Found, now_ms: 
         ended_ms=now_ms,
         expires=(now_ms + REMEMBER_WINDOW_MS) // 1000,
     )
+    if row is None or row.open_ms != window.end_ms or found.is_blind:
+        return (noted,)
+    return (noted, change(row, seen_ms=window.end_ms, violations=found.violations))
+
+
+def found_before(window: WindowRow) -> Found:
+    """What was recorded of a window: whoever recorded it died before it was published."""
+    return Found(
+        window.state,
+        rows=window.rows,
+        labelled=window.labelled,
+        violations=window.violations,
+        words=window.words,
+        figures=window.figures,
+    )
+
+
+def close_window(row: MonitorRow | None, window: WindowRow) -> Transaction:
+    """Let the next window open; empty when this one is not the open one any more."""
     if row is None or row.open_ms != window.end_ms:
-        return (ended,)
-    if found.is_blind:
-        return (ended, change(row, open_ms=None))
-    seen = {"seen_ms": window.end_ms, "violations": found.violations}
-    return (ended, change(row, open_ms=None, **seen))
+        return ()
+    return (change(row, open_ms=None),)
 
 
 def withdraw_alarm(signals: Iterable[SignalRow], alarm: str, now_ms: int) -> list[Transaction]:

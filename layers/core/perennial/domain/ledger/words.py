@@ -25,7 +25,7 @@ def _described(signal: SignalRow) -> str:
         case "schedule":
             return f"schedule {signal.parts[0]}: {signal.parts[1]}"
         case "drift":
-            return f"drift: alarm {signal.parts[0]}: {evidence.get('reason', '')}".rstrip(": ")
+            return _drift(signal)
         case "review":
             answers = evidence.get("answers")
             return f"review: {answers} new answers" if answers is not None else "review: an answer"
@@ -34,6 +34,13 @@ def _described(signal: SignalRow) -> str:
     set_words = ", ".join(f"{name}={value}" for name, value in signal.overrides.items())
     with_words = f" with {set_words}" if set_words else ""
     return f"asked by {evidence.get('by', '?')}{with_words}: {evidence.get('because', '')}"
+
+
+def _drift(signal: SignalRow) -> str:
+    evidence, alarm = signal.evidence, signal.parts[0]
+    if evidence.get("found"):
+        return f"drift: {evidence['found']} in {evidence.get('window', 'a window')} (alarm {alarm})"
+    return f"drift: alarm {alarm}: {evidence.get('reason', '')}".rstrip(": ")
 
 
 def because(signals: Sequence[SignalRow], retry: Retry | None = None) -> tuple[str, ...]:

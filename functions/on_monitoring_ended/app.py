@@ -1,0 +1,42 @@
+"""EventBridge consumer: records what a monitor's job found, in the ledger and as metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perennial.domain.naming import parse_monitor_job
+from perennial.end_monitor import end_monitor
+from perennial.observability import count, logger, observed
+from perennial.wiring import ports
+
+
+@observed
+def handler(event: Any, context: Any) -> None:
+    """End the window of the job that ended; the sweeper names model and monitor itself."""
+    del context
+    if "detail" in event:
+        job = event["detail"]["ProcessingJobName"]
+        named = parse_monitor_job(job, ports().deployment.token)
+    else:
+        job, named = "", (event["model"], event["monitor"])
+    if named is None:
+        logger.info("job of no monitor", extra={"job": job})
+        return
+    model, kind = named
+    done = end_monitor(ports(), model, kind, job)
+    logger.info(
+        "monitor's job looked at",
+        extra={
+            "model": model,
+            "monitor": kind,
+            "job": job or (done.window.job if done.window else ""),
+            "decision": done.decision,
+            "violations": done.found.violations if done.found else None,
+            "words": done.found.words if done.found else "",
+        },
+    )
+    stack = ports().deployment.stack
+    if done.decision in ("done", "failed"):
+        count("MonitorsEnded", stack=stack, model=model)
+    if done.decision == "failed":
+        count("MonitorsFailed", stack=stack, model=model)
