@@ -296,12 +296,36 @@ def test_a_released_model_is_asked_for_real(live: Client, ports: Ports, tmp_path
     assert (status, "at most 100" in said["message"]) == (400, True)
 
 
+def preflight(live: Client) -> tuple[int, dict[str, str]]:
+    """What a browser asks before it sends a page's request; status and headers."""
+    endpoint = live.checkout.cloud.endpoint
+    target = live.checkout.outputs["PredictionsUrl"].removeprefix(endpoint)
+    asked = {
+        "origin": endpoint,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type",
+    }
+    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
+    connection.request("OPTIONS", f"{target}/models/{MODEL}/predictions", headers=asked)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+
+
 def test_an_issuer_takes_the_place_of_signatures(live: Client, tmp_path: Path) -> None:
-    """Deployed with JwtIssuer, the API takes that issuer's tokens, and signatures no longer."""
-    issuer = publish(tmp_path)
-    overrides = f"JwtIssuer={issuer.url} JwtAudience=us"
+    """Deployed with JwtIssuer, the API takes that issuer's tokens, and signatures no longer; with
+    PredictionsOrigins, a page of theirs may send them."""
+    assert "access-control-allow-origin" not in preflight(live)[1]
+    issuer, origin = publish(tmp_path), live.checkout.cloud.endpoint
+    overrides = f"JwtIssuer={issuer.url} JwtAudience=us PredictionsOrigins={origin}"
     live.checkout.sam("deploy", "--parameter-overrides", overrides)
     token = issuer.token()
     assert live(token=token)[0] == 200
+    status, headers = preflight(live)
+    assert (status, headers["access-control-allow-origin"]) == (204, origin)
+    assert "authorization" in headers["access-control-allow-headers"]
+    status, _, headers = live(token=token, origin=origin)
+    assert (status, headers["access-control-allow-origin"]) == (200, origin)
     assert live(token=token[:-8])[0] == 401
     assert live()[0] == 401
