@@ -8,9 +8,10 @@ refused by the name of its place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from jobs.engine.statistics import COMPARISON_THRESHOLD
 from jobs.failures import SettingsError
@@ -81,8 +82,7 @@ class _Place:
         found = self.node.get(name, default)
         if found is None and default is None:
             return None
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        if not is_number or not 0 <= found <= most:
+        if not is_number(found) or not 0 <= found <= most:
             raise refused(f"{self.where}.{name}", found, f"a number from 0 to {most:g}")
         return float(found)
 
@@ -98,6 +98,11 @@ class _Place:
 def refused(where: str, found: Any, wanted: str) -> SettingsError:
     """The error of a place that holds no constraint."""
     return SettingsError(f"{where} is {_shown(found)}; expected {wanted}. {HELP}.")
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a finite number, as JSON has them; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_rules(

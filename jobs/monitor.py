@@ -13,10 +13,15 @@ from perennial.domain.settings import Settings
 
 from jobs.check_data import write_json
 from jobs.contract import Project, project_folder
-from jobs.monitor_config import DATA_QUALITY, MonitorConfig
+from jobs.monitor_config import ATTRIBUTION, BIAS, DATA_QUALITY, MODEL_QUALITY, MonitorConfig
 from jobs.paths import Paths
 
-MODULES = {DATA_QUALITY: "jobs.data_quality"}
+MODULES = {
+    DATA_QUALITY: "jobs.data_quality",
+    MODEL_QUALITY: "jobs.window_quality",
+    BIAS: "jobs.window_bias",
+    ATTRIBUTION: "jobs.window_attribution",
+}
 
 
 def run(paths: Paths, settings: Settings) -> str:

@@ -77,6 +77,10 @@ RATES: Mapping[str, tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ..
 }
 
 
+# What has an interval in closed form, of any confidence.
+CLOSED = ("CI", *RATES)
+
+
 class Undefined(ValueError):
     """A metric that these rows have none of; the message says why."""
 
@@ -125,25 +129,27 @@ def table_of(
     return counted.reshape(values[1], groups[1] if groups else 1, 2, 2)
 
 
-def measure_value(
+def measure_value(  # noqa: PLR0913  # what is measured, and how surely
     table: Array,
     code: int,
     names: Iterable[str],
     *,
     conditional: bool,
     seed: int = 0,
+    confidence: float = CONFIDENCE,
 ) -> list[Metric]:
-    """The metrics of one facet value against all others, by name.
+    """The metrics of one facet value against all others, by name, with their intervals.
 
     `table` is that of `table_of`; `conditional` says whether its groups are a column's. A value
-    without rows, or with all of them, is told by each metric's error.
+    without rows, or with all of them, is told by each metric's error. Percentiles of draws know no
+    confidence beyond 1 - 2 / DRAWS.
     """
     names = sorted(names)
     sides = np.stack([table.sum(axis=0) - table[code], table[code]]).astype(np.float64)
     empty = _empty_words(sides)
     if empty:
         return [Metric(name, None, error=empty) for name in names]
-    closed = {*RATES, "CI", *(() if conditional else CONDITIONAL)}
+    closed = {*CLOSED, *(() if conditional else CONDITIONAL)}
     drawn = _draw_metrics(sides, [name for name in names if name not in closed], seed)
     found = []
     for name in names:
@@ -155,7 +161,7 @@ def measure_value(
         except Undefined as error:
             found.append(Metric(name, None, error=str(error)))
             continue
-        found.append(Metric(name, value, _interval(name, sides, value, drawn)))
+        found.append(Metric(name, value, _interval(name, sides, value, drawn, confidence)))
     return found
 
 
@@ -311,19 +317,20 @@ def _drawn_tables(sides: Array, seed: int) -> Iterator[tuple[slice, Array]]:
 
 
 def _interval(
-    name: str, sides: Array, value: float, drawn: Mapping[str, Array]
+    name: str, sides: Array, value: float, drawn: Mapping[str, Array], confidence: float
 ) -> tuple[float, float] | None:
     if name in drawn:
-        return bounds(drawn[name], value, 1 - CONFIDENCE).interval
+        return bounds(drawn[name], value, 1 - confidence).interval
     a, d = sides.sum(axis=1)
     if name == "CI":
-        low, high = wilson(float(d.sum()), float(sides.sum()))
+        low, high = wilson(float(d.sum()), float(sides.sum()), confidence)
         return 1 - 2 * high, 1 - 2 * low
     hits, whole, sign = RATES[name]
     first, second = (a, d) if sign > 0 else (d, a)
     return newcombe(
         (float(_cells(first, hits)), float(_cells(first, whole))),
         (float(_cells(second, hits)), float(_cells(second, whole))),
+        confidence,
     )
 
 

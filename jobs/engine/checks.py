@@ -121,7 +121,7 @@ def _checks_of(rule: Rule, then: Reference, now: Observed) -> Iterator[Callable[
 
 
 @dataclass(frozen=True)
-class _Share:
+class Share:
     """Good ones among some rows, the `least` share that a constraint asks for, and the baseline's
     own rows: how many of how many are bad."""
 
@@ -133,36 +133,42 @@ class _Share:
 
     @property
     def value(self) -> float:
+        """The share of good ones."""
         return self.good / self.rows
 
     @property
     def severity(self) -> float:
+        """Above 1 where the constraint is broken."""
         lack, allowed = 1 - self.value, 1 - self.least
         if self.value < self.least:
             return 1 + lack - allowed
         return min(lack / allowed, 1.0) if allowed else 0.0
 
     def fires(self, level: float) -> bool:
-        """Whether the constraint is broken, and not by chance.
+        """Whether the constraint is broken, and not by chance."""
+        return self.value < self.least and self.chance <= level
+
+    @property
+    def chance(self) -> float:
+        """How likely so many bad rows are when nothing has changed.
 
         The baseline's own rows are what is compared with as long as they keep the constraint;
         where a person made it stricter than they are, the constraint itself is.
         """
-        if self.value >= self.least:
-            return False
         bad = self.rows - self.good
         base_good = self.base_rows - self.base_bad
         if self.base_rows and base_good >= self.least * self.base_rows:
-            return surplus(bad, self.rows, self.base_bad, self.base_rows) <= level
-        return binomial_surplus(bad, self.rows, 1 - self.least) <= level
+            return surplus(bad, self.rows, self.base_bad, self.base_rows)
+        return binomial_surplus(bad, self.rows, 1 - self.least)
 
     def finding(self, rule: Rule, check: str, level: float, texts: tuple[str, str]) -> Finding:
+        """The finding of a check of such a share."""
         bounds = (self.value, self.least, self.severity)
         return Finding(rule.name, check, *bounds, self.fires(level), *texts)
 
 
 def _type(rule: Rule, then: Reference, now: Observed, level: float) -> Finding:
-    found = _Share(now.present - now.wrong, now.present, rule.typed_share, 0, then.present)
+    found = Share(now.present - now.wrong, now.present, rule.typed_share, 0, then.present)
     share, least = found.value, rule.typed_share
     return found.finding(
         rule,
@@ -182,7 +188,7 @@ def _type(rule: Rule, then: Reference, now: Observed, level: float) -> Finding:
 def _completeness(
     rule: Rule, least: float, then: Reference, now: Observed, level: float
 ) -> Finding:
-    found = _Share(now.present, now.rows, least, then.missing, then.present + then.missing)
+    found = Share(now.present, now.rows, least, then.missing, then.present + then.missing)
     share = found.value
     return found.finding(
         rule,
@@ -208,7 +214,7 @@ def _categories(
     if isinstance(then.values, Texts):
         base_foreign = sum(c for text, c in then.values.counts.items() if text not in domain)
     least = rule.domain_share
-    found = _Share(now.rows - unknown, now.rows, least, base_foreign, then.present)
+    found = Share(now.rows - unknown, now.rows, least, base_foreign, then.present)
     few = sorted(foreign, key=lambda text: (-foreign[text], text))[:5]
     named = f", such as {', '.join(map(repr, few))}" if few else ""
     return found.finding(
