@@ -17,6 +17,7 @@ from cli.session import Session, on_target
 
 if TYPE_CHECKING:
     from perennial.describe_model import ModelDescription
+    from perennial.describe_production import Production
     from perennial.domain.ledger.rows import Version
     from perennial.explain_wait import Explanation
 
@@ -30,6 +31,7 @@ class View:
     """One model on the status screen."""
 
     model: ModelDescription
+    production: Production
     newest: Version | None
     now: dict[str, Any] | None
 
@@ -38,7 +40,7 @@ class View:
 @click.argument("model", required=False)
 @on_target
 def status(session: Session, model: str | None) -> None:
-    """Show every model on one screen: champion, newest version, open run, what waits.
+    """Show every model on one screen: what is live, open run and release, what waits.
 
     \b
     Examples:
@@ -46,6 +48,7 @@ def status(session: Session, model: str | None) -> None:
       perennial status census --json
     """
     from perennial.describe_model import describe_model  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.describe_production import describe_production  # noqa: PLC0415 - as above
     from perennial.latest_version import latest_version  # noqa: PLC0415 - as above
     from perennial.list_models import list_models  # noqa: PLC0415 - as above
 
@@ -53,6 +56,7 @@ def status(session: Session, model: str | None) -> None:
     views = [
         View(
             describe_model(session.ports, name),
+            describe_production(session.ports, name),
             latest_version(session.ports, name),
             working(session, name),
         )
@@ -61,7 +65,12 @@ def status(session: Session, model: str | None) -> None:
     screen = session.screen
     if screen.as_json:
         documents = [
-            {**plain(view.model), "latest_version": plain(view.newest), "now": view.now}
+            {
+                **plain(view.model),
+                "production": plain(view.production),
+                "latest_version": plain(view.newest),
+                "now": view.now,
+            }
             for view in views
         ]
         screen.document(documents[0] if model else documents)
@@ -70,8 +79,11 @@ def status(session: Session, model: str | None) -> None:
         screen.line("There are no models here yet.")
         screen.line("[dim]next:[/]  perennial push models/census")
         return
-    columns = ("model", "champion", "newest version", "settings", "now", "waiting", "quarantined")
-    screen.out.print(table(columns, [status_row(view) for view in views], right=(3, 6)))
+    columns = (
+        *("model", "champion", "live", "newest version", "settings", "now", "waiting"),
+        "quarantined",
+    )
+    screen.out.print(table(columns, [status_row(view) for view in views], right=(4, 7)))
     for view in views:
         for words in notes(view):
             screen.line(words)
@@ -85,12 +97,21 @@ def status_row(view: View) -> tuple[str, ...]:
     return (
         Styled(f"[bold]{escape(model.model)}[/]"),
         f"version {model.champion.version}" if model.champion else "none",
+        live_words(view.production),
         f"{view.newest.number} · {view.newest.status}" if view.newest else "none",
         str(model.settings),
         Styled(now_words(view)),
         ", ".join(waiting) or "-",
         str(model.quarantined),
     )
+
+
+def live_words(production: Production) -> str:
+    """The version that an endpoint serves, and the one that a release brings."""
+    live = f"version {production.version}" if production.version else "none"
+    if production.open_release is None:
+        return live
+    return f"{live} ← {production.open_version} (release {production.open_release})"
 
 
 def now_words(view: View) -> str:
@@ -124,9 +145,16 @@ def working(session: Session, model: str) -> dict[str, Any] | None:
 
 
 def notes(view: View) -> list[str]:
-    """Lines below the table: why signals are held, who paused it, what a person should do."""
+    """Lines below the table: the endpoint, the open release, why signals are held, who paused it,
+    what a person should do."""
     lines = []
     model, paused = view.model, view.model.paused
+    live = view.production
+    if live.version:
+        lines.append(
+            f"{model.model} {live.version} is live on {live.endpoint}, released {ago(live.since_ms)}"
+        )
+    lines += [escape(words) for words in live.waits]
     if paused:
         lines.append(
             f"{model.model} is paused by {escape(paused.by)}, {ago(paused.since_ms)}:"

@@ -97,6 +97,23 @@ def test_without_a_release_the_next_command_is_named(cloud: Cloud, ports: Ports)
     assert cloud.run("releases", "churn", "-n", "0").exit_code == 2
 
 
+def test_status_tells_what_is_live_and_what_is_on_its_way(cloud: Cloud, ports: Ports) -> None:
+    """Version, endpoint and open release; without any of them it says so."""
+    nothing = cloud.json("status", "churn")["production"]
+    assert (nothing["version"], nothing["open_release"], nothing["waits"]) == (0, None, [])
+    approve(ports, 1)
+    go_live(ports, 1)
+    shown = cloud.json("status", "churn")["production"]
+    assert (shown["version"], shown["endpoint"], shown["open_release"]) == (1, LIVE, None)
+    assert f"churn 1 is live on {LIVE}, released" in cloud.run("status").stdout
+    approve(ports, 2)
+    shown = cloud.json("status", "churn")["production"]
+    assert (shown["version"], shown["open_release"], shown["open_version"]) == (1, 2, 2)
+    text = " ".join(cloud.run("status").stdout.split())
+    assert "release 2 of churn (version 2) is being tested on its staging endpoint" in text
+    assert "version 1 ← 2 (release 2)" in text
+
+
 def test_a_release_is_shown_while_it_works_and_when_it_is_over(cloud: Cloud, ports: Ports) -> None:
     """By `why`, `releases` and `endpoint`."""
     approve(ports, 1)
