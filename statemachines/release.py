@@ -13,6 +13,7 @@ second endpoint, and ShiftTraffic and WatchTraffic do what a guarded update does
 from typing import Any
 
 from perennial.domain import errors
+from perennial.domain.ledger.moves import LOOK_SECONDS
 
 from statemachines import sdk
 from statemachines.blocks import (
@@ -295,12 +296,14 @@ def update_endpoint() -> Any:
 
 def shift_traffic() -> Any:
     """The next share of the requests goes to the new endpoint; `predict` divides them."""
-    return function("ShiftTraffic", parameters=of_release(), result_path=None)
+    asked = of_release(step=planned("traffic.step"))
+    return function("ShiftTraffic", parameters=asked, result_path=f"{PLAN}.traffic")
 
 
 def watch_traffic() -> Any:
     """Does the new endpoint do harm? Then its requests are taken away at once."""
-    return function("WatchTraffic", parameters=of_release(), result_path="$.traffic")
+    asked = of_release(step=planned("traffic.step"), looks=planned("traffic.looks"))
+    return function("WatchTraffic", parameters=asked, result_path=f"{PLAN}.traffic")
 
 
 def confirm_release() -> Any:
@@ -366,14 +369,14 @@ def staged(go_on: Any) -> tuple[Any, list[Any]]:
 def moved(confirm: Any) -> tuple[Any, list[Any]]:
     """Requests go over to the new endpoint share by share, until all have, or none has any more."""
     shift, watch = shift_traffic(), watch_traffic()
-    wait = sdk.Wait("WaitForTraffic", seconds=LOOK_EVERY)
+    wait = sdk.Wait("WaitForTraffic", seconds=LOOK_SECONDS)
     sdk.Chain([shift, wait, watch])
     watch.next(
         choose(
             "TrafficMoved",
             confirm,
-            (sdk.ChoiceRule.StringEquals("$.traffic.next", "wait"), wait),
-            (sdk.ChoiceRule.StringEquals("$.traffic.next", "shift"), shift),
+            (sdk.ChoiceRule.StringEquals(f"{PLAN}.traffic.next", "wait"), wait),
+            (sdk.ChoiceRule.StringEquals(f"{PLAN}.traffic.next", "shift"), shift),
         )
     )
     return shift, [shift, watch]

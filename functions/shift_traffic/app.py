@@ -14,6 +14,6 @@ from perennial.wiring import ports
 def handler(event: Any, _context: Any) -> dict[str, Any]:
     """Answer the share, in thousandths; a repeated call shifts once."""
     model, release, execution = event["model"], int(event["release"]), event["execution"]
-    shifted = asdict(shift_traffic(ports(), model, release, execution))
+    shifted = asdict(shift_traffic(ports(), model, release, execution, int(event["step"])))
     logger.info("shifted", extra={"model": model, "release": release, **shifted})
     return shifted

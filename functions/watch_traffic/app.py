@@ -14,6 +14,7 @@ from perennial.wiring import ports
 def handler(event: Any, _context: Any) -> dict[str, Any]:
     """Answer what comes next: `wait`, `shift`, `done`, or `back` and why."""
     model, release, execution = event["model"], int(event["release"]), event["execution"]
-    watched = asdict(watch_traffic(ports(), model, release, execution))
+    step, looks = int(event["step"]), int(event["looks"])
+    watched = asdict(watch_traffic(ports(), model, release, execution, step=step, looks=looks))
     logger.info("watched", extra={"model": model, "release": release, **watched})
     return watched

@@ -72,6 +72,7 @@ def planned(*, vpc: bool = False, **changes: Any) -> dict[str, Any]:
         "staging_variants": VARIANTS,
         "variants": VARIANTS,
         "moves": False,
+        "traffic": {"step": 0, "looks": 0},
         "captures": True,
         "capture": {
             "EnableCapture": True,
@@ -138,7 +139,8 @@ def described(status: str) -> dict[str, Any]:
 
 def watched(following: str) -> dict[str, Any]:
     """What WatchTraffic answers."""
-    return {"next": following, "words": "an alarm went off" if following == "back" else ""}
+    words = "an alarm went off" if following == "back" else ""
+    return {"next": following, "step": 1, "looks": 1, "words": words}
 
 
 ANSWERS: dict[str, Sequence[Any]] = {
@@ -160,7 +162,7 @@ ANSWERS: dict[str, Sequence[Any]] = {
     "CheckRelease": [{"exists": True, "keeps_counts": True}],
     "CreateUncapturedConfig": [{"EndpointConfigArn": "arn"}],
     "CreateEndpoint": [{"EndpointArn": "arn"}],
-    "ShiftTraffic": [{"permille": 100, "step": 1}],
+    "ShiftTraffic": [{"permille": 100, "step": 1, "looks": 0}],
     "WatchTraffic": Visits([watched("wait"), watched("shift"), watched("wait"), watched("done")]),
     "UpdateEndpoint": [{"EndpointArn": "arn"}],
     "DescribeEndpoint": Visits([described("Updating"), described("InService")]),

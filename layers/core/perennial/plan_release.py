@@ -104,6 +104,7 @@ def plan_release(ports: Ports, model: str, release: int, execution: str) -> dict
         "captures": endpoint.kind == "instances",
         "capture": release_plan.capture(subject, endpoint.capture),
         "moves": row.moves,
+        "traffic": {"step": 0, "looks": 0},
         "deployment": {} if row.moves else _deployment(subject, _way(basis)),
         "tags": release_plan.tags(subject),
         "network": run_input.network_parts(network_of(ports.deployment)),

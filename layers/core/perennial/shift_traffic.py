@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shifted:
-    """How many thousandths of the requests the release's endpoint answers, and at which step."""
+    """How many thousandths of the requests the release's endpoint answers, and at which step.
+
+    `looks` counts those at this step: none yet.
+    """
 
     permille: int
     step: int
+    looks: int = 0
 
 
-def shift_traffic(ports: Ports, model: str, release: int, execution: str) -> Shifted:
-    """The next share by the settings; while the present one is not baked, that one stays.
+def shift_traffic(ports: Ports, model: str, release: int, execution: str, step: int) -> Shifted:
+    """The share after the `step`-th, by the settings; the same again when it is repeated.
 
-    So it may be repeated. Raises `NotClaimed` for an execution that may not act for the release.
+    Raises `NotClaimed` for an execution that may not act for the release.
     """
     row = own_release(ports, model, release, execution)
     section = read_settings_of(ports.ledger, known_model(ports.ledger, model), row.settings).release
@@ -42,7 +46,7 @@ def shift_traffic(ports: Ports, model: str, release: int, execution: str) -> Shi
             own_release(ports, model, release, execution),
             strategy,
             section.share,
-            section.bake * 1000,
+            step=step,
             alone=alone,
             now_ms=ports.clock(),
         )

@@ -24,16 +24,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watched:
-    """What comes next (`wait`, `shift`, `done`, `back`), and of `back` why."""
+    """What comes next (`wait`, `shift`, `done`, `back`), and of `back` why.
+
+    `step` and `looks`: how many shares were given, and how many looks there were at the last one.
+    """
 
     next: moves.Next
+    step: int
+    looks: int
     words: str = ""
 
 
-def watch_traffic(ports: Ports, model: str, release: int, execution: str) -> Watched:
-    """Look once: turn back at once when a guarding alarm sounds or the endpoint does not serve.
+def watch_traffic(  # noqa: PLR0913  # what the machine's document says, member by member
+    ports: Ports, model: str, release: int, execution: str, *, step: int, looks: int
+) -> Watched:
+    """Look once more, after `looks` looks at the `step`-th share.
 
-    Raises `NotClaimed` for an execution that may not act for the release.
+    Turns back at once when a guarding alarm sounds or the endpoint does not serve. Raises
+    `NotClaimed` for an execution that may not act for the release.
     """
     row = own_release(ports, model, release, execution)
     section = read_settings_of(ports.ledger, known_model(ports.ledger, model), row.settings).release
@@ -45,12 +53,17 @@ def watch_traffic(ports: Ports, model: str, release: int, execution: str) -> Wat
     def decide() -> Transaction:
         nonlocal found
         own = own_release(ports, model, release, execution)
-        now_ms, bake_ms = ports.clock(), section.bake * 1000
-        found = moves.watch(known_model(ports.ledger, model), own, bake_ms, trouble, now_ms)
+        found = moves.watch(
+            known_model(ports.ledger, model),
+            own,
+            is_baked=moves.is_over(section.bake, looks + 1),
+            trouble=trouble,
+            now_ms=ports.clock(),
+        )
         return found.changes
 
     commit_change(ports, decide)
-    return Watched(found.next, trouble if found.next == "back" else "")
+    return Watched(found.next, step, looks + 1, trouble if found.next == "back" else "")
 
 
 def _sounding(ports: Ports, row: ReleaseRow, guard: Guard) -> str:

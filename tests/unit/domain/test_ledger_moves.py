@@ -48,8 +48,16 @@ def only(changes: Transaction) -> ModelRow:
 
 def shifted(model: ModelRow, row: ReleaseRow, now_ms: int = NOW, **more: Any) -> Transaction:
     """The next share of a canary of a tenth, unless said otherwise."""
-    given = {"strategy": "canary", "share": 0.1, "bake_ms": BAKE, "alone": False, **more}
+    step = model.move.step if model.move is not None else 0
+    given = {"strategy": "canary", "share": 0.1, "step": step, "alone": False, **more}
     return moves.shift(model, row, now_ms=now_ms, **given)
+
+
+def watched(
+    model: ModelRow, row: ReleaseRow, *, is_baked: bool, trouble: str = "", now_ms: int = NOW
+) -> moves.Watched:
+    """One look at the move."""
+    return moves.watch(model, row, is_baked=is_baked, trouble=trouble, now_ms=now_ms)
 
 
 INSTANCES, SERVERLESS = ("instances", 0), ("serverless", 40)
@@ -142,53 +150,65 @@ def test_shares_are_given_step_by_step(
 
 
 def test_a_repeated_call_shifts_once() -> None:
-    """The next share comes when the one before it is baked, and never after a turn back."""
+    """Each step is asked for by its number, and none comes after a turn back."""
     row = moving()
     model = only(shifted(at_work(row), row))
-    assert shifted(model, row, NOW + BAKE - 1) == ()
-    assert only(shifted(model, row, NOW + BAKE)).move.permille == 1000  # type: ignore[union-attr]
+    assert shifted(model, row, step=0) == ()
+    assert shifted(model, row, step=2) == ()
+    whole = only(shifted(model, row, step=1))
+    assert whole.move is not None
+    assert whole.move.permille == 1000
+    assert shifted(whole, row, step=2) == ()
     back = only(moves.turn_back(model, row, "an alarm", NOW))
-    assert shifted(back, row, NOW + BAKE) == ()
+    assert shifted(back, row, step=1) == ()
     assert shifted(at_work(row, turned_back=True), row) == ()
 
 
 def test_a_release_without_a_move_gets_no_share() -> None:
     """An execution that is too late, or one that updates in place."""
-    for call in (shifted, lambda m, r: moves.watch(m, r, BAKE, "", NOW)):
-        with pytest.raises(NotClaimed, match="release 3 of census moves no traffic"):
-            call(served_model(), moving())
+    with pytest.raises(NotClaimed, match="release 3 of census moves no traffic"):
+        shifted(served_model(), moving())
+    with pytest.raises(NotClaimed, match="release 3 of census moves no traffic"):
+        watched(served_model(), moving(), is_baked=True)
 
 
 @pytest.mark.parametrize(
-    ("permille", "after", "following"),
+    ("permille", "is_baked", "following"),
     [
-        (100, BAKE - 1, "wait"),
-        (100, BAKE, "shift"),
-        (999, BAKE, "shift"),
-        (1000, BAKE - 1, "wait"),
-        (1000, BAKE, "done"),
+        (100, False, "wait"),
+        (100, True, "shift"),
+        (999, True, "shift"),
+        (1000, False, "wait"),
+        (1000, True, "done"),
     ],
 )
-def test_a_quiet_step_is_baked(permille: int, after: int, following: str) -> None:
+def test_a_quiet_step_is_baked(permille: int, is_baked: bool, following: str) -> None:
     """And only the last one is noted as the end."""
     row = moving()
     model = at_work(row, permille=permille, step=1, since_ms=NOW)
-    found = moves.watch(model, row, BAKE, "", NOW + after)
+    found = watched(model, row, is_baked=is_baked)
     assert found.next == following
     if following == "done":
         done = only(found.changes)
         assert done.move == replace(model.move, baked=True)  # type: ignore[type-var]
-        assert moves.watch(done, row, BAKE, "too late", NOW).next == "done"
-        assert moves.watch(done, row, BAKE, "too late", NOW).changes == ()
+        late = watched(done, row, is_baked=True, trouble="too late")
+        assert (late.next, late.changes) == ("done", ())
     else:
         assert found.changes == ()
+
+
+@pytest.mark.parametrize(("bake_s", "needed"), [(61, 4), (80, 4), (81, 5), (120, 6), (3600, 180)])
+def test_a_bake_is_never_shorter_than_asked_for(bake_s: int, needed: int) -> None:
+    """Looks are 20 seconds apart, and the first one comes after as many."""
+    assert [moves.is_over(bake_s, looks) for looks in (needed - 1, needed)] == [False, True]
+    assert moves.LOOK_SECONDS == 20
 
 
 def test_trouble_takes_every_request_back_at_once_and_for_good() -> None:
     """Whatever time has passed; words and time of it are kept, and the first ones stay."""
     row = moving()
     model = at_work(row, permille=500, step=1, since_ms=NOW)
-    found = moves.watch(model, row, BAKE, "alarm x went off", NOW + BAKE)
+    found = watched(model, row, is_baked=True, trouble="alarm x went off", now_ms=NOW + BAKE)
     back = only(found.changes)
     assert (found.next, back.move) == (
         "back",
@@ -200,7 +220,7 @@ def test_trouble_takes_every_request_back_at_once_and_for_good() -> None:
             since_ms=NOW + BAKE,
         ),
     )
-    again = moves.watch(back, row, BAKE, "", NOW + 9 * BAKE)
+    again = watched(back, row, is_baked=True)
     assert (again.next, again.changes) == ("back", ())
     assert moves.turn_back(back, row, "other words", NOW + 9 * BAKE) == ()
     assert moves.turn_back(served_model(), row, "words", NOW) == ()
@@ -291,12 +311,12 @@ def test_shares_only_grow_until_they_are_taken_back(
             changes = shifted(model, row, now_ms, strategy=strategy, share=share / 100)
         else:
             trouble = "alarm" if what == "trouble" else ""
-            changes = moves.watch(model, row, BAKE, trouble, now_ms).changes
+            is_baked = wait > BAKE
+            changes = watched(model, row, is_baked=is_baked, trouble=trouble).changes
         model = only(changes) if changes else model
         after = model.move
         assert after is not None
         assert after.permille >= before.permille or after.turned_back
         assert not (after.turned_back and after.permille)
         assert not after.baked or after.permille == 1000
-        if after.step > before.step > 0:
-            assert now_ms - before.since_ms >= BAKE
+        assert after.step <= before.step + 1

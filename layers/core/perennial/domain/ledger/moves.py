@@ -17,6 +17,9 @@ from perennial.domain.ledger.move_rows import WHOLE, EndpointKind, Move
 from perennial.domain.ledger.rows import Live, ModelRow, ReleaseEnding, ReleaseRow, Wanted
 from perennial.domain.ledger.store import Transaction, change
 
+#: How long the machine waits before each look at a move. Looks are counted, and not times compared,
+#: so that a bake is never shorter than asked for, whichever clock is fast.
+LOOK_SECONDS = 20
 #: How long whoever divides requests may go on by an older reading while a move is open.
 BELIEVED_MS = 5_000
 #: An endpoint that lost its requests is removed so much later.
@@ -93,23 +96,22 @@ def next_share(strategy: Strategy, share: float, permille: int, *, alone: bool) 
     return min(permille + step, WHOLE)
 
 
-def shift(  # noqa: PLR0913  # the row, the strategy's own figures, and the time
+def shift(  # noqa: PLR0913  # the rows, the strategy's own figures, and the time
     model: ModelRow,
     release: ReleaseRow,
     strategy: Strategy,
     share: float,
-    bake_ms: int,
     *,
+    step: int,
     alone: bool,
     now_ms: int,
 ) -> Transaction:
-    """Give the move its next share; empty while the one before it is not baked.
+    """Give the move the share after its `step`-th; empty if it has that, or is turned back.
 
     So a repeated call shifts once. Raises `NotClaimed` without an open move.
     """
     move = _open(model, release)
-    is_due = move.step == 0 or now_ms - move.since_ms >= bake_ms
-    if move.turned_back or move.permille >= WHOLE or not is_due:
+    if move.turned_back or move.permille >= WHOLE or move.step != step:
         return ()
     permille = next_share(strategy, share, move.permille, alone=alone)
     moved = replace(move, permille=permille, step=move.step + 1, since_ms=now_ms)
@@ -124,10 +126,18 @@ class Watched:
     changes: Transaction = ()
 
 
-def watch(model: ModelRow, release: ReleaseRow, bake_ms: int, trouble: str, now_ms: int) -> Watched:
-    """Judge a move at work; `trouble`: what speaks against it, in words; empty: nothing.
+def is_over(bake_s: int, looks: int) -> bool:
+    """Whether a step has baked for so many seconds after so many looks at it."""
+    return looks * LOOK_SECONDS >= bake_s
 
-    Trouble takes its requests away at once and for good. Raises `NotClaimed` without a move.
+
+def watch(
+    model: ModelRow, release: ReleaseRow, *, is_baked: bool, trouble: str, now_ms: int
+) -> Watched:
+    """Judge a move at work. `trouble`: what speaks against it, in words; empty: nothing.
+
+    `is_baked`: its present share has been watched for as long as the settings ask for. Trouble
+    takes its requests away at once and for good. Raises `NotClaimed` without a move.
     """
     move = _open(model, release)
     if move.turned_back:
@@ -136,7 +146,7 @@ def watch(model: ModelRow, release: ReleaseRow, bake_ms: int, trouble: str, now_
         return Watched("done")
     if trouble:
         return Watched("back", turn_back(model, release, trouble, now_ms))
-    if now_ms - move.since_ms < bake_ms:
+    if not is_baked:
         return Watched("wait")
     if move.permille < WHOLE:
         return Watched("shift")
