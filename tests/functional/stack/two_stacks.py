@@ -25,7 +25,12 @@ from tests.functional.stack.conftest import hold_sweeps
 
 MODEL = "census"
 #: The functions that `Deployed.stir` wakes.
-STIRRED = frozenset({"OnSignal", "OnRunEnded", "OnReleaseEnded", "OnVersionApproved", "OnSweepDue"})
+STIRRED = frozenset(
+    {
+        *("OnSignal", "OnRunEnded", "OnReleaseEnded", "OnVersionApproved", "OnSweepDue"),
+        "OnMonitoringEnded",
+    }
+)
 FUNCTION, QUEUE, RULE = "AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::Events::Rule"
 DOCUMENT: dict[str, Any] = {
     "problem": "binary",
@@ -148,6 +153,7 @@ class Deployed:
         self._run_machines()
         self._approve()
         self._fail_an_endpoint()
+        self._end_a_monitor()
         self._let_the_schedule_fire()
 
     def _land(self) -> None:
@@ -211,6 +217,18 @@ class Deployed:
         hosting.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
         assert hosting.settle(name)["EndpointStatus"] == "Failed"
         hosting.remove(name)
+
+    def _end_a_monitor(self) -> None:
+        """A processing job with the name of a monitor's window that nobody opened."""
+        kind = naming.MONITOR_KINDS[0]
+        name = naming.monitor_job(self.name, MODEL, kind, 1_764_000_000_000)
+        jobs = Hosting(self.cloud)
+        jobs.process(["/bin/true"], ProcessingJobName=name)
+        describe = jobs.sagemaker.describe_processing_job
+        jobs.until(
+            lambda: describe(ProcessingJobName=name)["ProcessingJobStatus"],
+            lambda status: status == "Completed",
+        )
 
     def _let_the_schedule_fire(self) -> None:
         """The sweep's own schedule, switched on for as long as it takes to fire."""
