@@ -38,7 +38,12 @@ def tell_releases(ports: Ports, model: str) -> tuple[int, ...]:
 
 def send_release_notice(ports: Ports, release: ReleaseRow) -> None:
     """Send the notice of one release that ended."""
-    subject, text = words_of_release(release, ports.deployment.stack)
+    guarded = ""
+    if release.outcome == "released":
+        from perennial.count_guarded import guarded_words  # noqa: PLC0415  # spares a cold start
+
+        guarded = guarded_words(release)
+    subject, text = words_of_release(release, ports.deployment.stack, guarded)
     ports.notices.publish(subject, text, _attributes(ports, release, release.outcome or ""))
 
 
@@ -66,11 +71,16 @@ def _attributes(ports: Ports, release: ReleaseRow, outcome: str) -> dict[str, st
     }
 
 
-def words_of_release(release: ReleaseRow, stack: str) -> tuple[str, str]:
-    """Subject and text of a release's notice: what happened, why, and what to do next."""
+def words_of_release(release: ReleaseRow, stack: str, guarded: str = "") -> tuple[str, str]:
+    """Subject and text of a release's notice: what happened, why, and what to do next.
+
+    `guarded`: what there is to say about its guards.
+    """
     title = TITLES[release.outcome or "failed"].format(version=release.version)
     subject = f"{release.model}: release {release.number}: {title}"
     lines = [f"{subject} (stack {stack}).", "", release.words]
+    if guarded:
+        lines += ["", guarded]
     if release.because:
         by = f" by {release.by}" if release.by else ""
         lines += ["", f"It was asked for{by} ({release.kind}): {release.because}"]

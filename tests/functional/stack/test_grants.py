@@ -53,6 +53,7 @@ PERMISSIONS = {
     # Requests to CloudWatch are signed for its old name.
     "monitoring:DeleteAlarms": {"cloudwatch:DeleteAlarms"},
     "monitoring:DescribeAlarms": {"cloudwatch:DescribeAlarms"},
+    "monitoring:GetMetricData": {"cloudwatch:GetMetricData"},
     "monitoring:PutMetricAlarm": {"cloudwatch:PutMetricAlarm", "cloudwatch:TagResource"},
 }
 #: Every version waits for a person before production; nothing bounds what only time would show.

@@ -18,7 +18,7 @@ from perennial.aws import endpoints, registry
 from perennial.commit_change import commit_change
 from perennial.confirm_release import confirm_release
 from perennial.describe_endpoint import describe_endpoint
-from perennial.domain.errors import Conflict, NotAllowed, NotClaimed, NotFound, Unavailable
+from perennial.domain.errors import Conflict, Denied, NotAllowed, NotClaimed, NotFound, Unavailable
 from perennial.domain.ledger.release_claims import announce_update
 from perennial.domain.ledger.rows import ReleaseRow
 from perennial.end_release import end_release, look_after_releases
@@ -628,6 +628,64 @@ def test_an_endpoint_costs_what_was_live(served: World) -> None:
     remove_endpoint(served.ports, MODEL)
     *_, last = sum_costs(served.ports, MODEL).endpoints
     assert (last.seconds, last.usd) == (None, None)
+
+
+def requests_counted(row: ReleaseRow, number: int, config: str) -> None:
+    """Let CloudWatch have counted requests to the live endpoint under a configuration."""
+    assert row.updating_ms is not None
+    names = {"EndpointName": LIVE, "VariantName": "main", "EndpointConfigName": config}
+    datum: Any = {
+        "MetricName": "Invocations",
+        "Dimensions": [{"Name": name, "Value": value} for name, value in names.items()],
+        "Timestamp": datetime.fromtimestamp(row.updating_ms / 1000 + 90, timezone.utc),
+        "Value": number,
+    }
+    boto_client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=[datum])
+
+
+@pytest.mark.parametrize("counted", ["none", "of the old fleet", "of the new fleet"])
+def test_a_notice_says_when_the_guards_measured_nothing(served: World, counted: str) -> None:
+    """Only requests that the new fleet answered while it was watched count; the first version
+    has no guard, and its notice says nothing of one."""
+    approve(served, version(served))
+    released(served, 1)
+    tell_releases(served.ports, MODEL)
+    (first,) = served.inbox()
+    assert "guards" not in first["Message"]
+    approve(served, version(served))
+    row = deploy(served, 2)
+    if counted != "none":
+        assert row.before is not None
+        config = row.config if counted == "of the new fleet" else row.before.config
+        requests_counted(row, 3, config)
+    served.wait(600)
+    advance_releases(served.ports, MODEL)
+    tell_releases(served.ports, MODEL)
+    (notice,) = served.inbox()
+    silent = "Its guards measured nothing" in notice["Message"]
+    assert silent is (counted != "of the new fleet"), notice["Message"]
+    assert ("(10 min)" in notice["Message"]) is silent
+
+
+def test_a_notice_is_sent_when_the_requests_cannot_be_counted(
+    served: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words, for example that a right is missing."""
+    approve(served, version(served))
+    released(served, 1)
+    tell_releases(served.ports, MODEL)
+    served.inbox()
+    approve(served, version(served))
+    deploy(served, 2)
+    advance_releases(served.ports, MODEL)
+
+    def denied(*_: Any) -> int:
+        raise Denied("reading the metrics: AccessDenied")
+
+    monkeypatch.setattr("perennial.count_guarded.count_requests", denied)
+    assert tell_releases(served.ports, MODEL) == (2,)
+    (notice,) = served.inbox()
+    assert "could not be seen: reading the metrics: AccessDenied" in notice["Message"]
 
 
 def test_notices_are_repeated_until_they_are_noted(

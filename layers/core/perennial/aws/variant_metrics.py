@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -54,7 +54,7 @@ def read_variants(
     length = period_ms(began_ms, now_ms)
     begin = began_ms - began_ms % length
     queries = [
-        _query(f"{figure}_{place}", metric, stat, (endpoint, variant, config), length)
+        _query(f"{figure}_{place}", metric, stat, _names(endpoint, variant, config), length)
         for place, variant in enumerate(variants)
         for figure, metric, stat in FIGURES
     ]
@@ -70,6 +70,27 @@ def read_variants(
     return tuple(
         Counted(variant, _periods(place, found, length)) for place, variant in enumerate(variants)
     )
+
+
+def count_requests(endpoint: str, variant: str, config: str, began_ms: int, ended_ms: int) -> int:
+    """The requests that a variant answered in a span of time, well or not.
+
+    `config`: under this configuration alone, "" for any. Raises as `read_variants`.
+    """
+    length = period_ms(began_ms, ended_ms)
+    names = {"EndpointName": endpoint, "VariantName": variant}
+    if config:
+        names["EndpointConfigName"] = config
+    begin = began_ms - began_ms % length
+    paginator: Any = client("cloudwatch").get_paginator("get_metric_data")
+    with translated(f"reading the metrics of {endpoint}"):
+        pages = paginator.paginate(
+            MetricDataQueries=[_query("requests", "Invocations", "Sum", names, length)],
+            StartTime=_time(begin),
+            EndTime=_time(ended_ms + MINUTE_MS),
+        )
+        results = [result for page in pages for result in page["MetricDataResults"]]
+    return round(sum(sum(result["Values"]) for result in results))
 
 
 def _periods(place: int, found: dict[str, dict[int, float]], length: int) -> tuple[Period, ...]:
@@ -88,11 +109,14 @@ def _periods(place: int, found: dict[str, dict[int, float]], length: int) -> tup
     )
 
 
+def _names(endpoint: str, variant: str, config: str) -> dict[str, str]:
+    return {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": config}
+
+
 def _query(
-    key: str, metric: str, stat: str, names: tuple[str, str, str], length: int
+    key: str, metric: str, stat: str, names: Mapping[str, str], length: int
 ) -> dict[str, Any]:
-    kinds = ("EndpointName", "VariantName", "EndpointConfigName")
-    dimensions = [{"Name": kind, "Value": name} for kind, name in zip(kinds, names, strict=True)]
+    dimensions = [{"Name": kind, "Value": name} for kind, name in names.items()]
     described = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions}
     return {
         "Id": key,
