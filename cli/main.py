@@ -35,6 +35,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "why": ("cli.see", "what a model waits for, and until when"),
         "releases": ("cli.release", "a model's releases, how each ended, and why"),
         "endpoint": ("cli.release", "what a model's endpoint serves; take it away"),
+        "monitor": ("cli.monitor", "what watches a model; let one of its monitors look now"),
+        "drift": ("cli.monitor", "what drifted: a table, and a page with pictures"),
         "runs": ("cli.runs", "a model's runs, why each began and how it ended; compare some"),
         "run": ("cli.run", "show or follow one run, its card; stop it, repeat it"),
         "cost": ("cli.cost", "what runs cost, by step and by run"),
@@ -43,6 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Use": {
         "predict": ("cli.predict", "ask a model's live version; without rows, what it takes"),
+        "label": ("cli.monitor", "send what was right, once it is known"),
         "batch": ("cli.batch", "predict many rows at once, and get a manifest of the results"),
     },
     "Decide": {
@@ -63,6 +66,7 @@ MODULES = {name: entry[0] for commands in SECTIONS.values() for name, entry in c
 FUNCTIONS = {
     "demo-release": "demo_release",
     "ab": "ab_group",
+    "monitor": "monitor_group",
     "fetch-data": "fetch_data",
     "data": "data_group",
     "run": "run_group",

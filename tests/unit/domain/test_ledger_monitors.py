@@ -115,7 +115,7 @@ def test_an_end_is_recorded_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "found", [Found("failed", words="boom"), Found("empty"), Found("done", rows=0)]
+    "found", [Found("failed", words="boom"), Found("empty", words="nothing came")]
 )
 def test_a_blind_window_leaves_the_last_word(found: Found) -> None:
     """A failure is no all-clear: the violations of the last window that saw something stand."""

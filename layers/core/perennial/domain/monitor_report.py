@@ -14,7 +14,9 @@ from perennial.domain.text import printable
 VERSION = 1
 LONGEST_WORDS = 300
 #: How many figures and violations a row keeps; the report has them all.
-MOST_FIGURES = 60
+MOST_FIGURES = 40
+#: Figures of drift come before plain ones (means, counts), which a row need not keep.
+DRIFT = "drift"
 MOST_VIOLATIONS = 10
 
 
@@ -56,7 +58,7 @@ def read_report(document: Any, *, per_feature: bool) -> Report:
     if not rows:
         words = _first_note(document) or "no row in the window could be looked at"
     found = Found(
-        "done",
+        "done" if rows else "empty",
         rows=rows,
         labelled=_count(document, "labelled_rows"),
         violations=len(violations),
@@ -77,7 +79,7 @@ def _kept(worst: Any, violations: list[Any], figures: tuple[Figure, ...]) -> str
         "violations": [_words(each) for each in violations[:MOST_VIOLATIONS]],
         "figures": {
             _full_name(each): round(each.value, 6)
-            for each in figures[:MOST_FIGURES]
+            for each in sorted(figures, key=lambda each: DRIFT not in each.name)[:MOST_FIGURES]
             if math.isfinite(each.value)
         },
     }

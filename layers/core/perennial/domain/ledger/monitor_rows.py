@@ -14,7 +14,7 @@ from perennial.domain.ledger.rows import Key, model_pk
 MONITOR_SK = "monitor#"
 WINDOW_SK = "window#"
 
-#: `empty`: nothing was captured, so no job was started.
+#: `empty`: nothing was captured (then no job was started), or no row could be looked at.
 WindowState = Literal["open", "done", "failed", "empty"]
 
 

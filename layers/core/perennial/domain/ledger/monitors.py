@@ -27,7 +27,7 @@ WITHDRAWN = "its alarm went back to OK before there was anything new to learn"
 
 @dataclass(frozen=True)
 class Found:
-    """What a window's job found, or why it found nothing (`words`)."""
+    """What a window's job found, or why it found nothing (`words`): `failed` or `empty`."""
 
     state: WindowState
     rows: int = 0
@@ -39,7 +39,7 @@ class Found:
     @property
     def is_blind(self) -> bool:
         """Whether the monitor saw nothing: its job failed, or there was nothing to see."""
-        return self.state != "done" or not self.rows
+        return self.state != "done"
 
 
 def open_window(row: MonitorRow | None, window: WindowRow) -> Transaction:
