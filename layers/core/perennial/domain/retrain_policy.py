@@ -1,21 +1,25 @@
 """When a candidate is trained: alarms, periods and costs decide; and whether it takes over.
 
-An alarm buys a candidate, never a release. One question, `decide`, is answered by one of five
-policies (`monitor.retrain.policy` in model.yaml; the fifth is `when: {at_least: k}`, which goes
-with each of them). All figures of error are of one scale: the mean loss of a prediction in one
-monitor window, 0 for a perfect model and about 1 for a constant answer. A run's price is on that
-scale too: it pays once it saves so much error, summed over windows (`price`).
+An alarm buys a candidate, never a release. One question, `decide`, is answered by one of the
+`POLICIES` (`monitor.retrain.policy` in model.yaml; `when: {at_least: k}` goes with each). All
+errors are of one scale: the mean loss of a prediction in one monitor window, 0 for a perfect
+model and about 1 for a constant answer. A run's price is on that scale too: it pays once it saves
+so much error, summed over windows (`price`).
 
-The default, `paired-challenger`, learns from every run what a training brings: the run's report
-holds candidate and champion against each other on the same newest labelled rows. docs/
-retrain-policy.md has what it does on labelled streams, beside other policies and the best that
-could have been done (`bench/policy.py` replays them through this module).
+Which of two versions is to serve is never a matter of age: `takes_over` and `better_version` hold
+them against each other on the same newest labelled rows. docs/retrain-policy.md tells what all
+this does on labelled streams, beside other policies and the best that could have been done;
+`bench/policy.py` replays them through this module.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from perennial.domain.retrain_learning import learn
 
 PolicyName = Literal["paired-challenger", "rent-or-buy", "fixed", "any-alarm"]
 POLICIES: tuple[PolicyName, ...] = ("paired-challenger", "rent-or-buy", "fixed", "any-alarm")
@@ -23,6 +27,11 @@ POLICIES: tuple[PolicyName, ...] = ("paired-challenger", "rent-or-buy", "fixed",
 #: What a run costs, in summed error, when the settings do not say what an error costs: one run is
 #: worth one more wrong answer in twenty throughout one window.
 DEFAULT_PRICE = 0.05
+#: `better_version` looks at so many of the newest windows: more say how it was, not how it is.
+NEWEST = 2
+#: ... and wants the difference to be so many standard errors: some other version seems a little
+#: better in every window, by chance.
+SURE = 2.0
 
 
 class RetrainSettings(Protocol):
@@ -42,12 +51,37 @@ class RetrainSettings(Protocol):
 
 
 @dataclass(frozen=True)
+class Scored:
+    """Another version on a window's rows, none of which it was trained on.
+
+    `trained_ms`: up to when its training data went; it names the version here. `spread`: the
+    standard deviation of the rows' difference of loss to the live version.
+    """
+
+    trained_ms: int
+    error: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class Labelled:
-    """A window of the live version's traffic whose labels are known: model quality's figures."""
+    """A window of live traffic whose labels are known: model quality's figures.
+
+    `trained_ms`: up to when the training data of the version went that was live. `others`:
+    earlier versions on the same rows, if somebody scored them.
+    """
 
     end_ms: int
     error: float
     rows: int
+    trained_ms: int
+    others: tuple[Scored, ...] = ()
+
+    def error_of(self, trained_ms: int) -> float | None:
+        """The error of one version in this window; None when nobody knows it."""
+        if trained_ms == self.trained_ms:
+            return self.error
+        return next((each.error for each in self.others if each.trained_ms == trained_ms), None)
 
 
 @dataclass(frozen=True)
@@ -55,7 +89,7 @@ class Trial:
     """What one finished run found: both models' errors on the same newest labelled rows.
 
     `at_ms`: up to when the candidate's training data went. `champion_ms`: the same of the
-    champion it was held against. `released`: whether it took over (or waits for approval).
+    champion it was held against. `rows`: on how many rows.
     """
 
     run: int
@@ -63,7 +97,7 @@ class Trial:
     champion_ms: int
     champion_error: float
     candidate_error: float
-    released: bool
+    rows: int
 
     @property
     def gain(self) -> float:
@@ -76,8 +110,9 @@ class History:
     """What is known of a model when somebody asks whether to train.
 
     `trained_ms`: up to when the live version's training data went. `window_ms`: the length of a
-    window. `windows`: those of the live version, oldest first. `trials`: all runs with a verdict,
-    oldest first; a run that failed is none. `alarms`: the kinds of monitor in ALARM now.
+    window. `windows`: all labelled ones, also of earlier live versions, oldest first. `trials`:
+    all runs with a verdict, oldest first; a run that failed is none. `alarms`: the kinds of
+    monitor in ALARM now.
     """
 
     trained_ms: int
@@ -86,12 +121,16 @@ class History:
     trials: tuple[Trial, ...] = ()
     alarms: frozenset[str] = field(default_factory=frozenset)
 
+    def last_ms(self) -> int:
+        """Up to when the newest training's data went, whether it was released or not."""
+        return max([self.trained_ms, *(trial.at_ms for trial in self.trials)])
+
 
 @dataclass(frozen=True)
 class Decision:
     """Whether to train now, and why or why not, in words for people.
 
-    `code` is short and stable: `pays`, `period`, `alarm`; or `too-few-alarms`, `not-yet`,
+    `code` is short and stable: `pays`, `period`, `alarm`; or `not-yet`, `too-few-alarms`,
     `no-alarm`.
     """
 
@@ -111,7 +150,7 @@ def price(run_usd: float | None, error_usd: float | None, rows: int) -> float:
     return run_usd / (error_usd * rows)
 
 
-def error_of(problem: str, figures: dict[str, float]) -> float | None:
+def error_of(problem: str, figures: Mapping[str, float]) -> float | None:
     """An evaluation's figures as one error on the common scale; None where there is none.
 
     Classes: the share of wrong answers. Numbers: the root mean squared error ÷ the labels'
@@ -119,7 +158,7 @@ def error_of(problem: str, figures: dict[str, float]) -> float | None:
     """
     if problem == "regression":
         r2 = figures.get("r2")
-        return None if r2 is None else max(0.0, 1.0 - r2) ** 0.5
+        return None if r2 is None else math.sqrt(max(0.0, 1.0 - r2))
     accuracy = figures.get("accuracy")
     return None if accuracy is None else 1.0 - accuracy
 
@@ -130,18 +169,56 @@ def decide(settings: RetrainSettings, history: History, run_price: float, now_ms
     `run_price`: what a run costs in summed error (`price`). To be asked when an alarm goes off,
     and after each window whose labels are known. Raises `ValueError` for a policy that is none.
     """
+    if settings.policy not in POLICIES:
+        raise ValueError(f"no policy {settings.policy}; there are {', '.join(POLICIES)}")
+    if settings.policy == "fixed" or settings.every:
+        period = _period(settings, history, now_ms)
+        if period.train or settings.policy == "fixed":
+            return period
     if settings.policy == "any-alarm":
-        return _any_alarm(settings, history)
-    if settings.policy == "fixed":
-        return _fixed(settings, history, now_ms)
+        return _alarms(settings, history)
     if settings.policy == "rent-or-buy":
         return _rent_or_buy(history, run_price)
-    if settings.policy == "paired-challenger":
-        return _paired_challenger(settings, history, run_price)
-    raise ValueError(f"no policy {settings.policy}; there are {', '.join(POLICIES)}")
+    return _paired_challenger(settings, history, run_price)
 
 
-def _any_alarm(settings: RetrainSettings, history: History) -> Decision:
+def takes_over(trial: Trial) -> bool:
+    """Whether the candidate is to serve: it errs less on the same newest labelled rows.
+
+    Its training is paid for either way, so the likelier of the two to err less is the better
+    bet. A model's own gates may ask for more (`gates.champion`, with a margin and a confidence).
+    """
+    return trial.gain > 0
+
+
+def better_version(history: History) -> int | None:
+    """The other version that should serve, by its `trained_ms`; None: the live one stays.
+
+    A candidate that lost is judged again when newer labels arrive, and so is every version that
+    was replaced: relations come back. Only windows after both versions' training count.
+    """
+    windows = [each for each in history.windows[-NEWEST:] if each.trained_ms == history.trained_ms]
+    best, found = 0.0, None
+    for trained_ms in sorted({other.trained_ms for each in windows for other in each.others}):
+        gain, error = _paired(windows, trained_ms)
+        if gain > SURE * error and gain > best:
+            best, found = gain, trained_ms
+    return found
+
+
+def _paired(windows: Sequence[Labelled], trained_ms: int) -> tuple[float, float]:
+    """How much less a version errs than the live one over these windows, and the standard error."""
+    rows, total, variance = 0, 0.0, 0.0
+    for each in windows:
+        for other in each.others:
+            if other.trained_ms == trained_ms:
+                rows += each.rows
+                total += each.rows * (each.error - other.error)
+                variance += each.rows * other.spread**2
+    return (total / rows, math.sqrt(variance) / rows) if rows else (0.0, math.inf)
+
+
+def _alarms(settings: RetrainSettings, history: History) -> Decision:
     alarms = sorted(history.alarms)
     if not alarms:
         return Decision(False, "no-alarm", "no monitor of the model is in ALARM")
@@ -154,55 +231,59 @@ def _any_alarm(settings: RetrainSettings, history: History) -> Decision:
     return Decision(True, "alarm", f"in ALARM: {', '.join(alarms)}")
 
 
-def _fixed(settings: RetrainSettings, history: History, now_ms: int) -> Decision:
-    last = _last_ms(history)
-    due = last + settings.every * 1000
+def _period(settings: RetrainSettings, history: History, now_ms: int) -> Decision:
+    due = history.last_ms() + settings.every * 1000
     if now_ms >= due:
         return Decision(True, "period", "the period since the last training is over")
     days = (due - now_ms) / 86_400_000
     return Decision(False, "not-yet", f"the next training is due in {days:.1f} days")
 
 
-def _last_ms(history: History) -> int:
-    """Up to when the newest training's data went, whether it was released or not."""
-    return max([history.trained_ms, *(trial.at_ms for trial in history.trials)])
-
-
 def _rent_or_buy(history: History, run_price: float) -> Decision:
     """Pay as long as it is cheaper, then buy: the summed excess error has reached a run's price.
 
-    Ski rental: whatever comes, at most twice the cost of knowing it beforehand. The excess is
-    over what the last candidate or champion, the better one, erred when it was judged.
+    Ski rental: if each run took all excess away, it would cost at most twice what one would have
+    paid who knew the future. The excess is over what the better of the last run's two models
+    erred when they were judged.
     """
-    excess = excess_error(history)
-    if excess >= run_price:
-        return Decision(
-            True, "pays", f"excess error {excess:.3g} has reached a run's {run_price:.3g}"
-        )
-    words = f"excess error {excess:.3g} since the last training; a run costs {run_price:.3g}"
-    return Decision(False, "not-yet", words)
-
-
-def excess_error(history: History) -> float:
-    """The summed error beyond what was to be expected since the last training, at least 0."""
-    since = _last_ms(history)
-    windows = [each for each in history.windows if each.end_ms > since]
-    trials = history.trials
-    if trials:
-        expected = min(trials[-1].champion_error, trials[-1].candidate_error)
+    last = history.last_ms()
+    windows = [each for each in history.windows if each.end_ms > last]
+    if history.trials:
+        judged = history.trials[-1]
+        expected = min(judged.champion_error, judged.candidate_error)
     elif windows:
         expected, windows = windows[0].error, windows[1:]
     else:
-        return 0.0
+        return Decision(False, "not-yet", "no labels are known since the last training")
     excess = 0.0
     for each in windows:
         excess = max(0.0, excess + each.error - expected)
-    return excess
+    words = f"excess error {excess:.3g} since the last training; a run costs {run_price:.3g}"
+    return Decision(excess >= run_price, "pays" if excess >= run_price else "not-yet", words)
 
 
 def _paired_challenger(settings: RetrainSettings, history: History, run_price: float) -> Decision:
-    alarm = _any_alarm(settings, history)
-    decision = _rent_or_buy(history, run_price)
-    if alarm.train and not decision.train:
-        return alarm
-    return decision
+    """Buy once what a training is expected to have saved by now adds up to its price.
+
+    Expected by what the model's own trainings brought (`retrain_learning`). An alarm brings the
+    training forward, once for each champion: where a candidate was tried and the champion kept,
+    alarms add nothing that the errors do not say. Without labels alarms are all there is.
+    """
+    alarms = _alarms(settings, history)
+    if not history.windows:
+        return alarms
+    tried = any(trial.champion_ms == history.trained_ms for trial in history.trials)
+    if alarms.train and not tried:
+        return alarms
+    expected = learn(history).expected_saving(history)
+    if expected >= run_price:
+        words = (
+            f"a training would have saved an error of {expected:.3g} by now; it costs "
+            f"{run_price:.3g}"
+        )
+        return Decision(True, "pays", words)
+    words = (
+        f"a training would have saved an error of only {expected:.3g} by now; it costs "
+        f"{run_price:.3g}"
+    )
+    return Decision(False, "not-yet", words)
