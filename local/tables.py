@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _Keys = list[tuple[Any, Any]]
 
 
-def patches(_: "Cloud") -> list[Patch]:
+def patches(_: "Cloud | None" = None) -> list[Patch]:
     """Replacements in moto's DynamoDB; its callers hold the service's lock."""
     return [
         Patch(

@@ -348,7 +348,7 @@ class Amazon(BaseHTTPRequestHandler):
 def caller(monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
     """The job's own client, whose AWS is a server in this process."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Amazon)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

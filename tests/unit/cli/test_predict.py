@@ -67,7 +67,7 @@ def api(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     describe = stacks.describe_stack
 
     def with_api(name: str) -> Any:
