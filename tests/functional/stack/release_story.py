@@ -1,5 +1,7 @@
 """The parts of a story of releases on the deployed stack, each beginning where one before ended.
 
+The same for each kind of endpoint: clients ask an endpoint of instances itself, and a serverless
+one through `predict`, which divides their requests while a release moves them.
 Real model servers, real metrics and alarms; the cloud's clock goes twenty times as fast.
 """
 
@@ -20,6 +22,7 @@ import yaml
 from perennial.advance_releases import advance_releases
 from perennial.approve_version import approve_version
 from perennial.aws import endpoints
+from perennial.aws.predictions_api import PredictionsApi
 from perennial.describe_endpoint import describe_endpoint
 from perennial.describe_model import describe_model, known_model
 from perennial.domain.errors import NotAllowed
@@ -40,15 +43,27 @@ from tests.functional.conftest import REPOSITORY
 from tests.functional.stack.conftest import Checkout, make_checkout
 
 MODEL = "abalone"
-LIVE, STAGING = f"perennial-live-{MODEL}", f"perennial-staging-{MODEL}"
+LIVE, NEXT = f"perennial-live-{MODEL}", f"perennial-next-{MODEL}"
+STAGING = f"perennial-staging-{MODEL}"
 CLOCK = 20
+#: What the settings of each kind of endpoint say.
+KINDS: dict[str, dict[str, Any]] = {
+    "instances": {"count": 2},
+    "serverless": {"kind": "serverless", "memory_mb": 2048, "concurrency": 4},
+}
 RELEASE = {
     "approval": "person",
-    "endpoint": {"count": 2},
     "strategy": "canary",
     "share": "50%",
     "bake": "2m",
     "guard": {"errors": "5%", "latency_p99": "off", "period": "1m", "evaluations": 1},
+}
+
+
+#: The functions of a release's beginning and end.
+FUNCTIONS = {
+    "instances": ("OnVersionApproved", "PlanRelease", "ConfirmRelease", "OnReleaseEnded"),
+    "serverless": ("OnVersionApproved", "ShiftTraffic", "WatchTraffic", "ConfirmRelease"),
 }
 
 
@@ -78,6 +93,7 @@ class Stack:
     ports: Ports
     row: dict[str, Any]
     folder: Path
+    kind: str = "instances"
 
     @property
     def live(self) -> Live | None:
@@ -138,13 +154,26 @@ class Stack:
         return found
 
     def invoke(self) -> int:
-        """Ask the live endpoint; the version that answered."""
+        """Ask as clients of this kind of endpoint do; the version that answered."""
+        if self.kind != "instances":
+            return self.predict()
         answer = self.checkout.cloud.client("sagemaker-runtime").invoke_endpoint(
             EndpointName=LIVE,
             ContentType="application/json",
             Body=json.dumps({"instances": [self.row]}),
         )
         return int(json.loads(answer["Body"].read())["version"])
+
+    def predict(self) -> int:
+        """Ask the API; the version that answered."""
+        api = PredictionsApi(self.ports.deployment.predictions_url)
+        found = api.predict(MODEL, {"instances": [self.row]}, explain=False)
+        assert found.status == 200, (found.status, found.document)
+        return int(found.document["version"])
+
+    def hurry(self, factor: float) -> None:
+        """Let the cloud's clock go so many times as fast from now on."""
+        self.checkout.cloud.control("POST", "/_local/clock", {"factor": factor})
 
     @contextmanager
     def asked(self) -> Iterator[Traffic]:
@@ -173,12 +202,14 @@ class Stack:
         kept = {each.config for each in (model.live, model.previous) if each is not None}
         assert set(endpoints.list_configs("perennial-")) == kept
         assert set(endpoints.list_models("perennial-")) == kept
-        assert endpoints.describe_endpoint(STAGING) is None
+        standing = {each for each in (LIVE, NEXT, STAGING) if endpoints.describe_endpoint(each)}
+        assert standing == ({model.live.endpoint} if model.live else set())
+        assert model.move is None
         alarms = self.checkout.cloud.client("cloudwatch").describe_alarms(
             AlarmNamePrefix="perennial-guard-"
         )
         assert alarms["MetricAlarms"] == []
-        seen = endpoints.describe_endpoint(LIVE)
+        seen = endpoints.describe_endpoint(model.live.endpoint) if model.live else None
         assert (seen.config if seen else None) == (model.live.config if model.live else None)
         assert describe_endpoint(self.ports, MODEL).words == ""
 
@@ -204,13 +235,21 @@ def push(ports: Ports, folder: Path, **release: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def stack(checkout: Checkout, ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def kind() -> str:
+    """The kind of endpoint that the settings ask for; a module may have another one."""
+    return "instances"
+
+
+@pytest.fixture(scope="module")
+def stack(
+    checkout: Checkout, ports: Ports, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> Stack:
     """A model that asks for an endpoint, of which two runs registered a version each."""
     folder = tmp_path_factory.mktemp("projects") / MODEL
     hidden = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "models" / MODEL, folder, ignore=hidden)
     document = yaml.safe_load((folder / "model.yaml").read_text("utf-8"))
-    document["release"] = RELEASE
+    document["release"] = {**RELEASE, "endpoint": KINDS[kind]}
     document["triggers"] |= {"quiet_period": "0s", "cool_down": "0s", "schedules": {}}
     document["train"]["hyperparameters"] |= {"rounds": 20}
     document["gates"] = {"champion": "off"}
@@ -235,7 +274,7 @@ def stack(checkout: Checkout, ports: Ports, tmp_path_factory: pytest.TempPathFac
         for name, value in zip(names, values, strict=True)
         if name != "rings"
     }
-    return Stack(checkout, ports, row, folder)
+    return Stack(checkout, ports, row, folder, kind)
 
 
 def _is_over(ports: Ports, number: int) -> bool:
@@ -284,7 +323,7 @@ def a_failing_version_is_rolled_back_by_its_alarm(stack: Stack) -> None:
     before = known_model(stack.ports.ledger, MODEL).last_release
     stack.approve(2)
     number = stack.next_release(_after(stack, before)).number
-    fault = {"endpoint": LIVE, "config": f"perennial-{MODEL}-r{number}", "status": 503}
+    fault = {"endpoint": "*", "config": f"perennial-{MODEL}-r{number}", "status": 503}
     stack.checkout.cloud.faults(serve=[{**fault, "times": 1_000_000}])
     with stack.asked() as seen:
         row = stack.end(number)
@@ -311,6 +350,65 @@ def a_release_cut_off_in_production_is_still_told_true(stack: Stack) -> None:
     assert row.outcome == "released", (row.words, row.cause)
     assert (seen.failures, set(seen.versions)) == ([], {1, 2})
     assert stack.invoke() == 2
+    stack.is_clean()
+
+
+def a_move_cut_off_anywhere_is_told_true(stack: Stack) -> None:
+    """Its execution dies in each state that changes production; the version before it serves on."""
+    outcomes = {
+        "CreateUncapturedConfig": "stopped",
+        "CreateEndpoint": "stopped",
+        "DescribeEndpoint": "stopped",
+        "ShiftTraffic": None,  # it is killed before or after the share was given
+        "WatchTraffic": "rolled_back",
+    }
+    for state, outcome in outcomes.items():
+        (number,) = release_again(stack.ports, MODEL, 2, f"killed in {state}", "ann").opened
+        stack.reaches(number, state)
+        stack.stop(number)
+        row = stack.end(number)
+        assert row.outcome == outcome or (outcome is None and row.outcome != "released"), row.words
+        assert row.words.endswith("production is as it was: version 1"), row.words
+        assert stack.invoke() == 1
+        stack.is_clean()
+
+
+def traffic_moves_by_shares(stack: Stack) -> None:
+    """Half of the requests for one bake, then all; the share lies within binomial bounds."""
+    (number,) = release_again(stack.ports, MODEL, 2, "as a whole", "ann").opened
+    with stack.asked() as seen:
+        stack.reaches(number, "WaitForTraffic")
+        stack.hurry(1)  # the function believes for half a minute what it has read
+        until("a share", lambda: 2 in seen.versions[-20:])
+        time.sleep(1)
+        versions = [stack.predict() for _ in range(200)]
+        share = known_model(stack.ports.ledger, MODEL).move
+        stack.hurry(CLOCK)
+        row = stack.end(number)
+    assert share is not None
+    assert share.permille == 500
+    # One in a million binomial samples of 200 lies outside.
+    assert 65 <= versions.count(2) <= 135, versions.count(2)
+    assert (row.outcome, seen.failures) == ("released", []), (row.words, row.cause)
+    assert stack.invoke() == 2
+    stack.is_clean()
+
+
+def an_endpoint_changes_its_kind_and_back(stack: Stack) -> None:
+    """By a second endpoint: requests go on meanwhile, and the first one is removed."""
+    push(stack.ports, stack.folder, endpoint=KINDS["instances"])
+    until("run 3", lambda: _is_over(stack.ports, 3))
+    (number,) = release_again(stack.ports, MODEL, 2, "on machines", "ann").opened
+    with stack.asked() as seen:
+        row = stack.end(number)
+    assert (row.outcome, row.moves, seen.failures) == ("released", True, []), row.words
+    assert (stack.live.kind if stack.live else "") == "instances"
+    stack.is_clean()
+    (number,) = rollback_release(stack.ports, MODEL, "too dear", "ann").opened
+    with stack.asked() as seen:
+        row = stack.end(number)
+    assert (row.outcome, row.moves, seen.failures) == ("released", True, []), row.words
+    assert (stack.live.kind if stack.live else "") == "serverless"
     stack.is_clean()
 
 
@@ -348,7 +446,7 @@ def functions_that_die_are_made_up_for(stack: Stack) -> None:
         name: stack.checkout.cloud.client("cloudformation").describe_stack_resource(
             StackName="perennial", LogicalResourceId=f"{name}Function"
         )["StackResourceDetail"]["PhysicalResourceId"]
-        for name in ("OnVersionApproved", "PlanRelease", "ConfirmRelease", "OnReleaseEnded")
+        for name in FUNCTIONS[stack.kind]
     }
     for call in (2, 5):
         stack.checkout.cloud.faults(

@@ -15,7 +15,7 @@ from perennial.wiring import connect
 
 from tests.functional.stack import release_story as story
 from tests.functional.stack.conftest import Checkout, make_checkout
-from tests.functional.stack.release_story import MODEL, Stack, stack  # noqa: F401  # a fixture
+from tests.functional.stack.release_story import MODEL, Stack, kind, stack  # noqa: F401  # fixtures
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.functional.stack import release_story as story
-from tests.functional.stack.release_story import Stack, checkout, stack  # noqa: F401  # fixtures
+from tests.functional.stack.release_story import (  # noqa: F401  # fixtures
+    Stack,
+    checkout,
+    kind,
+    stack,
+)
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
