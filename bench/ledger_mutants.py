@@ -59,6 +59,7 @@ FIRST = {
     "book": "ledger_opening", "champion": "ledger_claims", "claims": "ledger_claims",
     "codec": "ledger_store", "commands": "ledger_commands", "ending": "ledger_ending",
     "explain": "ledger_explain", "holding": "ledger_holding", "limits": "ledger_holding",
+    "move_rows": "ledger_moves", "moves": "ledger_moves",
     "opening": "ledger_opening", "rows": "ledger_store", "settling": "ledger_settling",
     "store": "ledger_store", "waking": "ledger_claims", "window": "window",
     "words": "ledger_claims",
