@@ -38,7 +38,7 @@ STAGES = ("pre_training_bias_metrics", "post_training_bias_metrics")
 STAGE_NAMES = dict(zip(STAGES, ("Pre-training", "Post-Training"), strict=True))
 INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
 # A group of fewer rows is shown, and judged by nobody.
-FEWEST_ROWS = 10
+FEWEST_ROWS = 30
 
 Place = tuple[str, str, str, str]  # stage, facet, value, metric
 

@@ -19,6 +19,7 @@ from jobs.engine.distances import (
     Texts,
     chi_squared,
     chi_squared_chance,
+    new_texts_chance,
     numeric_chance,
     numeric_distance,
     robust,
@@ -123,13 +124,14 @@ def _checks_of(rule: Rule, then: Reference, now: Observed) -> Iterator[Callable[
 @dataclass(frozen=True)
 class Share:
     """Good ones among some rows, the `least` share that a constraint asks for, and the baseline's
-    own rows: how many of how many are bad."""
+    own rows: how many of how many are bad. `known_chance` says the chance where it is known."""
 
     good: int
     rows: int
     least: float
     base_bad: int
     base_rows: int
+    known_chance: float | None = None
 
     @property
     def value(self) -> float:
@@ -156,6 +158,8 @@ class Share:
         where a person made it stricter than they are, the constraint itself is.
         """
         bad = self.rows - self.good
+        if self.known_chance is not None:
+            return self.known_chance
         base_good = self.base_rows - self.base_bad
         if self.base_rows and base_good >= self.least * self.base_rows:
             return surplus(bad, self.rows, self.base_bad, self.base_rows)
@@ -210,11 +214,15 @@ def _categories(
     foreign = {text: count for text, count in now.counts.items() if text not in domain}
     # Of very many texts the rare ones are not counted one by one; they are no known ones.
     unknown = now.rows - sum(now.counts.values()) + sum(foreign.values())
+    least = rule.domain_share
+    chance = None
+    if isinstance(then.values, Texts) and not set(then.values.counts) - domain:
+        # The domain was learned from these very rows.
+        chance = new_texts_chance(now, then.values, foreign)
     base_foreign = 0
     if isinstance(then.values, Texts):
         base_foreign = sum(c for text, c in then.values.counts.items() if text not in domain)
-    least = rule.domain_share
-    found = Share(now.rows - unknown, now.rows, least, base_foreign, then.present)
+    found = Share(now.rows - unknown, now.rows, least, base_foreign, then.present, chance)
     few = sorted(foreign, key=lambda text: (-foreign[text], text))[:5]
     named = f", such as {', '.join(map(repr, few))}" if few else ""
     return found.finding(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.engine.sketch import KllSketch
-from jobs.engine.tails import chi_squared_tail
+from jobs.engine.tails import chi_squared_tail, surplus
 
 ROBUST_FACTOR = 1.8
 SMALLEST_EXPECTED = 5  # Yates, Moore and McCabe
@@ -85,7 +85,7 @@ def chi_squared(now: Texts, then: Texts) -> float | None:
     None when fewer than two groups of texts remain. Texts that the baseline does not list are no
     part of it, as in Deequ; the check of categorical values sees those.
     """
-    expected, observed, _ = _expected(now, then)
+    expected, observed = _expected(now, then)
     pairs = regrouped(expected, observed)
     if len(pairs) < 2:
         return None
@@ -95,30 +95,62 @@ def chi_squared(now: Texts, then: Texts) -> float | None:
 def chi_squared_chance(now: Texts, then: Texts) -> float:
     """The chance of counts so different when window and baseline are of one distribution.
 
-    Unlike Deequ's p-value it takes the baseline for the sample that it is, and puts texts together
-    until each group expects 25 rows, so that its smallest values can be believed.
+    Unlike Deequ's p-value it takes the baseline for the sample that it is: a test of two samples.
+    Texts are put together by how often both have them, until each group expects 25 rows of either,
+    so that the smallest values can be believed; what the baseline does not list is one group.
     """
-    expected, observed, ratio = _expected(now, then)
-    pairs: list[tuple[float, float]] = []
-    wanted = seen = 0.0
-    for text in sorted(expected, key=lambda text: (expected[text], text)):
-        wanted, seen = wanted + expected[text], seen + observed[text]
-        if wanted >= FEWEST_BELIEVED:
-            pairs.append((wanted, seen))
-            wanted = seen = 0.0
-    if len(pairs) < 2:
+    texts = set(then.counts) if then.unlisted else {*now.counts, *then.counts}
+    pairs = [(now.counts.get(text, 0), then.counts.get(text, 0)) for text in sorted(texts)]
+    rest = (now.rows - sum(p[0] for p in pairs), then.rows - sum(p[1] for p in pairs))
+    # The sort is stable: what shares a count stays in the order of the texts, which says nothing
+    # about who has them.
+    pairs = sorted([*pairs, rest], key=sum)
+    shares = (now.rows / (now.rows + then.rows), then.rows / (now.rows + then.rows))
+    groups: list[tuple[int, int]] = []
+    here = there = 0
+    for one, other in pairs:
+        here, there = here + one, there + other
+        if (here + there) * min(shares) >= FEWEST_BELIEVED:
+            groups.append((here, there))
+            here = there = 0
+    if len(groups) < 2:
         return 1.0
-    pairs[-1] = (pairs[-1][0] + wanted, pairs[-1][1] + seen)
-    return chi_squared_tail(_statistic(pairs) / (1 + ratio), len(pairs) - 1)
+    groups[-1] = (groups[-1][0] + here, groups[-1][1] + there)
+    statistic = sum(
+        (seen - (one + other) * share) ** 2 / ((one + other) * share)
+        for one, other in groups
+        for seen, share in zip((one, other), shares, strict=True)
+    )
+    return chi_squared_tail(statistic, len(groups) - 1)
 
 
-def _expected(now: Texts, then: Texts) -> tuple[dict[str, float], dict[str, int], float]:
-    """Expected and observed counts of the baseline's texts; the rows of both as a ratio."""
+def new_texts_chance(now: Texts, then: Texts, foreign: Mapping[str, int]) -> float:
+    """The chance of so many texts that the baseline does not know, or of one so often.
+
+    A baseline of some rows never knows all texts: of a row of the same distribution, the chance to
+    be new is about the share of the baseline's rows whose text occurs once there (Good, Biometrika
+    40, 1953). So the number of different new texts is held against the number of such rows, and
+    each new text's rows against none, for as many texts as there are.
+    """
+    once = sum(1 for count in then.counts.values() if count == 1) + (then.unlisted == 1)
+    unlisted = then.rows - sum(then.counts.values())
+    once = max(once, unlisted)
+    # What was dropped of very many texts were texts of few rows each: different ones.
+    dropped = now.rows - sum(now.counts.values())
+    kinds = surplus(len(foreign) + dropped, now.rows, once, then.rows)
+    most = max(foreign.values(), default=0)
+    texts = len({*now.counts, *then.counts})
+    single = surplus(most, now.rows, 0, then.rows) * texts
+    return min(2 * min(kinds, single), 1.0)
+
+
+def _expected(now: Texts, then: Texts) -> tuple[dict[str, float], dict[str, int]]:
+    """Expected and observed counts of the baseline's texts."""
     observed = {text: now.counts.get(text, 0) for text in then.counts}
     whole, base = sum(observed.values()), sum(then.counts.values())
     if not whole or not base:
-        return {}, {}, 0.0
-    return {t: c / base * whole for t, c in then.counts.items()}, observed, whole / base
+        return {}, {}
+    return {t: c / base * whole for t, c in then.counts.items()}, observed
 
 
 def _statistic(pairs: list[tuple[float, float]]) -> float:

@@ -18,6 +18,7 @@ DRAWS = 2_000
 # Of fewer rows the spread of a feature's values cannot be known.
 FEWEST_ROWS = 100
 BLOCK = 4_000_000
+CAUTION = 1 / 3
 
 
 def ndcg(now: Array, then: Array) -> float:
@@ -30,9 +31,9 @@ def ndcg_chance(values: Array, then: Array, base_rows: int, seed: int = 0) -> fl
     """The chance of an nDCG so low when features matter as they did.
 
     `values` are the rows' |values| (rows, features), `then` the baseline's global ones of
-    `base_rows` rows. Each feature's values are scaled to the baseline's mean, and as many rows are
-    drawn from them as both samples together are worth: their nDCG is what chance gives. 1 below
-    100 rows.
+    `base_rows` rows. Each feature's values are scaled to the baseline's mean, and a third as many
+    rows are drawn from them as both samples together are worth (a feature that matters in few rows
+    varies more than the rows at hand show): their nDCG is what chance gives. 1 below 100 rows.
     """
     rows = len(values)
     if rows < FEWEST_ROWS:
@@ -40,14 +41,15 @@ def ndcg_chance(values: Array, then: Array, base_rows: int, seed: int = 0) -> fl
     observed = ndcg(values.mean(axis=0), then)
     means = values.mean(axis=0)
     scaled = np.where(means > 0, values * (then / np.where(means > 0, means, 1)), then)
-    worth = max(int(rows * base_rows / (rows + base_rows)), 1) if base_rows else rows
+    worth = rows * base_rows / (rows + base_rows) if base_rows else rows
+    drawn_rows = max(int(worth * CAUTION), 1)
     random = np.random.default_rng(seed)
     low = 0
     step = max(BLOCK // rows, 1)
     for start in range(0, DRAWS, step):
         size = min(step, DRAWS - start)
-        counts = random.multinomial(worth, np.full(rows, 1 / rows), size)
-        drawn = counts @ scaled / worth
+        counts = random.multinomial(drawn_rows, np.full(rows, 1 / rows), size)
+        drawn = counts @ scaled / drawn_rows
         order = np.argsort(-drawn, axis=1, kind="stable")
         found = _dcg(then[order]) / max(ndcg_ideal(then), 1e-300)
         low += int((found <= observed + 1e-12).sum())

@@ -113,13 +113,28 @@ def lines(found: Iterable[Mapping[str, Any]], **more: Any) -> list[str]:
     return [line(csv(row), **more) for row in found]
 
 
+def truth(event: str, label: str) -> str:
+    """A line of ground truth."""
+    given = {"data": label, "encoding": "CSV"}
+    about = {"eventId": event}
+    return json.dumps({"groundTruthData": given, "eventMetadata": about, "eventVersion": "0"})
+
+
+def hour_folder(hour: int) -> str:
+    """`yyyy/mm/dd/hh` of a moment."""
+    return datetime.fromtimestamp(hour / 1000, timezone.utc).strftime("%Y/%m/%d/%H")
+
+
 class World:
     """The job's folder with a baseline of some rows."""
 
-    def __init__(self, base: Path, baseline: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, base: Path, baseline: Sequence[Mapping[str, Any]], settings: Any = None
+    ) -> None:
+        base.mkdir(parents=True, exist_ok=True)
         self.base = base
         self.paths = Paths(base)
-        self.settings = parse_settings(SETTINGS, project="shop")
+        self.settings = parse_settings(settings or SETTINGS, project="shop")
         schema = TrainingSchema.of(self.settings, Caster(self.settings).levels)
         holdout = self.paths.input("holdout")
         holdout.mkdir(parents=True, exist_ok=True)
@@ -139,6 +154,22 @@ class World:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, document)
 
+    def read(self, name: str) -> Any:
+        """An input of the job."""
+        return json.loads(self.paths.input(name).read_text(encoding="utf-8"))
+
+    def output(self, name: str) -> Any:
+        """A file that the job wrote."""
+        path = self.paths.output("monitor") / name
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def labels(self, found: Mapping[str, str], *, hour: int = START, name: str = "a") -> None:
+        """Write ground truth that was collected in an hour."""
+        folder = self.base / "labels" / hour_folder(hour)
+        folder.mkdir(parents=True, exist_ok=True)
+        body = [truth(event, label) for event, label in found.items()]
+        (folder / f"{name}.jsonl").write_text("\n".join(body) + "\n")
+
     def captured(
         self,
         found: Sequence[str | bytes],
@@ -147,11 +178,7 @@ class World:
         name: str = "a",
     ) -> None:
         """Write a capture file of some lines."""
-        folder = (
-            self.capture
-            / place
-            / datetime.fromtimestamp(hour / 1000, timezone.utc).strftime("%Y/%m/%d/%H")
-        )
+        folder = self.capture / place / hour_folder(hour)
         folder.mkdir(parents=True, exist_ok=True)
         body = b"\n".join(each if isinstance(each, bytes) else each.encode() for each in found)
         (folder / f"{name}.jsonl").write_bytes(body + b"\n")
@@ -169,5 +196,4 @@ class World:
                 message = monitor.run(self.paths, self.settings)
         except JobError as error:
             return {"failure": str(error), "error": type(error).__name__}
-        report = json.loads((self.paths.output("monitor") / "report.json").read_text())
-        return {**report, "message": message}
+        return {**self.output("report.json"), "message": message}
