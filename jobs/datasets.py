@@ -39,7 +39,9 @@ def tables_of(captures: Captures, data: DataSettings) -> Iterator[pa.Table]:
 
 
 def _parquet(path: Path, _captures: Captures, _data: DataSettings) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path) as plain:
+        texts = [f.name for f in plain.schema_arrow if f.type in (pa.string(), pa.large_string())]
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             yield pa.Table.from_batches([batch])
 

@@ -6,7 +6,9 @@ settings' types alone: a value outside `min` and `max`, or an unknown level, is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,6 +26,9 @@ Array = np.ndarray[Any, Any]
 
 # Names of columns that are no features are counted for so many.
 MOST_FOREIGN = 100
+MOST_KNOWN = 50_000
+# Columns have nothing in common; sorting and casting leave Python's lock.
+POOL = ThreadPoolExecutor(os.cpu_count() or 1)
 
 
 class Watch:
@@ -43,14 +48,16 @@ class Watch:
         for name, feature in self.features.items():
             if name not in names:
                 feature.skip(table.num_rows)
-                continue
-            column = table.column(name)
-            parts = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-            for part in parts:
-                feature.add(part)
+        there = [name for name in self.features if name in names]
+        list(POOL.map(lambda name: self._add_column(name, table.column(name)), there))
         for name in table.schema.names:
             if name not in self.features:
                 self.note_foreign(name, table.num_rows)
+
+    def _add_column(self, name: str, column: Any) -> None:
+        parts = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        for part in parts:
+            self.features[name].add(part)
 
     def note_foreign(self, name: str, rows: int) -> None:
         """Count rows with a column that is no feature; the label and our own columns are none."""
@@ -88,6 +95,8 @@ class Watched:
         self._missing = frozenset(missing) | {""}
         # A type's own check, without what a person allows of its values.
         self._plain = replace(column, required=False, minimum=None, maximum=None, open=True)
+        # The text of each value that was seen; the same ones come again and again.
+        self._known: dict[Any, str | None] = {}
         self._as_float = replace(self._plain, type="float")
 
     def skip(self, rows: int) -> None:
@@ -100,11 +109,11 @@ class Watched:
     def add(self, values: pa.Array) -> None:
         """Take some rows' values."""
         self.rows += len(values)
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
         if pa.types.is_null(values.type):
             values = values.cast(pa.string())
         if isinstance(self.summary, NumericSummary):
+            if pa.types.is_dictionary(values.type):
+                values = values.cast(values.type.value_type)
             self._add_numbers(values, self.summary)
         else:
             self._add_texts(values, self.summary)
@@ -166,13 +175,16 @@ class Watched:
             return np.inf
 
     def _add_texts(self, values: pa.Array, summary: TextSummary) -> None:
-        present = values.drop_null() if values.null_count else values
-        missing = len(values) - len(present)
-        found = pc.value_counts(present)
+        missing = int(values.null_count)
         counts: dict[str, int] = {}
-        pairs = zip(found.field("values"), found.field("counts").to_pylist(), strict=True)
-        for value, count in pairs:
-            text = self._text(value.as_py())
+        known = self._known
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        for value, count in _counted(values):
+            try:
+                text = known[value]
+            except KeyError:
+                text = known[value] = self._text(value)
             if text is None:
                 self.wrong += count
             elif text == "":
@@ -194,6 +206,21 @@ class Watched:
         if self.column.type == "timestamp":
             return f"{parsed:%Y-%m-%d %H:%M:%S.%f}Z"
         return text_of(parsed)
+
+
+def _counted(values: pa.Array) -> Iterator[tuple[Any, int]]:
+    """Each different value that is not null, and how often it occurs."""
+    if pa.types.is_dictionary(values.type):
+        indices = values.indices.drop_null() if values.null_count else values.indices
+        numbers = np.bincount(indices.to_numpy(zero_copy_only=False))
+        seen = np.flatnonzero(numbers)
+        texts = values.dictionary.take(pa.array(seen)).to_pylist()
+        yield from zip(texts, numbers[seen].tolist(), strict=True)
+        return
+    found = pc.value_counts(values.drop_null() if values.null_count else values)
+    yield from zip(
+        found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True
+    )
 
 
 def _is_number(kind: pa.DataType) -> bool:
