@@ -45,6 +45,8 @@ class AbAdvance:
 
 #: Makes the challenger's Model, configuration and alarms; again is harmless.
 Make = Callable[[ModelRow, AbTest], None]
+#: Tries the challenger at no weight, and says how it did; raises what speaks against it.
+Trial = Callable[[ModelRow, AbTest], str]
 
 
 def advance_ab(  # noqa: PLR0913  # each is a choice of its own
@@ -52,17 +54,19 @@ def advance_ab(  # noqa: PLR0913  # each is a choice of its own
     model: str,
     *,
     make: Make | None = None,
+    trial: Trial | None = None,
     may_deploy: bool = True,
     patience_s: float = 0,
     tell: Callable[[str], None] = lambda _words: None,
 ) -> AbAdvance:
     """Repeat the next step of the model's A/B test until there is none now.
 
-    `make`: brings the challenger about; without it a test that is not begun stays so.
+    `make` brings the challenger about, `trial` tries it before it gets traffic; without them a
+    test that is not begun stays so.
     `may_deploy`: also ask the endpoint for another configuration. `patience_s`: how long to wait
     for what comes to rest by itself. `tell` hears what is waited for.
     """
-    now = _Pass(ports, model, make, may_deploy, time.monotonic() + patience_s, tell)
+    now = _Pass(ports, model, make, trial, may_deploy, time.monotonic() + patience_s, tell)
     repeat_steps(lambda: _step(now), f"the A/B test of {model}", MOST_STEPS)
     return now.done
 
@@ -74,6 +78,7 @@ class _Pass:
     ports: Ports
     model: str
     make: Make | None
+    trial: Trial | None
     may_deploy: bool
     until: float
     tell: Callable[[str], None]
@@ -97,6 +102,10 @@ def _step(now: _Pass) -> bool:
         return _wait(now, step.words)
     if isinstance(step, ab_tests.AskFor) and not _may_ask(now, step):
         now.done = replace(now.done, words=f"{row.ab.endpoint} is to serve {step.config}")
+        return True
+    if isinstance(step, ab_tests.Try) and now.trial is None:
+        words = "the challenger is not tried yet; repeat perennial ab start"
+        now.done = replace(now.done, words=words)
         return True
     _take(now, row, step)
     return False
@@ -134,6 +143,8 @@ def _take(now: _Pass, row: ModelRow, step: ab_tests.AbStep) -> None:
             ports.ledger.commit(changes)
         case ab_tests.AskFor():
             _ask(now, row, step)
+        case ab_tests.Try(test):
+            _try(now, row, test)
         case ab_tests.SetWeights(test, weights):
             variants.set_weights(test.endpoint, weights)
         case ab_tests.Finish(test):
@@ -154,13 +165,30 @@ def _ask(now: _Pass, row: ModelRow, step: ab_tests.AskFor) -> None:
     except Terminal as error:
         if not is_begin:
             raise
-        words = str(error)
+        _give_up(ports, row.model, str(error))
 
-        def decide() -> Transaction:
-            found = read_model(ports.ledger, row.model)
-            return () if found is None or found.ab is None else ab_tests.give_up(found, words)
 
-        commit_change(ports, decide)
+def _try(now: _Pass, row: ModelRow, test: AbTest) -> None:
+    """Try the challenger at no weight; one that fails ends the test."""
+    if now.trial is None:
+        return
+    now.tell("the challenger is tried on requests that main has answered")
+    try:
+        words = now.trial(row, test)
+    except Terminal as error:
+        _give_up(now.ports, row.model, str(error))
+        return
+    now.ports.ledger.commit(ab_tests.tried(row, words))
+
+
+def _give_up(ports: Ports, model: str, words: str) -> None:
+    """End the test as failed, if it is still open."""
+
+    def decide() -> Transaction:
+        found = read_model(ports.ledger, model)
+        return () if found is None or found.ab is None else ab_tests.give_up(found, words)
+
+    commit_change(ports, decide)
 
 
 def _remove_challenger(ports: Ports, model: str, test: AbTest) -> None:

@@ -23,6 +23,7 @@ from perennial.domain.release_plan import Subject
 from perennial.domain.step_keys import place_of
 from perennial.plan_release import servable_container
 from perennial.record_champion import run_of_version
+from perennial.try_challenger import check_trial, try_challenger
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -43,8 +44,9 @@ def start_test(  # noqa: PLR0913  # each is a choice of its own
     """Let version `number` join the live one, and get `permille` thousandths of the traffic.
 
     Repeatable: it goes on where an earlier call was cut off. Raises `NotFound`, and `NotAllowed`
-    when a release or another test is open, nothing is live, or the version cannot take requests
-    that main takes. `instances` of the challenger: by default as many as main's configuration.
+    when a release or another test is open, nothing is live, the version cannot take requests
+    that main takes, or it can neither be tried nor has passed a smoke test. `instances` of the
+    challenger: by default as many as main's configuration.
     """
     row = known_model(ports.ledger, model)
     version = find_version(ports, model, number)
@@ -58,6 +60,8 @@ def start_test(  # noqa: PLR0913  # each is a choice of its own
         refuse_during_release(row)
         _check_configs(row)
         _check_schemas(ports, row, wanted)
+        open_test(row, wanted)  # what the ledger refuses is told first
+        check_trial(ports, row, wanted)
 
     def decide() -> Transaction:
         return open_test(known_model(ports.ledger, model), wanted)
@@ -67,7 +71,10 @@ def start_test(  # noqa: PLR0913  # each is a choice of its own
     def make(now: ModelRow, test: AbTest) -> None:
         make_challenger(ports, now, test, instances)
 
-    return advance_ab(ports, model, make=make, patience_s=patience_s, tell=tell)
+    def trial(now: ModelRow, test: AbTest) -> str:
+        return try_challenger(ports, now, test)
+
+    return advance_ab(ports, model, make=make, trial=trial, patience_s=patience_s, tell=tell)
 
 
 def _live(row: ModelRow) -> Live:

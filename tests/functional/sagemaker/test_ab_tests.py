@@ -336,6 +336,7 @@ def what_cannot_be_tested_is_refused(stage: Stage) -> None:
         ("1", "is live already, as main"),
         ("3", "is Rejected: biased"),
         ("4", "does not take every request that version 1 takes"),
+        ("2", "never passed a release's smoke test, and there is no request to try it on"),
     ):
         said = stage.run("ab", "start", MODEL, "--version", version, *because, code=5).output
         assert words in said.replace("\n", " ")
@@ -354,7 +355,12 @@ def what_cannot_be_tested_is_refused(stage: Stage) -> None:
 
 
 def the_challenger_joins_and_gets_its_share(stage: Stage) -> None:
-    """By a plain update: main answers all the time, and keeps both of its machines."""
+    """By a plain update: main answers all the time, and keeps both of its machines.
+
+    First it answers, at no weight, what main has answered lately.
+    """
+    stage.ask(60)
+    stage.hosting.cloud.idle()
     failures: list[str] = []
     is_over = threading.Event()
 
@@ -381,6 +387,7 @@ def the_challenger_joins_and_gets_its_share(stage: Stage) -> None:
     assert stage.weights == pytest.approx({"main": 0.8, "challenger": 0.2})
     row = known_model(stage.ports.ledger, MODEL)
     assert row.ab is not None
+    assert row.ab.tried.endswith("requests that main has answered")
     assert (row.ab.state, row.ab.share, row.live.config) == ("running", 200, "perennial-census-r1")
     assert stage.hosting.look(LIVE)["EndpointConfigName"] == "perennial-census-ab1"
     alarms = stage.hosting.cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]

@@ -36,6 +36,8 @@ def test_an_alarm_of_the_challenger_takes_its_traffic_away(
     (rule,) = (r["Name"] for r in events.list_rules()["Rules"] if "OnVersionApproved" in r["Name"])
     events.disable_rule(Name=rule)
     go_live(stage)
+    stage.ask(30)
+    cloud.idle()
     started = start_test(ports, MODEL, 2, 300, because="newer", by="ann", patience_s=60)
     assert started.words == "the challenger gets 30% of the traffic"
     fault = {"endpoint": LIVE, "variant": "challenger", "status": 503, "times": 1_000_000}

@@ -18,6 +18,7 @@ from perennial.domain.ledger.ab_tests import (
     Record,
     SeenFleet,
     SetWeights,
+    Try,
     Wait,
     ab_words,
     finished,
@@ -28,6 +29,7 @@ from perennial.domain.ledger.ab_tests import (
     percent,
     request_stop,
     shift,
+    tried,
 )
 from perennial.domain.ledger.commands import forget
 from perennial.domain.ledger.release_words import waiting_words
@@ -177,7 +179,11 @@ def test_the_challenger_joins_at_weight_0_and_then_gets_its_share() -> None:
     busy = next_ab_step(asked, seen(status="Updating", modified_ms=NOW), (), NOW)
     assert busy == Wait(f"endpoint {ENDPOINT} is Updating")
     joined = seen(CONFIG, weights={"main": 1.0, "challenger": 0.0}, modified_ms=NOW)
-    step = next_ab_step(asked, joined, (), NOW)
+    assert next_ab_step(asked, joined, (), NOW) == Try(open_one(asked))
+    proven = row_of(tried(asked, "it answered 50 of 50"))
+    assert tried(proven, "it answered 49 of 49") == ()
+    assert open_one(proven) == replace(open_one(asked), tried="it answered 50 of 50")
+    step = next_ab_step(proven, joined, (), NOW)
     assert isinstance(step, Record)
     begun = row_of(step.changes)
     assert begun.ab is not None
@@ -375,7 +381,7 @@ def test_what_why_says() -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["look", "lose", "fail", "alarm", "calm", "shift", "stop", "late", "steal"]
+            ["look", "lose", "fail", "bad", "alarm", "calm", "shift", "stop", "late", "steal"]
         ),
         max_size=25,
     )
@@ -410,7 +416,7 @@ class World:
         self.weights: dict[str, float] = {"main": 1.0}
         self.configs = {MAIN_CONFIG}
         self.sounding: tuple[str, ...] = ()
-        self.loses = self.fails = False
+        self.loses = self.fails = self.is_bad = False
 
     def happen(self, event: str) -> None:
         """One thing that is nobody's step."""
@@ -421,6 +427,8 @@ class World:
                 self.loses = True
             case "fail":
                 self.fails = True
+            case "bad":
+                self.is_bad = True
             case "alarm" | "calm":
                 self.sounding = (ALARM,) if event == "alarm" else ()
             case "late":
@@ -446,7 +454,14 @@ class World:
                 case AskFor(config=config, changes=changes):
                     self.row = row_of(changes)
                     self.update(config)
+                case Try():
+                    assert self.weights["challenger"] == 0
+                    words = "it failed"
+                    did = give_up(self.row, words) if self.is_bad else tried(self.row, "well")
+                    self.row = row_of(did)
                 case SetWeights(weights=weights):
+                    assert self.row.ab is not None
+                    assert self.row.ab.tried
                     self.weights = dict(weights)
                 case Finish():
                     self.configs.discard(CONFIG)

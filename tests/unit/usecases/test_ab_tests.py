@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,19 +14,22 @@ from perennial.advance_ab import advance_ab
 from perennial.aws import variants
 from perennial.aws.variant_metrics import period_ms
 from perennial.describe_ab import judge
+from perennial.domain.capture import Exchange, captured, file_body, file_key
 from perennial.domain.captured import BadLine
 from perennial.domain.errors import NotAllowed, NotFound, Rejected
 from perennial.domain.ledger.ab_rows import AbShare, AbTest
 from perennial.domain.ledger.ab_tests import request_stop
-from perennial.domain.ledger.rows import Live
-from perennial.domain.ledger.store import change
+from perennial.domain.ledger.rows import Live, ReleaseRow
+from perennial.domain.ledger.store import change, create
 from perennial.domain.schema import BadValue, Column
 from perennial.remove_endpoint import remove_served
 from perennial.remove_model import remove_model
 from perennial.start_ab import start_test
 from perennial.stop_ab import stop_test
 from perennial.sweep import sweep
+from perennial.try_challenger import check_trial, try_challenger
 
+from tests.unit.usecases.model_server import Reply, Runtime, model_error
 from tests.unit.usecases.test_releases import LIVE, make_config, version
 from tests.unit.world import MODEL, REGION, World, boto_client
 
@@ -123,6 +127,99 @@ def test_the_sweeper_ends_a_test_whose_endpoint_is_gone(tested: World) -> None:
     configs = boto_client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
     assert [each["EndpointConfigName"] for each in configs] == [MAIN_CONFIG]
     assert len(of_test(tested.inbox())) == 1
+
+
+def starting(world: World) -> AbTest:
+    """Put the world's test back to where its challenger has joined, at no weight."""
+    test = world.model().ab
+    assert test is not None
+    begun = replace(test, state="starting", shares=(), asked_config=CONFIG)
+    world.ledger.commit([change(world.model(), ab=begun)])
+    variants.set_weights(LIVE, {"main": 1.0, "challenger": 0.0})
+    return begun
+
+
+def captured_by_main(world: World, *ages: int) -> None:
+    """Let main have answered requests of one row each, and captured them."""
+    lines = [
+        captured(
+            Exchange(
+                *(MODEL, LIVE, "main", f"e{age}", world.clock.now_ms),
+                *(json.dumps({"instances": [{"age": age}]}).encode(), "application/json"),
+                *(b'{"predictions": [{"prediction": 1}]}', "application/json"),
+            )
+        )
+        for age in ages
+    ]
+    parts = [(str(number), line) for number, line in enumerate(lines)]
+    boto_client("s3").put_object(
+        Bucket=world.outputs["ArtifactBucket"], Key=file_key(parts), Body=file_body(parts)
+    )
+
+
+def trial_of(world: World) -> Any:
+    """The trial as `ab start` does it."""
+    return lambda row, test: try_challenger(world.ports, row, test)
+
+
+def test_a_challenger_is_tried_before_it_gets_traffic(tested: World, runtime: Runtime) -> None:
+    """On what main answered, newest first, by its own variant; then it gets its share."""
+    starting(tested)
+    captured_by_main(tested, 30, 40)
+    runtime.reply = lambda _: Reply(body=b'{"predictions": [1], "version": 2}')
+    assert advance_ab(tested.ports, MODEL).words.startswith("the challenger is not tried yet")
+    assert weights() == {"main": 1.0, "challenger": 0.0}
+    advance_ab(tested.ports, MODEL, trial=trial_of(tested))
+    test = tested.model().ab
+    assert test is not None
+    assert test.tried == "it answered 2 of 2 requests that main has answered"
+    assert weights() == {"main": 0.8, "challenger": 0.2}
+    bodies = [json.loads(body)["instances"][0]["age"] for _, _, body in runtime.requests]
+    assert bodies == [40, 30]
+    heads = [headers for _, headers, _ in runtime.requests]
+    assert {head["x-amzn-sagemaker-target-variant"] for head in heads} == {"challenger"}
+    assert all(head["x-amzn-sagemaker-inference-id"].startswith("trial-") for head in heads)
+
+
+def test_a_challenger_that_fails_its_trial_gets_no_traffic(tested: World, runtime: Runtime) -> None:
+    """The test ends as failed, with the first failure; the endpoint goes back to main alone."""
+    starting(tested)
+    captured_by_main(tested, 30, 40)
+    runtime.reply = lambda document: (
+        model_error(500, '{"error": "no such column"}')
+        if document["instances"][0]["age"] == 30
+        else Reply(body=b'{"predictions": [1], "version": 2}')
+    )
+    done = advance_ab(tested.ports, MODEL, trial=trial_of(tested), may_deploy=False)
+    assert done.words == f"{LIVE} is to serve {MAIN_CONFIG}"
+    test = tested.model().ab
+    assert test is not None
+    assert test.stop is not None
+    assert test.stop.outcome == "failed"
+    found = test.stop.because
+    assert "version 2 failed 1 of 2 requests that main has answered" in found
+    assert "no such column" in found
+    assert weights().get("challenger", 0.0) == 0.0
+
+
+def test_a_challenger_that_cannot_be_tried_needs_a_smoke_test(tested: World) -> None:
+    """Without a captured request, a release of that very version must have passed one."""
+    test = starting(tested)
+    with pytest.raises(NotAllowed, match="never passed a release's smoke test, and there is no"):
+        check_trial(tested.ports, tested.model(), test)
+    names = {"version": 2, "settings": 1, "decided_ms": 1, "opened_ms": 1, "state": "ended"}
+    row = ReleaseRow(MODEL, 1, "approval", arn=test.arn, figures={"rows": 200}, **names)  # type: ignore[arg-type]
+    tested.ledger.commit([create(row), change(tested.model(), last_release=1)])
+    check_trial(tested.ports, tested.model(), test)
+    assert "passed a release's smoke test" in try_challenger(tested.ports, tested.model(), test)
+    other = replace(test, arn="arn:other")
+    with pytest.raises(NotAllowed, match="0%, or release the version"):
+        check_trial(tested.ports, tested.model(), other)
+    tested.wait(-8 * 24 * 3600)
+    captured_by_main(tested, 30)
+    tested.wait(8 * 24 * 3600)
+    with pytest.raises(NotAllowed, match="captured within 7 days"):
+        check_trial(tested.ports, tested.model(), other)
 
 
 def test_a_challenger_that_cannot_be_made_ends_the_test(tested: World) -> None:

@@ -26,19 +26,30 @@ class Invoked:
     content_type: str = JSON
 
 
-def invoke(model: str, endpoint: str, body: bytes, inference_id: str, seconds: float) -> Invoked:
-    """Ask a model's endpoint with a JSON body, for at most `seconds` (whole ones count).
+def invoke(  # noqa: PLR0913  # each is a part of the request
+    model: str,
+    endpoint: str,
+    body: bytes,
+    inference_id: str,
+    seconds: float,
+    *,
+    content_type: str = JSON,
+    variant: str = "",
+) -> Invoked:
+    """Ask a model's endpoint, for at most `seconds` (whole ones count).
 
-    `inference_id` stands in the captured request, where ground truth finds it. Raises
-    `ModelFailed`, `NoEndpoint`, `TooSlow`, `Throttled`, `Unavailable`, `Denied`, `Rejected`.
+    `variant`: the one that must answer, "" for whichever has the turn. `inference_id` stands in
+    the captured request, where ground truth finds it. Raises `ModelFailed`, `NoEndpoint`,
+    `TooSlow`, `Throttled`, `Unavailable`, `Denied`, `Rejected`.
     """
     client = hurried_client("sagemaker-runtime", min(LONGEST, max(SHORTEST, int(seconds))))
     request = {
         "EndpointName": endpoint,
         "Body": body,
-        "ContentType": JSON,
+        "ContentType": content_type,
         "Accept": JSON,
         "InferenceId": inference_id,
+        **({"TargetVariant": variant} if variant else {}),
     }
     with translated(f"asking the endpoint {endpoint} of {model}"):
         try:
@@ -47,8 +58,8 @@ def invoke(model: str, endpoint: str, body: bytes, inference_id: str, seconds: f
             except ConnectionClosedError:
                 # A connection that was kept from an earlier request may be gone by now.
                 answer = client.invoke_endpoint(**request)
-            variant = str(answer.get("InvokedProductionVariant", ""))
-            return Invoked(answer["Body"].read(), variant, str(answer.get("ContentType") or JSON))
+            by = str(answer.get("InvokedProductionVariant", ""))
+            return Invoked(answer["Body"].read(), by, str(answer.get("ContentType") or JSON))
         except ReadTimeoutError as error:
             raise TooSlow(f"the model {model} did not answer within {seconds:.0f} s") from error
         except ClientError as error:

@@ -39,7 +39,8 @@ class AbTest:
     `main_config` is the configuration with main alone, `config` the one with both (and the name of
     the challenger's SageMaker Model). `asked_config` was asked for at `asked_ms`, of an endpoint
     that had last been touched at `touched_ms`, by SageMaker's clock. `permille` is the share that
-    the challenger shall have as soon as it serves.
+    the challenger shall have as soon as it serves. `tried`: how it did at no weight, in words;
+    empty before that.
     """
 
     number: int
@@ -65,6 +66,7 @@ class AbTest:
     ended_ms: int | None = None
     outcome: AbOutcome | None = None
     words: str = ""
+    tried: str = ""
 
     @property
     def share(self) -> int:

@@ -131,6 +131,13 @@ class AskFor:
 
 
 @dataclass(frozen=True)
+class Try:
+    """The challenger serves, at no weight: try it, then commit :func:`tried` or :func:`give_up`."""
+
+    test: AbTest
+
+
+@dataclass(frozen=True)
 class SetWeights:
     """Ask for these weights, by variant."""
 
@@ -167,7 +174,7 @@ class AtRest:
     words: str
 
 
-AbStep: TypeAlias = AskFor | SetWeights | Record | Finish | Wait | AtRest
+AbStep: TypeAlias = AskFor | Try | SetWeights | Record | Finish | Wait | AtRest
 
 
 def next_ab_step(
@@ -212,6 +219,8 @@ def _is_under_way(test: AbTest, endpoint: SeenEndpoint, now_ms: int) -> bool:
 
 
 def _begin(model: ModelRow, test: AbTest, endpoint: SeenEndpoint, now_ms: int) -> AbStep:
+    if endpoint.config == test.config and not test.tried:
+        return Try(test)
     if endpoint.config == test.config:
         share = AbShare(now_ms, test.permille, test.by, "the test begins")
         return Record(_changed(model, state="running", shares=(share,)))
@@ -249,6 +258,11 @@ def _ask(model: ModelRow, test: AbTest, config: str, endpoint: SeenEndpoint, now
 
 def _give_up(model: ModelRow, words: str) -> Record:
     return Record(give_up(model, words), notice=words)
+
+
+def tried(model: ModelRow, words: str) -> Transaction:
+    """Note how the challenger did at no weight; empty if that was noted before."""
+    return () if open_one(model).tried else _changed(model, tried=words)
 
 
 def give_up(model: ModelRow, words: str) -> Transaction:
