@@ -187,7 +187,7 @@ def test_what_absent_fields_mean():
     assert Move(1, "e", 2, "c", "a", 250).share == 0.25
     assert astuple(AbTest(1, 2, "a", 3, "e", "c", "d", 4)) == (
         *(1, 2, "a", 3, "e", "c", "d", 4, "", "", 0, 0, "", 0, "starting", (), "", 0, 0),
-        *(None, None, None, ""),
+        *(None, None, None, "", ""),
     )
     assert astuple(AbShare(1, 2)) == (1, 2, "", "")
     assert AbTest(1, 2, "a", 3, "e", "c", "d", 4).share == 0
