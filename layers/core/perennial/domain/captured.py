@@ -12,6 +12,7 @@ import binascii
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -153,12 +154,61 @@ def served_version(document: Mapping[str, Any]) -> int | None:
     return int(match[1]) if match else None
 
 
+@dataclass(frozen=True)
+class Scored:
+    """One prediction: what was predicted, and, where the answer tells it, how sure the model was.
+
+    `score` is the probability of the positive class, `scores` those of all classes.
+    """
+
+    prediction: str
+    score: float | None = None
+    scores: Mapping[str, float] | None = None
+
+
+def read_scored(document: Mapping[str, Any]) -> list[Scored]:
+    """The predictions of a captured answer, row by row; raises `BadLine`."""
+    return [_scored(row) for row in _answer_rows(side_of(document, "endpointOutput"))]
+
+
+def _scored(row: Any) -> Scored:
+    if isinstance(row, list):  # a line of CSV
+        texts = [str(cell).strip() for cell in row]
+        return Scored(texts[0], _finite(texts[1]) if len(texts) > 1 else None)
+    prediction = _prediction(row)
+    if not isinstance(row, Mapping):
+        return Scored(prediction)
+    given = row.get("scores")
+    scores = None
+    if isinstance(given, Mapping):
+        scores = {
+            str(name): found for name, v in given.items() if (found := _finite(v)) is not None
+        }
+    return Scored(prediction, _finite(row.get("score")), scores or None)
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _predictions(output: Mapping[str, Any]) -> tuple[str, ...]:
     """The predictions of an answer: labels, or numbers, as texts."""
+    return tuple(
+        str(row[0]).strip() if isinstance(row, list) else _prediction(row)
+        for row in _answer_rows(output)
+    )
+
+
+def _answer_rows(output: Mapping[str, Any]) -> list[Any]:
+    """The rows of an answer: lists of texts from CSV, what JSON holds from JSON."""
     text = plain_text(output)
     kind = str(output.get("observedContentType") or "").partition(";")[0].strip().lower()
     if output.get("encoding") == "CSV" or "csv" in kind:
-        return tuple(row[0].strip() for row in csv_rows(text))
+        return list(csv_rows(text))
     try:
         if "jsonl" in kind:
             found: Any = [json.loads(each) for each in text.splitlines() if each.strip()]
@@ -168,8 +218,11 @@ def _predictions(output: Mapping[str, Any]) -> tuple[str, ...]:
         raise BadLine(f"the answer is no JSON: {error}") from None
     if isinstance(found, Mapping) and isinstance(found.get("predictions"), list):
         found = found["predictions"]
+    # A list of lists is no answer of ours, and would be mistaken for lines of CSV.
     rows = found if isinstance(found, list) else [found]
-    return tuple(_prediction(row) for row in rows)
+    if any(isinstance(row, list) for row in rows):
+        raise BadLine("a prediction is a list, no single value")
+    return rows
 
 
 def _prediction(row: Any) -> str:
