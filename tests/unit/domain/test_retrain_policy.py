@@ -232,6 +232,14 @@ def test_windows_of_another_live_version_prove_nothing():
     assert better_version(history(*before, trained=5)) is None
 
 
+def test_late_labels_judge_a_champion_that_was_not_yet_live():
+    """A version scored on windows that its predecessor served is held against that one."""
+    late = [window(day, 0.10, 3, others=[(5, 0.50)]) for day in (6, 7)]
+    assert better_version(history(*late, trained=5)) == 3 * DAY
+    good = [window(day, 0.50, 3, others=[(5, 0.10)]) for day in (6, 7)]
+    assert better_version(history(*good, trained=5)) is None
+
+
 @given(
     errors=st.lists(st.floats(0, 1), min_size=1, max_size=30),
     gains=st.lists(st.floats(-1, 1), max_size=6),

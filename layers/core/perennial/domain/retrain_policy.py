@@ -83,6 +83,10 @@ class Labelled:
             return self.error
         return next((each.error for each in self.others if each.trained_ms == trained_ms), None)
 
+    def spread_of(self, trained_ms: int) -> float:
+        """The standard deviation of a version's difference to the live one; 0 for itself."""
+        return next((each.spread for each in self.others if each.trained_ms == trained_ms), 0.0)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -195,26 +199,30 @@ def better_version(history: History) -> int | None:
     """The other version that should serve, by its `trained_ms`; None: the live one stays.
 
     A candidate that lost is judged again when newer labels arrive, and so is every version that
-    was replaced: relations come back. Only windows after both versions' training count.
+    was replaced: relations come back. Only windows after both versions' training count, whoever
+    was live in them.
     """
-    windows = [each for each in history.windows[-NEWEST:] if each.trained_ms == history.trained_ms]
+    live = history.trained_ms
+    windows = [each for each in history.windows[-NEWEST:] if each.error_of(live) is not None]
+    others = {other.trained_ms for each in windows for other in each.others}
+    known = others | {each.trained_ms for each in windows}
     best, found = 0.0, None
-    for trained_ms in sorted({other.trained_ms for each in windows for other in each.others}):
-        gain, error = _paired(windows, trained_ms)
+    for trained_ms in sorted(known - {live}):
+        gain, error = _paired(windows, live, trained_ms)
         if gain > SURE * error and gain > best:
             best, found = gain, trained_ms
     return found
 
 
-def _paired(windows: Sequence[Labelled], trained_ms: int) -> tuple[float, float]:
+def _paired(windows: Sequence[Labelled], live: int, other: int) -> tuple[float, float]:
     """How much less a version errs than the live one over these windows, and the standard error."""
     rows, total, variance = 0, 0.0, 0.0
     for each in windows:
-        for other in each.others:
-            if other.trained_ms == trained_ms:
-                rows += each.rows
-                total += each.rows * (each.error - other.error)
-                variance += each.rows * other.spread**2
+        mine, theirs = each.error_of(live), each.error_of(other)
+        if mine is not None and theirs is not None:
+            rows += each.rows
+            total += each.rows * (mine - theirs)
+            variance += each.rows * (each.spread_of(live) ** 2 + each.spread_of(other) ** 2)
     return (total / rows, math.sqrt(variance) / rows) if rows else (0.0, math.inf)
 
 
