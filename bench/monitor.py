@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench.common import ROOT, run
-from local.sagemaker.container import images
 from local.sagemaker.container.images import KNOWN, Images
 
 PEERS = {
@@ -105,14 +103,8 @@ def environment(folder: Path, name: str) -> str:
     place = folder / f"env-{name}"
     python = place / "bin" / "python"
     if not python.exists():
-        uv = images._uv() or "uv"
-        subprocess.run(
-            [uv, "venv", "--quiet", "--python", os.path.realpath(sys.executable), str(place)],
-            check=True,
-        )
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", str(python), *PEERS[name]], check=True
-        )
+        run(os.path.realpath(sys.executable), "-m", "venv", str(place))
+        run(str(python), "-m", "pip", "install", "--quiet", *PEERS[name])
     return str(python)
 
 

@@ -110,8 +110,8 @@ def read_rules(
 ) -> dict[str, Rule]:
     """The rules by feature; raises `SettingsError` naming the place that is none.
 
-    What the settings say of one feature comes before the file's word on it, then the settings' for
-    all, then the file's for all.
+    What the settings say of one feature comes before the file's word on it; then comes what a
+    person changed in the file for all features, and last what the settings say for all.
     """
     if not isinstance(document, Mapping):
         raise refused(file, document, "an object")
@@ -141,9 +141,14 @@ def _rule(entry: _Place, general: _Place, settings: Mapping[str, Any]) -> Rule:
     name = entry.node["name"]
     own = _overrides(entry)
     of_feature = (settings.get("features") or {}).get(name) or {}
-    levels = [general, _told(settings, "distance", "method"), own, _told(of_feature, *_KEYS)]
-    found = dict(DEFAULTS)
-    for level in levels:
+    found = {**DEFAULTS}
+    _apply(found, _told(settings, "distance", "method"))
+    # What the file says for all features counts where a person changed it: a baseline always
+    # writes the defaults there, which are no word against the settings.
+    written = {**DEFAULTS}
+    _apply(written, general)
+    found |= {key: value for key, value in written.items() if value != DEFAULTS[key]}
+    for level in (own, _told(of_feature, *_KEYS)):
         _apply(found, level)
     return Rule(
         name=name,

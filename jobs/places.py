@@ -50,7 +50,8 @@ def objects(places: Sequence[str], start_ms: int, end_ms: int, folder: Path) -> 
 def _local(root: Path, start_ms: int, end_ms: int) -> Iterator[Found]:
     paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     for path in paths:
-        name = path.as_posix()
+        # Only what lies below the given place tells whose it is: above may be any folders.
+        name = path.name if path == root else path.relative_to(root).as_posix()
         hour = hour_of(name)
         if hour is None or _near(hour, start_ms, end_ms):
             yield Found(name, path, hour, owner_of(name), fetched=False)
@@ -67,7 +68,9 @@ def _remote(place: str, start_ms: int, end_ms: int, folder: Path) -> Iterator[Fo
         if fetched.path is None:
             continue  # deleted since it was listed: there is nothing of it to see
         key = fetched.entry.key
-        yield Found(f"{REMOTE}{bucket}/{key}", fetched.path, hour_of(key), owner_of(key), True)
+        below = key.removeprefix(prefix).lstrip("/")
+        name = f"{REMOTE}{bucket}/{key}"
+        yield Found(name, fetched.path, hour_of(key), owner_of(below), fetched=True)
 
 
 def hour_of(name: str) -> int | None:

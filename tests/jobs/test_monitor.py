@@ -130,8 +130,9 @@ def test_very_many_categories_are_counted_in_bounded_memory(found: dict[str, Any
 
 def test_only_the_endpoint_the_window_and_the_version_count(found: dict[str, Any]) -> None:
     """Others in the same prefix do not; a file under the next hour has lines of this one."""
-    report = found["places"]
+    report = found["places"]["whole"]
     assert report["rows"] == 50 + 5 + 10 + 3
+    assert found["places"]["inside"]["rows"] == found["places"]["nobody's"]["rows"] == 68
     assert report["counts"] == {
         "requests": 68,
         "outside_window": 6 + 7,
