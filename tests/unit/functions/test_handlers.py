@@ -449,9 +449,11 @@ def test_approve_candidate_and_on_version_approved_make_a_champion(
     assert (champion.version, champion.since_ms) == (1, 1_795_171_529_000)
 
 
-def approved_for_release(world: World, handler: Callable[[str], Any], context: Any) -> str:
+def approved_for_release(
+    world: World, handler: Callable[[str], Any], context: Any, **endpoint: Any
+) -> str:
     """Let the golden approval be of a model that is served; the execution that it starts."""
-    world.push(release={"endpoint": {}})
+    world.push(release={"endpoint": endpoint})
     world.deliver(world.land("1.csv"))
     container = {
         "Image": "image",
@@ -592,14 +594,16 @@ def test_predict_without_its_table_fails_as_ours(
 
 
 STEPS_OF_A_RELEASE = ("plan_release", "judge_release", "guard_endpoint", "check_release",
-                      "await_approval", "confirm_release")  # fmt: skip
+                      "shift_traffic", "watch_traffic", "await_approval",
+                      "confirm_release")  # fmt: skip
 
 
 def step_event(name: str, execution: str) -> dict[str, Any]:
     """The golden event of a state of the release machine, from the release's own execution."""
     event = golden("await_approval" if name == "await_approval" else "plan_release")
+    traffic = {"step": 0, "looks": 0} if name in ("shift_traffic", "watch_traffic") else {}
     # moto's account and machine are not those of the golden file.
-    return {**event, "execution": execution}
+    return {**event, **traffic, "execution": execution}
 
 
 def test_the_release_machines_functions_answer_what_it_reads(
@@ -632,6 +636,25 @@ def test_the_release_machines_functions_answer_what_it_reads(
     )
     assert set(answer("judge_release")) == {"words"}
     assert set(answer("confirm_release")) == {"outcome", "words"}
+
+
+def test_the_functions_of_a_move_answer_what_the_machine_reads(
+    world: World, handler: Callable[[str], Any], context: Any
+) -> None:
+    """The paths below `$.plan.traffic` are members of both answers."""
+    execution = approved_for_release(world, handler, context, kind="serverless")
+
+    def answer(name: str) -> Any:
+        return handler(name)(step_event(name, execution), context)
+
+    answer("check_release")
+    definition = (ROOT / "statemachines" / "release.asl.json").read_text("utf-8")
+    read = set(re.findall(r"\$\.plan\.traffic\.(\w+)", definition))
+    assert read == {"step", "looks", "next"}
+    assert answer("shift_traffic") == {"permille": 1000, "step": 1, "looks": 0}
+    watched = answer("watch_traffic")  # the endpoint was never made
+    assert read <= set(watched)
+    assert watched["next"] == "back"
 
 
 @pytest.mark.parametrize("name", STEPS_OF_A_RELEASE)
