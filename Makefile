@@ -47,6 +47,10 @@ demo: setup ## show the whole loop on real data, on the local cloud
 demo-release: setup ## show releases: staging, canary, a slow version rolled back, under load
 	@$(BIN)/perennial demo-release
 
+.PHONY: demo-drift
+demo-drift: setup ## show drift noticed and acted on: monitors, alarms, a new champion
+	@$(BIN)/perennial demo-drift
+
 .PHONY: down
 down: ## stop the local cloud and everything it runs
 	@if [ -x $(BIN)/perennial ]; then $(BIN)/perennial down; else echo "Nothing is set up here yet, so nothing runs."; fi

@@ -101,10 +101,10 @@ def ensure_stack(stack: str, progress: Progress) -> None:
 
 
 @contextmanager
-def hurried(cloud: RunningCloud) -> Iterator[None]:
+def hurried(cloud: RunningCloud, factor: float = FACTOR) -> Iterator[None]:
     """Let the cloud's clock go fast, and afterwards as it went before."""
     before = read_clock(cloud)
-    set_clock(cloud, FACTOR)
+    set_clock(cloud, factor)
     try:
         yield
     finally:

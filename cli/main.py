@@ -17,6 +17,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "down": ("cli.cloud", "stop it and everything it runs"),
         "env": ("cli.cloud", "shell exports for sam, aws, boto3 and any other client"),
         "demo": ("cli.demo", "the whole loop on real data, told as it happens"),
+        "demo-drift": (
+            "cli.demo_drift",
+            "traffic drifts; monitors notice; the model follows, told",
+        ),
         "demo-release": ("cli.demo_release", "approval to production, canary and rollback, told"),
     },
     "Model projects": {
@@ -64,6 +68,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 MODULES = {name: entry[0] for commands in SECTIONS.values() for name, entry in commands.items()}
 # Where a command's name is a word of Python or says too little as a function.
 FUNCTIONS = {
+    "demo-drift": "demo_drift",
     "demo-release": "demo_release",
     "ab": "ab_group",
     "monitor": "monitor_group",

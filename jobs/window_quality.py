@@ -246,7 +246,7 @@ def _predicted(problem: str, answer: Scored, codes: Mapping[str, int]) -> tuple[
 def read_bounds(
     problem: str, document: Any, wanted: Mapping[str, Any], file: str = "constraints.json"
 ) -> dict[str, Bound]:
-    """Each figure's bound: what the settings say, else what the file says.
+    """The figures' bounds: those of the settings if there are any, else those of the file.
 
     Raises `SettingsError` naming the place that is no bound.
     """
@@ -261,6 +261,7 @@ def read_bounds(
         if name not in known:
             raise refused(where, entry, f"one of {', '.join(known)}")
         found[name] = _bound(where, entry)
+    chosen = {}
     for name, limits in wanted.items():
         if name not in known or not isinstance(limits, Mapping):
             raise SettingsError(
@@ -270,8 +271,8 @@ def read_bounds(
         for key, operator in (("min", LESS), ("max", GREATER)):
             limit = limits.get(key)
             if is_number(limit):
-                found[name] = Bound(float(limit), operator)
-    return found
+                chosen[name] = Bound(float(limit), operator)
+    return chosen or found
 
 
 def _bound(where: str, entry: Any) -> Bound:

@@ -29,6 +29,9 @@ from perennial.write_manifest import network_of
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
+#: How far the clocks of a server and of S3 may be apart.
+CLOCK_MARGIN_MS = 5 * 60 * 1000
+
 
 @dataclass(frozen=True)
 class Started:
@@ -204,7 +207,9 @@ def _captured(ports: Ports, window: WindowRow) -> list[str]:
     found = objects.list_between(
         ports.deployment.artifact_bucket, prefix + served, folders[0], folders[-1]
     )
-    return [served + name for name, _ in found]
+    # A file that was written before the window began holds no request of it.
+    margin_ms = min(CLOCK_MARGIN_MS, window.end_ms - window.start_ms)
+    return [served + name for name, at_ms in found if at_ms >= window.start_ms - margin_ms]
 
 
 def _labels(ports: Ports, window: WindowRow) -> list[str]:

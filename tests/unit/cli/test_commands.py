@@ -50,6 +50,7 @@ def test_all_commands_of_the_plan_are_there() -> None:
         *("data", "status", "why", "runs", "run", "lineage", "logs", "retrain", "pause", "resume"),
         *("approve", "reject", "replay", "cost", "predict", "batch"),
         *("release", "releases", "rollback", "endpoint", "adopt", "ab", "demo-release"),
+        *("monitor", "drift", "label", "demo-drift"),
     }
     assert promised == set(MODULES)
 

@@ -25,7 +25,10 @@ FULL: dict[str, Any] = {
         "metrics": "features",
         "features": {"size": {"distance": 0.3, "method": "robust"}, "city": {"evaluate": False}},
     },
-    "model-quality": {"delay": "2d", "bounds": {"auc": {"min": 0.88}, "log_loss": {"max": 0.7}}},
+    "model-quality": {
+        "delay": "2d",
+        "bounds": {"auc": {"min": 0.88}, "false_positive_rate": {"max": 0.2}},
+    },
     "bias": None,
     "attribution": {"ndcg": 0.8, "rows": 100},
     "retrain": {"when": {"at_least": 2}},
@@ -60,7 +63,7 @@ def test_every_key_is_read_and_written_back() -> None:
             ("city", FeatureWatch(evaluate=False)),
         ),
     )
-    assert quality.bounds == (("auc", "min", 0.88), ("log_loss", "max", 0.7))
+    assert quality.bounds == (("auc", "min", 0.88), ("false_positive_rate", "max", 0.2))
     assert (quality.every, quality.window, quality.delay) == (86400, 86400, 2 * 86400)
     assert (bias.every, bias.delay) == (86400, 86400)
     assert (attribution.ndcg, attribution.rows, attribution.delay) == (0.8, 100, 300)
@@ -96,6 +99,11 @@ MISTAKES = [
     ({"data-quality": {"features": {"won": {}}}}, "monitor.data-quality.features.won", "feature"),
     ({"data-quality": {"bounds": {}}}, "monitor.data-quality.bounds", "an unknown key"),
     ({"model-quality": {"bounds": {"r2": {"min": 1}}}}, "monitor.model-quality.bounds.r2", "auc"),
+    (
+        {"model-quality": {"bounds": {"brier": {"max": 1}}}},
+        "monitor.model-quality.bounds.brier",
+        "auc",
+    ),
     ({"model-quality": {"bounds": {"auc": {}}}}, "monitor.model-quality.bounds.auc", "a bound"),
     ({"attribution": {"ndcg": 1.5}}, "monitor.attribution.ndcg", "up to 1"),
     ({"bias": 3}, "monitor.bias", "keys with values"),
@@ -149,6 +157,9 @@ def test_a_job_is_told_its_slice() -> None:
         "method": "simple",
         "features": {"size": {"distance": 0.3, "method": "robust"}, "city": {"evaluate": False}},
     }
-    assert slice_of(monitors[1])["bounds"] == {"auc": {"min": 0.88}, "log_loss": {"max": 0.7}}
+    assert slice_of(monitors[1])["bounds"] == {
+        "auc": {"min": 0.88},
+        "false_positive_rate": {"max": 0.2},
+    }
     assert slice_of(monitors[2]) == {"metrics": "aggregate"}
     assert slice_of(monitors[3]) == {"metrics": "aggregate", "ndcg": 0.8, "rows": 100}

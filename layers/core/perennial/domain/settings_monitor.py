@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from perennial.domain.gates import METRICS, OPERATORS
 from perennial.domain.naming import MONITOR_KINDS
+from perennial.domain.retrain_policy import DEFAULT_POLICY, POLICIES
 from perennial.domain.settings_reader import Reader, duration, parse_duration, shown
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -24,9 +25,12 @@ PERIODS = (
     *(minutes * MINUTE for minutes in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)),
     *(hours * HOUR for hours in (1, 2, 3, 4, 6, 8, 12, 24)),
 )
+#: Figures of an evaluation that Model Monitor puts no bound on.
+UNBOUNDED = ("rows", "log_loss", "brier")
 METHODS = ("robust", "simple", "chi-squared")
 LONGEST_DELAY = 60 * DAY
 LONGEST_JOB = 5 * DAY
+LONGEST_PERIOD = 366 * DAY
 INSTANCE = r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}"
 #: How long the capture of a request may take to arrive in S3, and its label to be known.
 CAPTURE_DELAY = 5 * MINUTE
@@ -71,9 +75,17 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Retrain:
-    """What alarms do: one of them counts once so many monitors of the model are in ALARM."""
+    """When a candidate is trained (`retrain_policy`).
+
+    `at_least`: an alarm counts once so many monitors of the model are in ALARM. `every`: the
+    period of the policy `fixed`, the longest pause of the others, in seconds; 0: none.
+    `error_usd`: what one wrong answer costs; None: a run is worth `DEFAULT_PRICE`.
+    """
 
     at_least: int = 1
+    policy: str = DEFAULT_POLICY
+    every: int = 0
+    error_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,7 @@ def write_monitor(monitoring: Monitoring) -> dict[str, Any]:
         "max_seconds": monitoring.max_seconds,
         **({"preprocess": "hook"} if monitoring.preprocess else {}),
         **{each.kind: {**_times(each), **slice_of(each)} for each in monitoring.monitors},
-        "retrain": {"when": {"at_least": monitoring.retrain.at_least}},
+        "retrain": _retrain(monitoring.retrain),
     }
 
 
@@ -171,7 +183,7 @@ def slice_of(monitor: Monitor) -> dict[str, Any]:
 
 
 def read_retrain(retrain: Reader, monitors: int) -> Retrain:
-    """When an alarm counts: `any`, or `{at_least: k}` of the model's monitors."""
+    """When an alarm counts: `any`, or `{at_least: k}` of the model's monitors; and the policy."""
     value = retrain.raw("when")
     at_least = 1
     if value is not None and value != "any":
@@ -181,8 +193,30 @@ def read_retrain(retrain: Reader, monitors: int) -> Retrain:
         else:
             at_least = when.integer("at_least", 1, least=1, most=max(1, monitors))
             when.done()
+    policy = retrain.text("policy", DEFAULT_POLICY, choices=POLICIES)
+    if policy == "fixed" and not retrain.has("every"):
+        retrain.mistake("every", "the period of the policy fixed, like 30d")
+    read = Retrain(
+        at_least=at_least,
+        policy=policy,
+        every=retrain.seconds("every", 0, least=HOUR, most=LONGEST_PERIOD),
+        error_usd=retrain.number(
+            "error_usd", None, accept=lambda x: x > 0, expected="USD per wrong answer, above 0"
+        ),
+    )
     retrain.done()
-    return Retrain(at_least)
+    return read
+
+
+def _retrain(retrain: Retrain) -> dict[str, Any]:
+    found: dict[str, Any] = {"when": {"at_least": retrain.at_least}}
+    if retrain.policy != DEFAULT_POLICY:
+        found["policy"] = retrain.policy
+    if retrain.every:
+        found["every"] = duration(retrain.every)
+    if retrain.error_usd is not None:
+        found["error_usd"] = retrain.error_usd
+    return found
 
 
 def _asked(entry: Reader, kind: str) -> bool:
@@ -286,7 +320,7 @@ def _feature(watch: FeatureWatch) -> dict[str, Any]:
 
 
 def _bounds(bounds: Reader, problem: str) -> tuple[tuple[str, str, float], ...]:
-    figures = [name for name in METRICS.get(problem, ()) if name != "rows"]
+    figures = [name for name in METRICS.get(problem, ()) if name not in UNBOUNDED]
     read = []
     for metric in bounds:
         entry = bounds.section(metric)
