@@ -138,6 +138,34 @@ def test_alarms_look_at_the_new_fleet_alone() -> None:
     assert "p99 of the model's latency passed 500 ms" in latency["AlarmDescription"]
 
 
+def test_alarms_look_at_the_new_endpoint_where_traffic_moves() -> None:
+    """A serverless endpoint has no figures by its configuration's name."""
+    place = "perennial-next-census"
+    moved = replace(SUBJECT, place=place, moves=True)
+    assert release_plan.names(moved)["endpoint"] == place
+    for alarm in release_plan.alarms(moved, Guard()):
+        assert mistakes("cloudwatch", "putMetricAlarm", alarm) == []
+        assert {d["Name"]: d["Value"] for d in alarm["Dimensions"]} == {
+            "EndpointName": place,
+            "VariantName": "main",
+        }
+
+
+def test_a_serverless_variant_has_a_size_and_no_machines() -> None:
+    """However many instances are asked for, and whatever a machine's limits are."""
+    endpoint = Endpoint("serverless", memory_mb=6144, concurrency=200)
+    variants = release_plan.variants("m", endpoint, count=2)
+    assert variants == [
+        {
+            "VariantName": "main",
+            "ModelName": "m",
+            "ServerlessConfig": {"MemorySizeInMB": 6144, "MaxConcurrency": 200},
+        }
+    ]
+    request = {"EndpointConfigName": "c", "ProductionVariants": variants}
+    assert mistakes("sagemaker", "createEndpointConfig", request) == []
+
+
 def test_an_alarm_goes_off_within_one_bake() -> None:
     """The default bake is longer than the default alarms need."""
     release = Release(endpoint=Endpoint())
