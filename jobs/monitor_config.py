@@ -70,6 +70,11 @@ class MonitorConfig:
             raise SettingsError(
                 f"{FILE}: format {form} has no answers and no ids; only data-quality reads it"
             )
+        given = _mapping(document, "settings")
+        if form != "capture" and given.get("preprocess"):
+            raise SettingsError(
+                f"{FILE}: preprocess_record sees captured requests; format {form} has none"
+            )
         return cls(
             kind=kind,
             model=str(document.get("model", "")),
@@ -84,7 +89,7 @@ class MonitorConfig:
             labels_until_ms=_whole(document, "labels_until_ms", end + delay),
             delay_ms=delay,
             baseline=_mapping(document, "baseline"),
-            settings=_mapping(document, "settings"),
+            settings=given,
         )
 
     def baseline_file(self, paths: Paths, name: str) -> Path:

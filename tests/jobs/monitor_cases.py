@@ -532,6 +532,26 @@ def mistakes(folder: Path) -> Any:
     }
 
 
+def remote(folder: Path) -> Any:
+    """Windows of the objects that the test has put into S3."""
+    made = world(folder)
+    root = "s3://landing/capture/shop"
+    found = {
+        "model": made.run(capture=[root]),
+        "variant": made.run(capture=[f"{root}/ep/main/"]),
+        "flat": made.run(capture=["s3://landing/flat"], endpoint=""),
+        "nothing": made.run(capture=["s3://landing/nowhere"]),
+        "no_bucket": made.run(capture=["s3://no-such-bucket/x"]),
+    }
+    document = statistics("binary", *scored(300, 0), ("no", "yes"), {})
+    baseline = model_quality("binary", document)
+    made.put("baseline/statistics.json", dict(baseline.facts))
+    made.put("baseline/constraints.json", dict(baseline.constraints))
+    labels = ["s3://landing/labels/shop"]
+    more = {"capture": [root], "labels": labels, "labels_until_ms": START + 5 * HOUR}
+    return found | {"quality": made.run("model-quality", **more)}
+
+
 CASES: Mapping[str, Callable[[Path], Any]] = {
     case.__name__: case
     for case in (
@@ -557,8 +577,8 @@ CASES: Mapping[str, Callable[[Path], Any]] = {
 def main() -> None:
     """Print the result of every case."""
     with tempfile.TemporaryDirectory(prefix="monitor-") as folder:
-        wanted = sys.argv[1:] or CASES
-        found = {name: CASES[name](Path(folder) / name) for name in wanted}
+        cases = {**CASES, "remote": remote}  # which needs an S3
+        found = {name: cases[name](Path(folder) / name) for name in sys.argv[1:] or CASES}
     sys.stdout.write(json.dumps(found))
 
 

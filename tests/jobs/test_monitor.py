@@ -246,6 +246,38 @@ def test_a_configuration_that_says_nothing_is_refused(found: dict[str, Any]) -> 
         assert cases[key]["failure"].startswith("monitor.json: ")
 
 
+def test_objects_of_s3_are_found_by_endpoint_and_hour(jobs_python: Path, s3: Any) -> None:
+    """Whether the prefix is the model's, the variant's, or has no folders of hours at all."""
+    answer = {"observedContentType": "text/csv", "encoding": "CSV"}
+    sides = {
+        "endpointInput": {**answer, "data": "30,0.5,cook,true\n"},
+        "endpointOutput": {**answer, "data": "yes,0.7\n"},
+    }
+    about = {"eventId": "e1", "inferenceTime": "2026-11-18T11:20:00Z"}
+    body = json.dumps({"captureData": sides, "eventMetadata": about}) + "\n"
+    truth = {"groundTruthData": {"data": "yes", "encoding": "CSV"}, "eventMetadata": about}
+    for key in (
+        "capture/shop/ep/main/2026/11/18/11/a.jsonl",
+        "capture/shop/ep/main/2026/11/18/12/late.jsonl",
+        "capture/shop/ep/main/2026/11/18/20/far.jsonl",
+        "capture/shop/other/main/2026/11/18/11/a.jsonl",
+        "flat/a.jsonl",
+    ):
+        s3.put_object(Bucket="landing", Key=key, Body=body.encode())
+    s3.put_object(Bucket="landing", Key="labels/shop/2026/11/18/13/a.jsonl",
+                  Body=json.dumps(truth).encode())  # fmt: skip
+    region = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    done = _python(jobs_python, "-m", "tests.jobs.monitor_cases", "remote", **region)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)["remote"]
+    assert [found[name]["rows"] for name in ("model", "variant", "flat", "nothing")] == [2, 2, 1, 0]
+    assert found["nothing"]["empty"]
+    assert "cannot list s3://no-such-bucket/x/" in found["no_bucket"]["failure"]
+    # Labels of later hours count until then; a request that was captured twice counts once.
+    assert found["quality"]["labelled_rows"] == 1
+    assert found["quality"]["counts"]["captured_twice"] == 1
+
+
 @pytest.mark.parametrize("name", ["statistics", "constraints", "constraint_violations"])
 def test_the_sdk_reads_the_data_quality_files_back(found: dict[str, Any], name: str) -> None:
     """SageMaker's own classes take them, offline, and hold the same documents."""
