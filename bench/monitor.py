@@ -7,8 +7,8 @@ captured records; distances beside exact ones, model quality beside scikit-learn
 delays on genuine streams (`PERENNIAL_DATA_MIRROR/streams`), bounds as they come, fixed beforehand.
 
 Every measure runs in a process of its own; Evidently and whylogs in environments that this program
-makes and throws away. Times are wall-clock; processor seconds stand beside them, for a machine that
-others use too.
+makes and throws away, or keeps in the folder `PERENNIAL_BENCH_ENVIRONMENTS`. Times are wall-clock;
+processor seconds stand beside them, for a machine that others use too.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def peer(python: str, *command: object) -> dict[str, Any]:
 
 def environment(folder: Path, name: str) -> str:
     """The Python of a peer's environment."""
-    place = folder / f"env-{name}"
+    place = Path(os.environ.get("PERENNIAL_BENCH_ENVIRONMENTS", folder)) / f"env-{name}"
     python = place / "bin" / "python"
     if not python.exists():
         run(os.path.realpath(sys.executable), "-m", "venv", str(place))
