@@ -35,6 +35,8 @@ from jobs.paths import STEPS, Paths  # noqa: E402
 LOG_LIMIT = 1 << 20
 LAST_LINES = 30
 METRIC = re.compile(rb"([A-Za-z_][\w.:=<>+-]*=[0-9.einf+-]+; ?)+")
+#: Steps whose limits stand in a section of their own in the settings.
+OWN_SECTIONS = ("train", "monitor")
 KILL_AFTER = 20.0
 STACK_WAIT = 2.0
 
@@ -129,7 +131,7 @@ def time_limit(settings: Path, step: str) -> float:
     """
     try:
         document = json.loads(settings.read_text())
-        section = document["train"] if step == "train" else document["jobs"][step]
+        section = document[step] if step in OWN_SECTIONS else document["jobs"][step]
         seconds = float(section["max_seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
@@ -138,7 +140,7 @@ def time_limit(settings: Path, step: str) -> float:
 
 def limit_key(step: str) -> str:
     """The key in model.yaml that holds a step's time limit."""
-    return "train.max_seconds" if step == "train" else f"jobs.{step}.max_seconds"
+    return f"{step}.max_seconds" if step in OWN_SECTIONS else f"jobs.{step}.max_seconds"
 
 
 def child_environment(packages: Path | None, workspace: Path) -> dict[str, str]:
