@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perennial.describe_model import read_settings_of
 from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow, monitor_key, window_key
 from perennial.domain.ledger.store import read_model
 from perennial.domain.monitor_windows import words
+from perennial.domain.retrain_policy import HEARS_ALARMS
 from perennial.domain.signals import Signal
 from perennial.note_labels import note_new_labels
 
@@ -25,8 +26,10 @@ def with_evidence(ports: Ports, signal: Signal) -> Signal:
     if row is None:
         return signal
     note_new_labels(ports, signal.model)
-    at_least = read_settings_of(ports.ledger, row).monitor.retrain.at_least
-    needed = {"at_least": at_least} if at_least > 1 else {}
+    retrain = read_settings_of(ports.ledger, row).monitor.retrain
+    needed: dict[str, Any] = {"at_least": retrain.at_least} if retrain.at_least > 1 else {}
+    if retrain.policy not in HEARS_ALARMS:
+        needed["policy"] = retrain.policy
     window = last_finding(ports, signal.model, str(signal.evidence.get("monitor", "")))
     if window is None or not window.violations:
         return replace(signal, evidence={**signal.evidence, **needed})

@@ -24,6 +24,7 @@ from perennial.domain.judging import judge
 from perennial.domain.ledger.ending import telling_line
 from perennial.domain.ledger.rows import Verdict as RecordedVerdict
 from perennial.domain.naming import landing_prefix
+from perennial.domain.retrain_history import paired_text
 from perennial.domain.settings import Settings
 from perennial.domain.verdict import NO_CHAMPION, Evidence, Verdict
 from perennial.gather_evidence import Costs, Evidences, own_prices, run_cost
@@ -371,5 +372,15 @@ def _record(ports: Ports, candidate: Candidate, judgement: Judgement, found: Ver
         passed=judgement.passed,
         words=judgement.words,
         figures=json.dumps(found.figures, sort_keys=True),
+        paired=_paired(found),
     )
     record_verdict(ports, candidate.model, candidate.run, None, recorded)
+
+
+def _paired(found: Verdict) -> str:
+    """What the retrain policy learns from this run."""
+    champion = found.champion or {}
+    cost = found.sections.get("cost") or {}
+    return paired_text(
+        found.problem, found.sections.get("comparison"), champion.get("run"), cost.get("usd")
+    )

@@ -28,6 +28,7 @@ from perennial.domain.ledger.store import Transaction, read_model, read_signals
 from perennial.domain.signals import drift_body
 from perennial.look_after import wake_now
 from perennial.note_labels import note_new_labels
+from perennial.weigh_training import weigh_training
 
 if TYPE_CHECKING:
     from perennial.domain.monitor_report import Report
@@ -59,6 +60,8 @@ def record_window(
         elif was_sounding:
             admit_again(ports, window, found, alarm)
     commit_change(ports, close)
+    if not found.is_blind:
+        weigh_training(ports, window.model, window.kind)
     return is_new
 
 

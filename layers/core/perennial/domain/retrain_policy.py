@@ -24,6 +24,11 @@ from perennial.domain.retrain_learning import learn
 PolicyName = Literal["paired-challenger", "rent-or-buy", "fixed", "any-alarm"]
 POLICIES: tuple[PolicyName, ...] = ("paired-challenger", "rent-or-buy", "fixed", "any-alarm")
 
+DEFAULT_POLICY: PolicyName = "paired-challenger"
+
+#: Policies by which an alarm can open a run; the others only tell people of it.
+HEARS_ALARMS: tuple[PolicyName, ...] = ("paired-challenger", "any-alarm")
+
 #: What a run costs, in summed error, when the settings do not say what an error costs: one run is
 #: worth one more wrong answer in twenty throughout one window.
 DEFAULT_PRICE = 0.05
@@ -115,8 +120,9 @@ class History:
 
     `trained_ms`: up to when the live version's training data went. `window_ms`: the length of a
     window. `windows`: all labelled ones, also of earlier live versions, oldest first. `trials`:
-    all runs with a verdict, oldest first; a run that failed is none. `alarms`: the kinds of
-    monitor in ALARM now.
+    all runs that held a candidate against a champion, oldest first. `alarms`: the kinds of
+    monitor in ALARM now. `judged_ms`: up to when the data of the newest run with a verdict went,
+    also of one that is no trial, for its errors are not known.
     """
 
     trained_ms: int
@@ -124,10 +130,11 @@ class History:
     windows: tuple[Labelled, ...] = ()
     trials: tuple[Trial, ...] = ()
     alarms: frozenset[str] = field(default_factory=frozenset)
+    judged_ms: int = 0
 
     def last_ms(self) -> int:
         """Up to when the newest training's data went, whether it was released or not."""
-        return max([self.trained_ms, *(trial.at_ms for trial in self.trials)])
+        return max([self.trained_ms, self.judged_ms, *(trial.at_ms for trial in self.trials)])
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,19 @@ def drift_body(  # noqa: PLR0913  # each is told apart
     )
 
 
+def policy_body(model: str, schedule: str, scheduled: str, reason: str) -> str:
+    """The message for a training that the retrain policy asks for, with its reason in words."""
+    return json.dumps(
+        {
+            "perennial": "schedule",
+            "model": model,
+            "schedule": schedule,
+            "scheduled": scheduled,
+            "reason": reason[:LONGEST_TEXT],
+        }
+    )
+
+
 def wake_body(model: str, due_ms: int) -> str:
     """The message that wakes the ledger for ``model``."""
     return json.dumps({"perennial": "wake", "model": model, "due_ms": due_ms})
@@ -265,7 +278,8 @@ def _schedule(message: Mapping[str, Any]) -> Parsed:
     schedule = _text(message, "schedule", most=64)
     scheduled = _text(message, "scheduled", most=64)
     _iso_ms(scheduled)
-    return Signal(model, SCHEDULE, (schedule, scheduled), {})
+    reason = {"reason": _text(message, "reason")} if "reason" in message else {}
+    return Signal(model, SCHEDULE, (schedule, scheduled), reason)
 
 
 def _manual(message: Mapping[str, Any]) -> Parsed:

@@ -140,8 +140,19 @@ def alone_holds(signal: SignalRow, book: Book, now_ms: int) -> tuple[Hold, ...]:
 
 
 def drift_hold(signal: SignalRow, book: Book, now_ms: int) -> Hold | None:
-    """Why an alarm may not open a run: it is alone, nothing is new, or its evidence is closed."""
-    return _company_hold(signal, book) or _evidence_hold(signal, book, now_ms)
+    """Why an alarm may not open a run: by policy, alone, nothing new, or its evidence is closed."""
+    return (
+        _policy_hold(signal) or _company_hold(signal, book) or _evidence_hold(signal, book, now_ms)
+    )
+
+
+def _policy_hold(signal: SignalRow) -> Hold | None:
+    """Whether the retrain policy is one by which alarms open no run."""
+    policy = signal.evidence.get("policy")
+    if policy is None:
+        return None
+    words = f"retrain.policy is {policy}: alarms of {signal.model} are told and open no run"
+    return Hold("policy", words)
 
 
 def _company_hold(signal: SignalRow, book: Book) -> Hold | None:

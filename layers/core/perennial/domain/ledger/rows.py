@@ -311,13 +311,14 @@ class ManifestRef:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of a run's candidate; ``figures`` is JSON text."""
+    """The judgement of a run's candidate; ``figures``, ``paired`` (`retrain_history`) are JSON."""
 
     uri: str
     digest: str
     passed: bool
     words: str = ""
     figures: str = "{}"
+    paired: str = ""
 
 
 @dataclass(frozen=True)

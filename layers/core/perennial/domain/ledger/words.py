@@ -23,7 +23,8 @@ def _described(signal: SignalRow) -> str:
         case "data":
             return f"data: {signal.parts[1]} (version {signal.parts[2]})"
         case "schedule":
-            return f"schedule {signal.parts[0]}: {signal.parts[1]}"
+            reason = f": {evidence['reason']}" if evidence.get("reason") else ""
+            return f"schedule {signal.parts[0]}: {signal.parts[1]}{reason}"
         case "drift":
             return _drift(signal)
         case "review":
