@@ -89,6 +89,9 @@ def events() -> dict[str, dict[str, Any]]:
             "requestContext": {"http": {"method": "POST"}},
             "body": '{"age": 39}',
         },
+        "OnPredictionCapturedFunction": {
+            "Records": [{"messageId": "1", "body": json.dumps(golden("captured_prediction"))}]
+        },
         "OnRunEndedFunction": golden("step_functions_execution_status_change"),
         "OnVersionApprovedFunction": golden("sagemaker_model_package_state_change"),
         **{name: {key: STATE[key] for key in keys} for name, keys in STATES.items()},

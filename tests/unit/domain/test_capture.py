@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from perennial.domain.captured import read_answer
 
 from local.sagemaker.endpoints import capture as sagemaker
 
+EVENTS = Path(__file__).resolve().parents[3] / "events"
 AT_MS = 1_795_000_000_042
 ID = "11111111-2222-3333-4444-555555555555"
 EXCHANGE = Exchange(
@@ -119,6 +121,13 @@ def test_a_message_brings_what_was_put_in(sent: bytes, model: str, at_ms: int) -
     message = message_of(found)
     assert all(" " <= character <= "\x7f" for character in message)
     assert read_message(message) == found
+
+
+def test_a_message_is_the_golden_one() -> None:
+    """Messages that wait in the queue are read after an update too: their form stays."""
+    golden = json.loads((EVENTS / "captured_prediction.json").read_text("utf-8"))
+    assert json.loads(message_of(captured(EXCHANGE))) == golden
+    assert read_message(json.dumps(golden)) == captured(EXCHANGE)
 
 
 GOOD = vars(captured(EXCHANGE))

@@ -194,6 +194,19 @@ def test_on_signal_fails_poison_alone(
     assert world.executions() == ["perennial-census-1"]
 
 
+def test_on_prediction_captured_writes_a_batch_and_fails_poison_alone(
+    world: World, handler: Callable[[str], Any], context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The golden message twice is one file of two lines; what it did is counted."""
+    world.push()
+    body = json.dumps(golden("captured_prediction"))
+    failed = handler("on_prediction_captured")(batch(body, "{", body), context)
+    assert failed == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert metrics(capsys.readouterr().out) == {"CapturesWritten": 2}
+    listed = boto3.client("s3").list_objects_v2(Bucket="artifacts", Prefix="capture/")
+    assert len(listed["Contents"]) == 1
+
+
 def test_on_signal_fails_the_messages_of_a_model_it_could_not_look_after(
     world: World, handler: Callable[[str], Any], context: Any
 ) -> None:
