@@ -7,7 +7,7 @@ import pytest
 from tests.functional.stack import release_story as story
 from tests.functional.stack.release_story import Stack, checkout, stack  # noqa: F401  # fixtures
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
