@@ -139,14 +139,14 @@ def test_shares_are_given_step_by_step(
     """By the strategy; at once where nothing else answers."""
     row, now_ms, found = moving(), NOW, []
     model = at_work(row)
-    while changes := shifted(model, row, now_ms, strategy=strategy, share=share, alone=alone):
-        model = only(changes)
-        assert model.move is not None
-        assert model.move.since_ms == now_ms
-        found.append(model.move.permille)
-        assert model.move.step == len(found)
+    for count in range(1, len(shares) + 1):
         now_ms += BAKE
+        model = only(shifted(model, row, now_ms, strategy=strategy, share=share, alone=alone))
+        assert model.move is not None
+        assert (model.move.since_ms, model.move.step) == (now_ms, count)
+        found.append(model.move.permille)
     assert found == shares
+    assert shifted(model, row, now_ms, strategy=strategy, share=share, alone=alone) == ()
 
 
 def test_a_repeated_call_shifts_once() -> None:
