@@ -18,6 +18,7 @@ from perennial.domain.card_style import STYLE
 from perennial.domain.page import View, figure, listed, plain, section, table
 from perennial.domain.pictures import Caption, Series, Span
 from perennial.domain.settings_monitor import ATTRIBUTION, BIAS, DATA_QUALITY, MODEL_QUALITY
+from perennial.domain.text import printable
 
 TITLES = {
     DATA_QUALITY: "Data quality",
@@ -140,7 +141,7 @@ def _distribution(number: int, name: str, feature: View) -> str:
             for i, each in enumerate(names[:MOST_BARS])
         ],
     )
-    return figure(name, pictures.lines(caption, series, across, up), numbers)
+    return figure(printable(name), pictures.lines(caption, series, across, up), numbers)
 
 
 def _model_quality(monitor: View) -> str:
@@ -221,7 +222,9 @@ def _attribution(monitor: View) -> str:
                 [[plain(name), each[when].number()] for name, each in ordered[:MOST_BARS]],
             )
             title = f"{label}: what answers rest on, {when}"
-            parts.append(figure(title, pictures.bars(caption, entries, "mean |value|"), numbers))
+            parts.append(
+                figure(printable(title), pictures.bars(caption, entries, "mean |value|"), numbers)
+            )
     over = _over_time(monitor, "ndcg", "nDCG over time", "nDCG", "ndcg")
     return f'<div class="grid">{over}{"".join(parts)}</div>'
 
@@ -257,7 +260,7 @@ def _over_time(  # noqa: PLR0913, PLR0917  # each is told apart
         for each in windows[-MOST_BARS:]
     ]
     heads = ["window to", *(plain(name.removeprefix(prefix) or label) for name in names)]
-    return figure(title, picture, table(heads, rows))
+    return figure(printable(title), picture, table(heads, rows))
 
 
 def _names(windows: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
