@@ -83,6 +83,7 @@ FULL_AB = AbTest(
     ended_ms=11,
     outcome="main",
     words="w",
+    tried="200 requests, no error",
 )
 FULL_MODEL = model(
     paused=rows.Paused("a", "b", 1),
@@ -354,7 +355,7 @@ def test_what_absent_fields_of_monitors_mean():
 
 def test_every_field_of_a_row_is_covered_by_a_full_example():
     """A new field must be added to the examples above, so that it is known to read back."""
-    for full in (FULL_RUN, FULL_MODEL, FULL_RELEASE):
+    for full in (FULL_RUN, FULL_MODEL, FULL_RELEASE, FULL_AB, FULL_MODEL.move):
         missing = {
             each.name
             for each in fields(full)
