@@ -40,20 +40,20 @@ def capture_prediction(ports: Ports, exchange: Exchange, left_s: float) -> None:
 
     `left_s`: seconds until the client's answer is due. Raises nothing of the domain's errors.
     """
-    queue = ports.deployment.capture_queue_url
+    stack = ports.deployment.stack
     if not exchange.variant:  # it could not be filed
         _lose(ports, exchange, "the endpoint did not say which of its variants answered")
         return
     if left_s < FILE_SECONDS + 2 * QUEUE_SECONDS:
         _lose(ports, exchange, "the answer was late already")
         return
-    if ports.clock() < _paused_until.get(queue, 0):
+    if ports.clock() < _paused_until.get(stack, 0):
         _lose(ports, exchange, "after a failure nothing is captured for a while")
         return
     try:
         _leave(ports, exchange)
     except PerennialError as error:
-        _paused_until[queue] = ports.clock() + PAUSE_MS
+        _paused_until[stack] = ports.clock() + PAUSE_MS
         _lose(ports, exchange, f"{type(error).__name__}: {error}")
 
 

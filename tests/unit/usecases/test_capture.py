@@ -177,7 +177,7 @@ def test_a_queue_that_does_not_answer_costs_no_prediction(
     assert capsys.readouterr().out.count('"CapturesLost":[1.0]') == 5
 
 
-@pytest.mark.parametrize("broken", ["queue", "bucket", "late", "variant"])
+@pytest.mark.parametrize("broken", ["queue", "setting", "bucket", "late", "variant"])
 def test_what_cannot_be_captured_is_logged(
     world_of_ours: World,
     runtime: Runtime,
@@ -189,6 +189,8 @@ def test_what_cannot_be_captured_is_logged(
     body: Any = {**ROW, "town": "Geheimnis"}
     if broken == "queue":
         world_of_ours.outputs["CaptureQueueUrl"] += "-gone"
+    elif broken == "setting":
+        del world_of_ours.outputs["CaptureQueueUrl"]
     elif broken == "bucket":
         world_of_ours.outputs["ArtifactBucket"] = "gone"
         body = {"instances": [body] * 6000}
