@@ -41,6 +41,7 @@ def check_data() -> Any:
 TRAINER = {
     "AlgorithmSpecification": sdk.path("$.plan.training.algorithm"),
     "InputDataConfig": sdk.path("$.plan.training.channels"),
+    "Environment": sdk.path("$.plan.training.environment"),
 }
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from local.sagemaker.container import script_mode
@@ -232,10 +233,18 @@ class TrainingJob(Job):
             raise JobFailedError(f"AlgorithmError: {error}, exit code: 1") from error
         target = folder.make(script_mode.CODE)
         if script.submit_directory.startswith("s3://"):
+            if self.record["EnableNetworkIsolation"]:
+                raise JobFailedError(
+                    "AlgorithmError: the container has no network (EnableNetworkIsolation) and "
+                    f"cannot fetch its code from {script.submit_directory}; give it as a channel, "
+                    "exit code: 1"
+                )
             archive = folder.scratch / "sourcedir.tar.gz"
             objects.fetch_object(script.submit_directory, archive)
             unpack_code(archive, target)
             archive.unlink()
+        else:
+            self._unpack_channel(folder, script.submit_directory, target)
         facts = script_mode.Facts(
             job_name=self.name,
             script=script,
@@ -249,6 +258,19 @@ class TrainingJob(Job):
         requirements = target / "requirements.txt"
         extra = requirements.read_text(encoding="utf-8") if requirements.is_file() else ""
         return script_mode.script_command(script, args), environment, extra
+
+    def _unpack_channel(self, folder: JobFolder, source: str, target: Path) -> None:
+        """Code that came with the data, as the toolkit takes it: an archive in the container."""
+        try:
+            archive = folder.real(source)
+        except ValueError as error:
+            raise JobFailedError(f"AlgorithmError: {error}, exit code: 1") from error
+        if not archive.is_file():
+            raise JobFailedError(
+                f"AlgorithmError: sagemaker_submit_directory names {source}, which the container "
+                "does not have, exit code: 1"
+            )
+        unpack_code(archive, target)
 
     def _channels(self) -> dict[str, dict[str, Any]]:
         mode = self.record["AlgorithmSpecification"]["TrainingInputMode"]

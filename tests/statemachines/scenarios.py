@@ -107,6 +107,7 @@ def trained_by(train: TrainSettings) -> dict[str, Any]:
     return {
         "algorithm": algorithm_specification(train, image, metrics),
         "channels": channels(train, BASE, f"{BASE}/settings.json"),
+        "environment": {},
         "packaged": reads_tables(train),
         "packs_code": "no",
     }

@@ -30,6 +30,7 @@ from perennial.domain.step_keys import Basis, place_of, step_keys
 from perennial.domain.training_job import (
     algorithm_specification,
     channels,
+    environment,
     has_gpu,
     reads_tables,
     trainer_image,
@@ -196,7 +197,10 @@ def _training(
     train, isolated = settings.train, bool(given["network"]["isolated"])
     return {
         "algorithm": algorithm_specification(train, trainer, given["training"]["metrics"]),
-        "channels": channels(train, checked, given["settings_uri"]),
+        "channels": channels(
+            train, checked, given["settings_uri"], given["code"] if isolated else ""
+        ),
+        "environment": environment(train, isolated=isolated),
         "packaged": reads_tables(train) or isolated,
         "packs_code": "yes" if isolated else "no",
     }

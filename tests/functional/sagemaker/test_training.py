@@ -228,10 +228,32 @@ def test_an_isolated_job_has_no_network_and_no_credentials(jobs: Any) -> None:
         else:
             raise SystemExit("there is a network")
     """
-    name = jobs.train(script, EnableNetworkIsolation=True)
+    source = {"S3DataType": "S3Prefix", "S3Uri": jobs.code(script)}
+    channel = {"ChannelName": "code", "DataSource": {"S3DataSource": source}}
+    archive = f"/opt/ml/input/data/code/{source['S3Uri'].rpartition('/')[2]}"
+    name = jobs.train(
+        script,
+        {"sagemaker_submit_directory": archive},
+        InputDataConfig=[channel],
+        EnableNetworkIsolation=True,
+    )
     found = jobs.wait(name)
     assert found["Status"] == "Completed", found.get("FailureReason")
     assert found["EnableNetworkIsolation"] is True
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [({}, "cannot fetch its code from s3://"),
+     ({"sagemaker_submit_directory": "/opt/ml/input/data/code/a.tar.gz"}, "does not have")],
+)  # fmt: skip
+def test_an_isolated_script_cannot_fetch_its_code(
+    jobs: Any, place: dict[str, str], words: str
+) -> None:
+    """It has to be a channel: one that names S3, or an archive that is not there, fails."""
+    found = jobs.wait(jobs.train("print(1)", place, EnableNetworkIsolation=True))
+    assert found["Status"] == "Failed"
+    assert words in found["FailureReason"]
 
 
 def test_megabytes_of_output_neither_block_nor_bloat(jobs: Any) -> None:

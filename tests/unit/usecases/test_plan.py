@@ -315,9 +315,13 @@ def test_an_isolated_stack_has_the_code_packed_with_the_model(world: World, isol
     plan = planned_on(closed, "ml.m5.large", IMAGES)
     training = (plan.training["packaged"], plan.training["packs_code"])
     assert training == ((True, "yes") if isolated == "yes" else (False, "no"))
+    channels = {each["ChannelName"] for each in plan.training["channels"]}
+    given = json.loads(closed.run(1).input)["hyperparameters"]["sagemaker_submit_directory"]
+    assert ("code" in channels, "/opt/ml/input/data/code/" in given) == (isolated == "yes",) * 2
+    assert ("PIP_NO_INDEX" in plan.training["environment"]) is (isolated == "yes")
     row = closed.run(1)
-    given = row.input.replace('"isolated":true', '"isolated":false')
-    closed.ledger.commit([change(row, input=given)])
+    open_input = row.input.replace('"isolated":true', '"isolated":false')
+    closed.ledger.commit([change(row, input=open_input)])
     other = plan_run.plan_run(closed.ports, MODEL, 1, row.execution, IMAGES)
     assert other.keys["train"] == plan.keys["train"]
     assert (other.keys["evaluate"] == plan.keys["evaluate"]) is (isolated == "no")

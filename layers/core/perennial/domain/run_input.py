@@ -62,7 +62,7 @@ def build(
         "models": f"{root}/{naming.models_prefix(run.model, run.number)}",
         "group": naming.package_group(place.stack, run.model),
         "instances": {step: _instance(settings, step) for step in STEPS},
-        "hyperparameters": hyperparameters(settings, pushed.code),
+        "hyperparameters": hyperparameters(settings, pushed.code, isolated=place.network.isolated),
         "training": _training(run, settings, place),
         "network": network_parts(place.network),
         "tags": _tags(run, settings, place),

@@ -60,14 +60,20 @@ def algorithm_specification(
     return found if train.algorithm else {**found, "MetricDefinitions": list(metrics)}
 
 
-def channels(train: TrainSettings, place: str, settings_uri: str) -> list[dict[str, Any]]:
-    """SageMaker's InputDataConfig. `place` is the prefix that the data check wrote below."""
+def channels(
+    train: TrainSettings, place: str, settings_uri: str, code: str = ""
+) -> list[dict[str, Any]]:
+    """SageMaker's InputDataConfig. `place` is the prefix that the data check wrote below.
+
+    `code`: the URI of the pushed code, if a script cannot fetch it, having no network.
+    """
     if not reads_tables(train):
-        return [
+        found = [
             _channel("training", f"{place}/training"),
             _channel("settings", settings_uri),
             _channel("check", f"{place}/check"),
         ]
+        return [*found, _channel("code", code)] if code else found
     kind = CONTENT_TYPES[train.input]
     parts = [TRAIN, VALIDATION] if train.validation else [TRAIN]
     tables = [_channel(part, f"{place}/channels/{part}/", kind) for part in parts]
@@ -86,12 +92,25 @@ def _channel(name: str, uri: str, content_type: str = "") -> dict[str, Any]:
     return {**found, "ContentType": content_type} if content_type else found
 
 
-def hyperparameters(settings: Settings, code: str) -> dict[str, str]:
+def environment(train: TrainSettings, *, isolated: bool) -> dict[str, str]:
+    """SageMaker's Environment: without a network pip has the wheels of the pushed code alone.
+
+    The variables are pip's own, which Amazon's toolkit runs before the script.
+    """
+    if not isolated or reads_tables(train):
+        return {}
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/opt/ml/code/wheelhouse"}
+
+
+def hyperparameters(settings: Settings, code: str, *, isolated: bool = False) -> dict[str, str]:
     """SageMaker's HyperParameters, without those that a tuning job chooses.
 
-    In script mode they name the script; the model's own travel in ``settings.json``.
+    In script mode they name the script; the model's own travel in ``settings.json``. An `isolated`
+    script cannot fetch its code: it comes as a channel, which Amazon's toolkit unpacks.
     """
     train = settings.train
+    if isolated:
+        code = f"/opt/ml/input/data/code/{code.rpartition('/')[2]}"
     if not reads_tables(train):
         values = {
             "step": "train",
