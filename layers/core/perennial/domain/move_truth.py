@@ -24,6 +24,10 @@ from perennial.domain.release_truth import (
 )
 
 
+#: An endpoint with one of these answers; SageMaker repairs one of the second by itself.
+ANSWERING = (IN_SERVICE, "SystemUpdating")
+
+
 def outcome_of_move(
     release: ReleaseRow,
     move: Move | None,
@@ -56,7 +60,7 @@ def trouble_with(release: ReleaseRow, target: SeenEndpoint | None) -> str:
     """What keeps a release's own endpoint from answering, in words; empty: nothing."""
     if target is None:
         return f"endpoint {release.endpoint} was deleted by someone"
-    if target.status == IN_SERVICE and target.config == release.config:
+    if target.status in ANSWERING and target.config == release.config:
         return ""
     return _trouble(release, target)
 
