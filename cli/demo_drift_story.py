@@ -64,6 +64,8 @@ SETTINGS = {
     "monitor.model-quality.window": f"{WINDOW_S}s",
     "monitor.model-quality.delay": "3s",
     "monitor.model-quality.bounds": '{"accuracy": {"min": 0.7}}',
+    # Windows of seconds would also add up to a run's price; here only alarms are to call.
+    "monitor.retrain.policy": "any-alarm",
 }
 PER_REQUEST = 200
 POLL_S = 0.2
@@ -150,14 +152,14 @@ class DriftStory:
         self.first_champion()
         self.first = FirstChampion(self.session, self.model, plan)
         self.first.start()
-        usual, drift, changed, last = plan
+        usual, drift, settled, changed, last = plan
         self.progress.say("\n[bold]Clients ask as ever[/]")
         self.send(usual)
-        self.feature_chapter(drift)
+        self.feature_chapter(drift, settled)
         self.relation_chapter(changed)
         self.last_chapter(last)
         self.first.finish()
-        self.summary.phases = [usual, drift, changed, last]
+        self.summary.phases = list(plan)
         return self.summary
 
     def push(self, folder: Path) -> None:
@@ -199,7 +201,7 @@ class DriftStory:
         self.approve(run)
         self.until_live(1)
 
-    def feature_chapter(self, phase: Phase) -> None:
+    def feature_chapter(self, phase: Phase, after: Phase) -> None:
         """Other people come, and nobody knows yet what is right: data quality notices."""
         self.progress.say(
             f"\n[bold]Only people of {OLD} and more ask now[/] [dim]genuine rows; what is right"
@@ -211,6 +213,7 @@ class DriftStory:
         self.label(ids, phase)
         self.line("labels", before, f"{len(phase.rows):,}, by perennial label: something to learn")
         self.retrained(before)
+        self.send(after, labelled=False)
         self.until_cleared("data-quality")
 
     def relation_chapter(self, phase: Phase) -> None:

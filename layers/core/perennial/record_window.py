@@ -61,7 +61,7 @@ def record_window(
             admit_again(ports, window, found, alarm)
     commit_change(ports, close)
     if not found.is_blind:
-        weigh_training(ports, window.model, window.kind)
+        weigh_training(ports, window.model, window.kind, found.violations)
     return is_new
 
 

@@ -22,7 +22,7 @@ from perennial.domain.retrain_history import (
     trained_ms,
     trials_of,
 )
-from perennial.domain.retrain_policy import Decision, History, decide, price
+from perennial.domain.retrain_policy import HEARS_ALARMS, Decision, History, decide, price
 from perennial.domain.settings_monitor import MODEL_QUALITY
 from perennial.domain.signals import policy_body
 from perennial.list_runs import list_runs
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 MOST_RUNS = 40
 
 
-def weigh_training(ports: Ports, model: str, kind: str) -> Decision | None:
+def weigh_training(ports: Ports, model: str, kind: str, violations: int = 0) -> Decision | None:
     """Decide after a window of a kind; None when there is nothing to decide.
 
     Nothing is decided while a run is open or a newer version waits for its release, without a
-    live version, or for windows that the policy does not look at. A training that pays is asked
-    for once: the signal bears the time of the evidence.
+    live version, for windows that the policy does not look at, or where the window's violations
+    raise an alarm that the policy hears. A training that pays is asked for once: the signal bears
+    the time of the evidence.
     """
     row = read_model(ports.ledger, model)
     if row is None or row.live is None or not _is_at_rest(row) or _is_asked(ports, model):
@@ -52,6 +53,8 @@ def weigh_training(ports: Ports, model: str, kind: str) -> Decision | None:
     if retrain.policy == "any-alarm" and not retrain.every:
         return None
     if retrain.policy != "fixed" and kind != MODEL_QUALITY:
+        return None
+    if violations and retrain.policy in HEARS_ALARMS:
         return None
     runs = list_runs(ports, model, MOST_RUNS)
     history = history_of(ports, row, settings, runs)

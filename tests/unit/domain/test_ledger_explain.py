@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from perennial.domain.ledger.explain import Explained, explain
 from perennial.domain.ledger.holding import Hold
 from perennial.domain.ledger.rows import Ending, Paused, Retry, StopRequest
+from perennial.domain.ledger.words import describe
 
 from tests.unit.domain.ledger_builders import (
     HOUR,
@@ -188,3 +191,9 @@ def test_until_needs_a_time_for_every_hold():
     assert until(hour, minute) == NOW + HOUR
     assert until(event, hour) is None
     assert until() is None
+
+
+def test_a_policy_s_schedule_says_why():
+    """The reason follows the time."""
+    asked = replace(schedule(), evidence={"reason": "it pays"})
+    assert describe(asked) == "schedule nightly: 2026-11-20T03:00:00Z: it pays"

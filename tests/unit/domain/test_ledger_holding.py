@@ -323,6 +323,17 @@ def test_an_alarm_opens_a_run_when_there_is_news(signals, fields):
     assert "drift" in opens(found)
 
 
+def test_an_alarm_opens_no_run_where_the_policy_hears_none():
+    """By a fixed period, or rent or buy, alarms are told alone; news and others change nothing."""
+    alarm = drift()
+    deaf = replace(alarm, evidence={**alarm.evidence, "policy": "fixed"})
+    found = decide(book(deaf, champion=champion(), data_run=6), LIMITS, NOW)
+    assert wait(found) == (["policy"], None)
+    assert found.holds[0].words == (
+        "retrain.policy is fixed: alarms of census are told and open no run"
+    )
+
+
 def test_data_of_the_champions_own_run_is_no_news():
     """What the champion learnt from is old, and a waiting schedule teaches nothing."""
     held = schedule(state="held", run=6, held_ms=NOW, held_settings=3)

@@ -31,7 +31,7 @@ FULL: dict[str, Any] = {
     },
     "bias": None,
     "attribution": {"ndcg": 0.8, "rows": 100},
-    "retrain": {"when": {"at_least": 2}},
+    "retrain": {"when": {"at_least": 2}, "policy": "fixed", "every": "30d", "error_usd": 0.05},
 }
 
 
@@ -67,7 +67,7 @@ def test_every_key_is_read_and_written_back() -> None:
     assert (quality.every, quality.window, quality.delay) == (86400, 86400, 2 * 86400)
     assert (bias.every, bias.delay) == (86400, 86400)
     assert (attribution.ndcg, attribution.rows, attribution.delay) == (0.8, 100, 300)
-    assert settings.monitor.retrain == Retrain(2)
+    assert settings.monitor.retrain == Retrain(2, "fixed", 30 * 86400, 0.05)
     assert settings.monitor.max_seconds == 600
     assert settings.monitor.preprocess
     assert Settings.from_json(settings.to_json(), project="game") == settings
@@ -112,6 +112,10 @@ MISTAKES = [
     ({"bias": {}, "preprocess": "yes"}, "monitor.preprocess", "hook"),
     ({"bias": {}, "retrain": {"when": "all"}}, "monitor.retrain.when", "{at_least: 2}"),
     ({"bias": {}, "retrain": {"when": {"at_least": 2}}}, "monitor.retrain.when.at_least", "1 to 1"),
+    ({"bias": {}, "retrain": {"policy": "fixed"}}, "monitor.retrain.every", "like 30d"),
+    ({"bias": {}, "retrain": {"policy": "daily"}}, "monitor.retrain.policy", "rent-or-buy"),
+    ({"bias": {}, "retrain": {"every": "5m"}}, "monitor.retrain.every", "from 1h"),
+    ({"bias": {}, "retrain": {"error_usd": 0}}, "monitor.retrain.error_usd", "above 0"),
 ]
 
 

@@ -19,6 +19,7 @@ from perennial.domain.signals import (
     is_folder_mark,
     manual_signal,
     parse_signal,
+    policy_body,
     signal_id,
     wake_body,
 )
@@ -108,6 +109,16 @@ def test_our_own_messages(name, expected):
     assert parse_signal(golden(name), "perennial") == expected
     assert parse_signal(json.loads(golden(name))) == expected
     assert parse_signal(golden(name).encode()) == expected
+
+
+def test_a_training_that_the_policy_asks_for_says_why():
+    """It is a schedule's signal with the policy's reason, cut to what a row may keep."""
+    body = policy_body("census", "retrain-policy", "2026-11-20T03:00:00Z", "it pays")
+    assert parse_signal(body, "perennial") == Signal(
+        "census", "schedule", ("retrain-policy", "2026-11-20T03:00:00Z"), {"reason": "it pays"}
+    )
+    long = policy_body("census", "retrain-policy", "2026-11-20T03:00:00Z", "x" * 99_999)
+    assert set(parse_signal(long).evidence["reason"]) == {"x"}
 
 
 def test_a_request_needs_no_overrides():
