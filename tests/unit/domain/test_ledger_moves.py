@@ -81,7 +81,9 @@ INSTANCES, SERVERLESS = ("instances", 0), ("serverless", 40)
 )
 def test_only_instances_are_updated_in_place(present: Any, asked: Any, place: Place) -> None:
     """Whatever is serverless before or after gets the other of two endpoints."""
-    assert moves.place_of(served_model(live=present), wanted(), asked, SLOTS) == place
+    before = live(kind="serverless", captured=70, release=1)
+    model = served_model(live=present, previous=before)
+    assert moves.place_of(model, wanted(), asked, SLOTS) == place
 
 
 def test_a_rollback_brings_the_old_kind_back() -> None:

@@ -23,7 +23,6 @@ from perennial.domain.release_truth import (
     ending_by,
 )
 
-
 #: An endpoint with one of these answers; SageMaker repairs one of the second by itself.
 ANSWERING = (IN_SERVICE, "SystemUpdating")
 

@@ -58,7 +58,7 @@ def place_of(
         kind, captured = before.kind, before.captured
     present = live.endpoint if live is not None else ""
     if kind == "instances" and (live is None or live.kind == "instances"):
-        return Place(present or slots[""], kind, moves=False, captured=captured)
+        return Place(present or slots[""])
     return Place(slots[present], kind, moves=True, captured=captured)
 
 
@@ -91,7 +91,7 @@ def next_share(strategy: Strategy, share: float, permille: int, *, alone: bool) 
     `alone`: nothing else answers, so all requests go there at once.
     """
     step = round(share * WHOLE)
-    if alone or strategy == "all-at-once" or (strategy == "canary" and permille > 0):
+    if alone or strategy == "all-at-once" or (strategy == "canary" and permille):
         return WHOLE
     return min(permille + step, WHOLE)
 
