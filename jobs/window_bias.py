@@ -19,7 +19,16 @@ from perennial.domain.settings import Facet, Settings
 from jobs.captures import Captures
 from jobs.check_data import write_json
 from jobs.constraint_rules import is_number, refused
-from jobs.engine.bias import CLOSED, POST_TRAINING, PRE_TRAINING, Metric, measure_value, number
+from jobs.engine.bias import (
+    CLOSED,
+    CONDITIONAL,
+    POST_TRAINING,
+    PRE_TRAINING,
+    Metric,
+    credible_intervals,
+    measure_value,
+    number,
+)
 from jobs.engine.bias_drift import Side, distance_from_fair, has_drifted
 from jobs.engine.checks import LEVEL, Finding
 from jobs.failures import SettingsError
@@ -120,7 +129,7 @@ class Counts:
             given = _value(columns[group], row.values, missing) if group else ""
             for facet in settings.facets:
                 value = _value(columns[facet.column], row.values, missing, facet)
-                tables[facet.column][value, given, *outcome] += 1
+                tables[facet.column][(value, given, *outcome)] += 1
         words = f"{unknown:,} answers predict no known class or number, and do not count"
         return cls(counted, tables, [words] if unknown else [])
 
@@ -188,18 +197,42 @@ def _cells(settings: Settings, counts: Counts) -> Iterator[tuple[tuple[str, str,
                 yield (stage, facet.column, value), table, code
 
 
-def strict_intervals(
-    settings: Settings, counts: Counts, level: float
-) -> dict[Place, tuple[float, float]]:
-    """The intervals of a level, of the metrics that have one in closed form."""
-    found = {}
-    for place, table, code in _cells(settings, counts):
-        known = PRE_TRAINING if place[0] == STAGES[0] else POST_TRAINING
-        names = [name for name in known if name in CLOSED]
-        for one in measure_value(table, code, names, conditional=False, confidence=1 - level):
-            if one.interval is not None:
-                found[(*place, one.name)] = one.interval
-    return found
+@dataclass(frozen=True)
+class Judged:
+    """The intervals that a window's metrics are judged by: of the level itself where there is a
+    closed form (`strict`), and credible ones of 95 % elsewhere."""
+
+    strict: dict[Place, tuple[float, float]]
+    credible: dict[Place, tuple[float, float]]
+
+    @classmethod
+    def of(cls, settings: Settings, counts: Counts, level: float) -> Judged:
+        """The intervals of every metric that has one."""
+        found = cls({}, {})
+        has_group = bool(settings.bias.group)
+        for place, table, code in _cells(settings, counts):
+            labels_only = place[0] == STAGES[0]
+            known = PRE_TRAINING if labels_only else POST_TRAINING
+            closed = [name for name in known if name in CLOSED]
+            for one in measure_value(
+                table, code, closed, conditional=has_group, confidence=1 - level
+            ):
+                if one.interval is not None:
+                    found.strict[(*place, one.name)] = one.interval
+            others = [
+                name
+                for name in known
+                if name not in closed and (has_group or name not in CONDITIONAL)
+            ]
+            drawn = credible_intervals(table, code, others, labels_only=labels_only)
+            for name, interval in drawn.items():
+                found.credible[(*place, name)] = interval
+        return found
+
+    def side(self, place: Place, metric: Metric) -> Side:
+        """A metric as it is judged."""
+        interval = self.credible.get(place, metric.interval)
+        return Side(metric.value or 0.0, interval, self.strict.get(place))
 
 
 def _table(
@@ -237,7 +270,7 @@ def judge(  # noqa: PLR0913, PLR0917  # all that a window is judged by
         if place in bounds and metric.value is not None and math.isfinite(metric.value)
     ]
     level = LEVEL / max(len(judged), 1)
-    strict = strict_intervals(settings, counts, level)
+    intervals = Judged.of(settings, counts, level)
     found = []
     for place, metric in judged:
         stage, facet, value, name = place
@@ -246,8 +279,7 @@ def judge(  # noqa: PLR0913, PLR0917  # all that a window is judged by
         side = Side(bounds[place], None if edited or base is None else base.interval)
         size = sizes.get((facet, value), 0)
         large = min(size, counts.rows - size) >= FEWEST_ROWS
-        now = Side(metric.value or 0.0, metric.interval, strict.get(place))
-        fires = large and has_drifted(name, now, side, level)
+        fires = large and has_drifted(name, intervals.side(place, metric), side, level)
         found.append(_finding(place, metric, side, report, fires=fires))
         report.metric(
             f"bias_metric_{name}",

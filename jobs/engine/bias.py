@@ -31,6 +31,7 @@ Array = np.ndarray[Any, Any]
 
 CONFIDENCE = 0.95
 DRAWS = 2_000
+PRIOR = 0.5
 BLOCK = 1 << 20  # cells x draws that are worked on at once
 PRE_TRAINING = {
     "CI": "Class Imbalance (CI)",
@@ -314,6 +315,37 @@ def _drawn_tables(sides: Array, seed: int) -> Iterator[tuple[slice, Array]]:
         drawn = np.zeros((size, sides.size))
         drawn[:, cells] = random.multinomial(rows, counts / rows, size)
         yield slice(start, start + size), drawn.reshape(size, *sides.shape)
+
+
+def credible_intervals(
+    table: Array, code: int, names: Iterable[str], *, labels_only: bool, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """The 95 % intervals of metrics over the tables that may lie behind some counts.
+
+    Unlike a bootstrap's they do not shrink to a point where a count is zero: each cell has half a
+    row more (Jeffreys' prior). `labels_only` says that the table has no predictions.
+    """
+    names = list(names)
+    sides = np.stack([table.sum(axis=0) - table[code], table[code]]).astype(np.float64)
+    if _empty_words(sides) or not names:
+        return {}
+    prior = np.full(sides.shape, PRIOR / sides.shape[1])
+    if labels_only:
+        prior[..., 1] = 0.0
+    random = np.random.default_rng(seed)
+    step = max(BLOCK // sides.size, 1)
+    drawn: dict[str, list[Array]] = {name: [] for name in names}
+    for start in range(0, DRAWS, step):
+        size = min(step, DRAWS - start)
+        tables = random.standard_gamma(sides + prior, (size, *sides.shape))
+        for name in names:
+            drawn[name].append(compute(name, tables))
+    found = {}
+    for name, parts in drawn.items():
+        values = np.sort(np.concatenate(parts))
+        place = round((1 - CONFIDENCE) / 2 * len(values))
+        found[name] = (float(values[place]), float(values[-1 - place]))
+    return found
 
 
 def _interval(

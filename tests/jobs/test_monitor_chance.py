@@ -19,6 +19,7 @@ from jobs.engine.bias import (
     CONDITIONAL,
     POST_TRAINING,
     PRE_TRAINING,
+    credible_intervals,
     measure_value,
     table_of,
 )
@@ -271,13 +272,26 @@ def test_bias_of_an_unchanged_model_seldom_parts() -> None:
             measured = [measure_value(t, code, names, conditional=False) for t in (now, then)]
             exact = measure_value(now, code, closed, conditional=False, confidence=1 - level)
             strict = {one.name: one.interval for one in exact}
+            others = [name for name in names if name not in CLOSED]
+            drawn = credible_intervals(now, code, others, labels_only=False)
             for one, base in zip(*measured, strict=True):
                 if one.value is None or base.value is None:
                     continue
-                side = Side(one.value, one.interval, strict.get(one.name))
+                interval = drawn.get(one.name, one.interval)
+                side = Side(one.value, interval, strict.get(one.name))
                 drifted |= has_drifted(one.name, side, Side(base.value, base.interval), level)
         fired += drifted
     assert fired <= 1
+
+
+def test_a_count_of_zero_is_no_certainty() -> None:
+    """Of 40 rows of a group none was predicted positive: DI is 0, and may well be 0.1."""
+    table = np.array([[[[30, 0], [10, 0]]], [[[300, 50], [50, 100]]]])
+    found = credible_intervals(table, 0, ["DI", "KL"], labels_only=False)
+    assert measure_value(table, 0, ["DI"], conditional=False)[0].interval == (0, 0)
+    low, high = found["DI"]
+    assert low < 0.01
+    assert high > 0.05
 
 
 def test_bias_is_broken_away_from_fair_alone() -> None:
