@@ -18,7 +18,8 @@ from cli.session import Session
 if TYPE_CHECKING:
     from perennial.domain.settings import Settings
 
-FIRST_ROWS, USUAL_ROWS, DRIFT_ROWS, CHANGED_ROWS, LAST_ROWS = 3_000, 1_200, 6_000, 6_000, 2_000
+FIRST_ROWS, USUAL_ROWS, DRIFT_ROWS, SETTLED_ROWS = 3_000, 1_200, 6_000, 1_500
+CHANGED_ROWS, LAST_ROWS = 6_000, 1_500
 OLD, SCHOOLED = 40, 10
 LONGEST_WAIT_S = 120
 
@@ -102,12 +103,13 @@ class FirstChampion:
         self.predictions = [json.loads(line)["prediction"] for line in text.splitlines()]
 
 
-def phases(dataset: Dataset, settings: Settings) -> tuple[Phase, Phase, Phase, Phase]:
+def phases(dataset: Dataset, settings: Settings) -> tuple[Phase, ...]:
     """The stream: usual rows, then older people, then they by another rule; no row comes twice."""
     rows = client_rows(dataset, settings)[FIRST_ROWS:]
     usual = rows[:USUAL_ROWS]
     older = [row for row in rows[USUAL_ROWS:] if row.features["age"] >= OLD]
-    needed = DRIFT_ROWS + CHANGED_ROWS + LAST_ROWS
+    settled = DRIFT_ROWS + SETTLED_ROWS
+    needed = settled + CHANGED_ROWS + LAST_ROWS
     if len(older) < needed:
         raise CommandError(
             f"The data have {len(older):,} people of {OLD} and more, not {needed:,}."
@@ -116,11 +118,12 @@ def phases(dataset: Dataset, settings: Settings) -> tuple[Phase, Phase, Phase, P
     other = {low: high, high: low}
     later = [
         Row(row.features, other[row.label]) if row.features["education_num"] >= SCHOOLED else row
-        for row in older[DRIFT_ROWS:needed]
+        for row in older[settled:needed]
     ]
     return (
         Phase("as ever", usual),
         Phase(f"only people of {OLD} and more", older[:DRIFT_ROWS]),
+        Phase("the same people", older[DRIFT_ROWS:settled]),
         Phase("the relation changes", later[:CHANGED_ROWS]),
         Phase("it stays so", later[CHANGED_ROWS:]),
     )
