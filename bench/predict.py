@@ -2,10 +2,10 @@
 
     .venv/bin/python -m bench.predict
 
-One endpoint, one client, one connection at a time, requests of both ways in turn, so that both
-meet the same machine. The endpoint's server answers from memory: a model's own time would only
-hide what is added. Then the function's cold start, with what Powertools' idempotency in the place
-of our own rows would cost it.
+One endpoint, one client, one connection at a time, requests of all ways in turn, so that they
+meet the same machine; once more for a model whose requests the function itself captures. The
+endpoint's server answers from memory: a model's own time would only hide what is added. Then the
+function's cold start, with what Powertools' idempotency in the place of our own rows would cost it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from perennial.wiring import connect
 from bench.cold_start import Bench
 from bench.common import ROOT, running_stack
 
-MODEL = "bench"
+MODEL, CAPTURED = "bench", "bench-captured"
 ENDPOINT = f"perennial-live-{MODEL}"
 REQUESTS, WARM = 600, 60
 IMAGE = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
@@ -101,6 +101,12 @@ def serve(outputs: dict[str, str]) -> None:
     sagemaker.get_waiter("endpoint_in_service").wait(
         EndpointName=ENDPOINT, WaiterConfig={"Delay": 1}
     )
+    for model, captured in ((MODEL, 0), (CAPTURED, 100)):
+        publish(outputs, model, captured)
+
+
+def publish(outputs: dict[str, str], model: str, captured: int) -> None:
+    """A model that the endpoint serves; `captured` percent of its requests are recorded by us."""
     ports = connect({**outputs, "StackName": "perennial"})
     columns: dict[str, Any] = {f"f{number}": {"type": "float"} for number in range(FEATURES)}
     columns["label"] = {"type": "category", "levels": ["a", "b"]}
@@ -111,13 +117,13 @@ def serve(outputs: dict[str, str]) -> None:
         "data": {"columns": columns, "select": ["*"]},
         "gates": {"auc": {"min": 0.5}},
     }
-    settings = json.dumps(parse_settings(document, project=MODEL).to_json())
-    publish_settings(ports, MODEL, settings, "s3://none/code.tar.gz", "a" * 64, "bench")
-    row, now = read_model(ports.ledger, MODEL), ports.clock()
+    settings = json.dumps(parse_settings(document, project=model).to_json())
+    publish_settings(ports, model, settings, "s3://none/code.tar.gz", "a" * 64, "bench")
+    row, now = read_model(ports.ledger, model), ports.clock()
     if row is None:
         raise RuntimeError("the model was not published")
     champion = Champion(1, "arn:1", "d", 1, 1, now)
-    live = Live(ENDPOINT, MODEL, 1, 1, "arn:1", now, settings=1)
+    live = Live(ENDPOINT, MODEL, 1, 1, "arn:1", now, settings=1, captured=captured)
     ports.ledger.commit([change(row, champion=champion, live=live)])
 
 
@@ -185,6 +191,8 @@ def main() -> None:
             "body": json.dumps({"instances": [row]}),
         }
 
+        captured = event | {"pathParameters": {"model": CAPTURED}}
+
         def by_endpoint() -> None:
             answer = runtime.invoke_endpoint(
                 EndpointName=ENDPOINT, Body=body, ContentType="application/json"
@@ -197,6 +205,12 @@ def main() -> None:
             if said["statusCode"] != 200:
                 raise RuntimeError(said)
 
+        def by_capturing_function() -> None:
+            answer = functions.invoke(FunctionName=name, Payload=json.dumps(captured))
+            said = json.loads(answer["Payload"].read())
+            if said["statusCode"] != 200:
+                raise RuntimeError(said)
+
         def by_api() -> None:
             answer = api.predict(MODEL, {"instances": [row]}, explain=False)
             if answer.status != 200:
@@ -205,10 +219,12 @@ def main() -> None:
         ways = {
             "invoke_endpoint": by_endpoint,
             "the function, invoked": by_function,
+            "the function, invoked, that captures": by_capturing_function,
             "the API": by_api,
         }
         print_added(milliseconds(ways), "invoke_endpoint")
         print(f"cold start of the function: {bench.cold(name, event) * 1000:.0f} ms")
+        print(f"cold start, where it captures: {bench.cold(name, captured) * 1000:.0f} ms")
         for words, code in IMPORTS.items():
             print(f"import of {words}: {import_ms(code):.0f} ms")
 
