@@ -25,7 +25,7 @@ from local.sagemaker.container.images import KNOWN, Images
 
 PEERS = {
     "evidently": ("evidently==0.7.21", "pandas<3", "pyarrow"),
-    "whylogs": ("whylogs==1.6.4", "numpy<2", "pandas<3", "pyarrow", "scipy"),
+    "whylogs": ("whylogs[viz]==1.6.4", "numpy<2", "pandas<3", "pyarrow", "scipy"),
 }
 AIMS = {"evidently": 20, "whylogs": 10}
 MEMORY_AIM = 400
@@ -40,12 +40,12 @@ def main() -> None:
         folder = Path(place)
         ours(python, "write", folder)
         figure = speed(python, folder)
-        for name in PEERS:
-            beside(folder, name, figure)
         memory(python, folder)
         accuracy(python, folder)
         for name in STREAMS:
             streams(python, folder, name)
+        for name in PEERS:
+            beside(folder, name, figure)
 
 
 def ours(python: str, *command: object) -> dict[str, Any]:

@@ -184,7 +184,14 @@ def test_model_quality_is_judged_with_room_for_chance(found: dict[str, Any]) -> 
     assert {"auc", "accuracy", "f1"} <= {name for name, _ in checks(cases["worse"])}
     assert "auc" not in cases["unscored"]["figures"]
     assert checks(cases["bounded"]) == [("auc", "LessThanThreshold")]
-    assert cases["violations"]["violations"][0]["metric_name"] == "auc"
+    value = cases["bounded"]["worst"]["value"]
+    assert cases["violations"]["violations"] == [
+        {
+            "constraint_check_type": "LessThanThreshold",
+            "description": f"Metric auc with {value:.10g} was LessThanThreshold 0.9999",
+            "metric_name": "auc",
+        }
+    ]
     assert "auc.threshold is 'high'" in cases["nonsense"]["failure"]
     assert "bounds.speed is no bound" in cases["bad_bound"]["failure"]
 
@@ -221,10 +228,14 @@ def test_bias_fires_only_where_intervals_part(found: dict[str, Any]) -> None:
     assert "DPPL:member=true" not in {name for name, _ in checks(cases["edited"])}
     assert cases["unlabelled"]["empty"]
     assert "DPPL is 'much'; expected a number" in cases["nonsense"]["failure"]
-    first = cases["unfair-violations"]["violations"][0]
-    assert set(first) == {
-        "facet", "facet_value", "metric_name", "constraint_check_type", "description"
-    }  # fmt: skip
+    worst = cases["unfair"]["worst"]
+    assert cases["unfair-violations"]["violations"][0] == {
+        "facet": "member",
+        "facet_value": worst["facet_value"],
+        "metric_name": worst["metric"],
+        "constraint_check_type": "bias_drift_check",
+        "description": f"Value {worst['value']:.10g} does not meet the constraint requirement",
+    }
 
 
 def test_an_order_of_features_that_changed_fires(found: dict[str, Any]) -> None:
@@ -234,7 +245,15 @@ def test_an_order_of_features_that_changed_fires(found: dict[str, Any]) -> None:
     assert checks(cases["wild"]) == [("label0", "feature_attribution_drift_check")]
     assert "too few to judge" in cases["few"]["notes"][0]
     assert cases["analysis"]["perennial"]["method"] == "linear"
-    assert cases["wild-violations"]["violations"][0]["metric_name"] == "shap"
+    value = cases["wild"]["worst"]["value"]
+    assert cases["wild-violations"]["violations"] == [
+        {
+            "label": "label0",
+            "metric_name": "shap",
+            "constraint_check_type": "feature_attribution_drift_check",
+            "description": f"Feature attribution drift {value:.6g} exceeds threshold 0.9",
+        }
+    ]
     assert "label0.age is 'most'" in cases["nonsense"]["failure"]
 
 
