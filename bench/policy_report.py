@@ -30,7 +30,7 @@ from bench.policy_replay import (
 from bench.policy_streams import GENUINE, SYNTHETIC, BadStream, Stream, read_csv
 
 BEST = "best fixed period"
-EVENLY = f"{OURS}, evenly"
+EVENLY = "as many evenly"
 CROSS = "oracle, cross-fitted"
 
 
@@ -59,9 +59,9 @@ def policies(span: int | None) -> list[Policy]:
         Policy("Evidently's default", evidently(span)),
         Policy("ADWIN on the error", adwin),
         Policy("rent-or-buy", ours(Settings("rent-or-buy")), releases=True),
-        Policy(OURS, challenger, releases=True, others=True),
-        Policy(f"{OURS}, runs only", challenger, releases=True),
-        Policy(f"{OURS}, runs, gate", challenger, releases=True, release=by_gate),
+        Policy(OURS, challenger, releases=True),
+        Policy(f"{OURS}, default gate", challenger, releases=True, release=by_gate),
+        Policy(f"{OURS} + earlier versions", challenger, releases=True, others=True),
     ]
 
 
@@ -79,9 +79,10 @@ def measure(kept: Losses, alpha: float, late: int, span: int | None) -> list[Row
     for policy in policies(span):
         played = replay(kept, policy, alpha, late)
         rows.append(_row(policy.name, played, best, plan, alpha))
-        if policy.name == OURS:
-            uniform = replace(policy, name=EVENLY, rule=at(spread_evenly(len(played.plan), game)))
-            rows.append(_row(EVENLY, replay(kept, uniform, alpha, late), best, plan, alpha))
+        if policy.name.startswith(OURS) and policy.release is None:
+            uniform = replace(policy, rule=at(spread_evenly(len(played.plan), game)))
+            name = f"{policy.name}, {EVENLY}"
+            rows.append(_row(name, replay(kept, uniform, alpha, late), best, plan, alpha))
     return rows
 
 
