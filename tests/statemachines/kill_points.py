@@ -158,7 +158,18 @@ def steered(machine: Mapping[str, Any], way: list[Edge], state: str) -> dict[str
     for edge in way:
         states[edge.source] = _on_the_way(states[edge.source], edge, states[edge.target]["Type"])
     states[state] = {"Type": "Wait", "Seconds": HELD_SECONDS, "End": True}
-    return {**machine, "States": states}
+    return {**machine, "States": _reachable(machine["StartAt"], states)}
+
+
+def _reachable(start: str, states: States) -> dict[str, Any]:
+    """The states that an execution may enter: the language allows no others."""
+    found, ahead = {start}, [start]
+    while ahead:
+        here = ahead.pop()
+        fresh = {edge.target for edge in edges_of(here, states[here])} - found
+        found |= fresh
+        ahead += sorted(fresh)
+    return {name: dict(each) for name, each in states.items() if name in found}
 
 
 def _on_the_way(state: Mapping[str, Any], edge: Edge, next_type: str) -> dict[str, Any]:

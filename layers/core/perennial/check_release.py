@@ -51,9 +51,11 @@ def check_release(ports: Ports, model: str, release: int, execution: str) -> Rea
     approved_version(row)
     if row.moves:
         _check_place(row)
-        exists = False
+        exists, endpoint_ms = False, None
     else:
-        exists = _check_endpoint(row, describe_endpoint(row.endpoint))
+        seen = describe_endpoint(row.endpoint)
+        exists = _check_endpoint(row, seen)
+        endpoint_ms = seen.modified_ms if seen is not None else None
     figures = _figures(ports, row)
 
     def note() -> Transaction:
@@ -62,7 +64,7 @@ def check_release(ports: Ports, model: str, release: int, execution: str) -> Rea
     def announce() -> Transaction:
         own = own_release(ports, model, release, execution)
         return (
-            *announce_update(own, ports.clock()),
+            *announce_update(own, ports.clock(), endpoint_ms),
             *open_move(known_model(ports.ledger, model), own),
         )
 

@@ -328,8 +328,8 @@ def test_a_withdrawal_counts_until_production_changes() -> None:
     row = release_of(release_claims.withdraw(release(), "rejected"))
     assert (row.is_withdrawn, row.stop) == (True, StopRequest("the registry", "rejected"))
     assert release_claims.withdraw(row, "rejected") == ()
-    announced = release_of(release_claims.announce_update(release(), NOW))
-    assert announced.updating_ms == NOW
+    announced = release_of(release_claims.announce_update(release(), NOW, NOW - 1))
+    assert (announced.updating_ms, announced.endpoint_ms) == (NOW, NOW - 1)
     assert release_claims.announce_update(announced, NOW + HOUR) == ()
     assert release_claims.withdraw(announced, "rejected") == ()
     assert release_claims.withdraw(ended("failed"), "rejected") == ()

@@ -69,7 +69,7 @@ FULL_RUN = claimed_run(
     alarms=("z",),
     stop=rows.StopRequest("ann", "enough"),
     ending=rows.Ending("failed", "w", ran=False, transient=True, empty=True, at_ms=5),
-    verdict=rows.Verdict("s3://v", "d", passed=False, figures='{"auc": 0.5}'),
+    verdict=rows.Verdict("s3://v", "d", passed=False, figures='{"auc": 0.5}', paired="{}"),
     version=rows.Version(4, "arn", "Approved"),
     check={"rows": {"read": 5}, "refused": False, "none": None},
     plan="{}",
@@ -115,7 +115,7 @@ FULL_MODEL = model(
 FULL_RELEASE = rows.ReleaseRow(
     *("census", 4, "approval", 5, "arn:5", 3, 8, 9, 7, 3, "d", "ann", "good", "ended", "{}", "arn"),
     *("endpoint", "config", FULL_MODEL.live, "serverless", True, 50),
-    *(10, 11, 12, "token", "bob: fine"),
+    *(10, 11, 9, 12, "token", "bob: fine"),
     stop=rows.StopRequest("ann", "no"),
     is_withdrawn=True,
     ending=rows.ReleaseEnding("failed", "w", "Error", "cause", "config", 5),
@@ -195,7 +195,7 @@ def test_what_absent_fields_mean():
     assert astuple(rows.ReleaseRow("m", 1, "again", 2, "a", 3, 4, 5)) == (
         *("m", 1, "again", 2, "a", 3, 4, 5, 0, 0, "", "", "", "opening", "", "", "", "", None),
         *("instances", False, 0),
-        *(None, None, None, "", "", None, False, None, None, None, "", "", "", {}, False, 0),
+        *(None, None, None, None, "", "", None, False, None, None, None, "", "", "", {}, False, 0),
     )
     assert astuple(rows.Live("e", "c", 1, 2, "a", 3)) == (
         *("e", "c", 1, 2, "a", 3, 0, "", 0, "instances", 0),
@@ -214,7 +214,7 @@ def test_what_absent_fields_mean():
     )
     assert settings_row().rev == 0
     assert astuple(rows.Retry(1, "a", "b")) == (1, "a", "b", 0)
-    assert astuple(rows.Verdict("u", "d", passed=True)) == ("u", "d", True, "", "{}")
+    assert astuple(rows.Verdict("u", "d", passed=True)) == ("u", "d", True, "", "{}", "")
     assert astuple(rows.Ending("won", "")) == ("won", "", True, False, "", "", False, 0)
 
 

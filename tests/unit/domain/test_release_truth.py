@@ -77,6 +77,16 @@ def test_an_update_that_was_never_asked_for_is_no_rollback() -> None:
     assert found.words.endswith("production is as it was: version 4")
 
 
+def test_an_endpoint_that_changed_just_before_was_not_changed_by_this_release() -> None:
+    """The last release ended a moment ago; what counts is the time that was seen, not a clock's."""
+    announced = release(updating_ms=CHANGED, endpoint_ms=CHANGED - 1)
+    failed = execution(error="UpdateEndpointFailed", cause="no quota")
+    untouched = ending(announced, endpoint(modified_ms=CHANGED - 1), failed)
+    assert (untouched.outcome, untouched.error) == ("failed", "UpdateEndpointFailed")
+    turned_back = ending(announced, endpoint(modified_ms=CHANGED), failed)
+    assert turned_back.outcome == "rolled_back"
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [

@@ -121,7 +121,12 @@ def _in_service(
 def _was_changed(release: ReleaseRow, endpoint: SeenEndpoint) -> bool:
     """Whether the update was asked for: announced, and the endpoint touched since."""
     announced = release.updating_ms
-    return announced is not None and endpoint.modified_ms >= announced - SKEW_MS
+    if announced is None:
+        return False
+    if release.endpoint_ms is not None:
+        return endpoint.modified_ms > release.endpoint_ms
+    # Announced by an earlier Perennial, which noted its own time alone.
+    return endpoint.modified_ms >= announced - SKEW_MS
 
 
 def _may_still_change(

@@ -36,13 +36,17 @@ def check_release_claim(model: ModelRow | None, release: ReleaseRow | None, exec
         raise NotClaimed(f"{name} was stopped by {words}")
 
 
-def announce_update(release: ReleaseRow, now_ms: int) -> Transaction:
+def announce_update(
+    release: ReleaseRow, now_ms: int, endpoint_ms: int | None = None
+) -> Transaction:
     """Note that production is about to be changed; the first time stays.
 
-    From here on a withdrawal comes too late. Call :func:`check_release_claim` first, on the same
-    reading.
+    `endpoint_ms`: when the endpoint last changed. From here on a withdrawal comes too late. Call
+    :func:`check_release_claim` first, on the same reading.
     """
-    return () if release.updating_ms is not None else (change(release, updating_ms=now_ms),)
+    if release.updating_ms is not None:
+        return ()
+    return (change(release, updating_ms=now_ms, endpoint_ms=endpoint_ms),)
 
 
 def ask_person(release: ReleaseRow, token: str, now_ms: int) -> Transaction:
