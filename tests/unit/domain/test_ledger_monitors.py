@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from perennial.domain.ledger.monitors import (
 )
 from perennial.domain.ledger.store import MemoryStore
 
-from tests.unit.domain.ledger_builders import NOW, data, drift, model
+from tests.unit.domain.ledger_builders import NOW, data, drift, model, schedule
 
 ALARM = "perennial-monitor-census-bias"
 OTHER = "perennial-monitor-census-data-quality"
@@ -146,7 +147,10 @@ def test_a_failed_job_is_tried_again_if_it_may_pass() -> None:
     assert isinstance(row, WindowRow)
     assert (row.attempt, row.job) == (2, "second")
     assert try_again(window(state="done"), "second") == ()
-    assert may_try_again(window(attempt=2), "CapacityError: no ml.m5.large")
+    for reason in ("CapacityError", "InternalServerError", "ResourceLimitExceeded"):
+        assert may_try_again(window(attempt=2), f"{reason}: no ml.m5.large")
+    assert may_try_again(window(attempt=2), "ThrottlingException: later")
+    assert not may_try_again(window(attempt=2), "Throttled")
     assert not may_try_again(window(attempt=3), "CapacityError: no ml.m5.large")
     assert not may_try_again(window(), "SettingsError: the baseline has no statistics")
 
@@ -154,7 +158,8 @@ def test_a_failed_job_is_tried_again_if_it_may_pass() -> None:
 def test_an_alarm_that_is_ok_again_takes_its_signals_along() -> None:
     """Only its own waiting ones: a claimed one belongs to its run."""
     waiting, held = drift(ALARM), drift(ALARM, id="held", state="held")
-    signals = (waiting, held, drift(ALARM, state="claimed", run=7), drift(OTHER), data())
+    named = replace(schedule(), parts=(ALARM, "t"))  # a schedule that is called so
+    signals = (waiting, held, drift(ALARM, state="claimed", run=7), drift(OTHER), data(), named)
     moves = withdraw_alarm(signals, ALARM, NOW)
     rows = [each.row for made in moves for each in made if getattr(each, "row", None)]
     assert [(row.id, row.state, row.reason) for row in rows] == [
@@ -168,7 +173,14 @@ def test_an_alarm_that_is_ok_again_takes_its_signals_along() -> None:
 def test_an_alarm_waits_while_its_signal_is_open() -> None:
     """Whatever its state; signals of other alarms and kinds do not count."""
     assert is_waiting((data(), drift(ALARM, state="claimed", run=7)), ALARM)
-    assert not is_waiting((data(), drift(OTHER)), ALARM)
+    named = replace(schedule(), parts=(ALARM, "t"))
+    assert not is_waiting((data(), drift(OTHER), named), ALARM)
+    assert is_waiting((drift(ALARM),), ALARM)
+
+
+def test_what_nobody_said_of_a_finding() -> None:
+    """Counts are zero and texts empty."""
+    assert astuple(Found("done")) == ("done", 0, 0, 0, "", "{}")
 
 
 def test_labels_are_noted_for_the_next_run() -> None:
