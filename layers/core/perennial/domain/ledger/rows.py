@@ -471,8 +471,7 @@ class ReleaseRow:
     started_ms: int | None = None
     #: When production was about to be changed; from here on a withdrawal comes too late.
     updating_ms: int | None = None
-    #: When the endpoint had last changed by then, by SageMaker's clock; None: there was none.
-    endpoint_ms: int | None = None
+    endpoint_ms: int | None = None  #: when the endpoint had last changed by then; None: had none
     #: Since when a person is asked, and the task token that the answer goes to.
     asked_ms: int | None = None
     token: str = ""
