@@ -189,7 +189,15 @@ def _judge(
     ports, now_ms = now.ports, now.ports.clock()
     seen = describe_endpoint(release.endpoint)
     if release.moves:
-        ending = outcome_of_move(release, move_of(model, release), seen, execution, now_ms)
+        before = release.before
+        ending = outcome_of_move(
+            release,
+            move_of(model, release),
+            seen,
+            execution,
+            now_ms,
+            is_before_gone=before is not None and describe_endpoint(before.endpoint) is None,
+        )
     else:
         ending = outcome_of(release, seen, execution, now_ms)
     if isinstance(ending, AtWork):

@@ -105,6 +105,20 @@ def test_a_release_that_had_traffic_is_rolled_back(
     assert (found.outcome, found.config) == ("rolled_back", BEFORE)
 
 
+def test_a_rollback_to_nothing_is_no_rollback_to_what_was() -> None:
+    """Somebody deleted the endpoint before it: the words say that nothing is live."""
+    found = outcome_of_move(row(), move(), TARGET, execution("ABORTED"), NOW, is_before_gone=True)
+    assert isinstance(found, ReleaseEnding)
+    assert found.words == (
+        "rolled back: its execution was cut off (ABORTED); and endpoint perennial-live-census was "
+        "deleted by someone: nothing is live. `perennial release census` makes one anew"
+    )
+    assert (found.outcome, found.config) == ("rolled_back", "")
+    done = outcome_of_move(row(), DONE, TARGET, None, NOW, is_before_gone=True)
+    assert isinstance(done, ReleaseEnding)
+    assert done.outcome == "released"
+
+
 @pytest.mark.parametrize(
     "seen", [None, endpoint("Failed", ASKED), endpoint(config="another"), endpoint("OutOfService")]
 )

@@ -7,6 +7,8 @@ and says whether it ever answered anybody.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from perennial.domain.ledger.ending import LONGEST_WORDS, telling_line
 from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.rows import ReleaseEnding, ReleaseOutcome, ReleaseRow
@@ -27,17 +29,20 @@ from perennial.domain.release_truth import (
 ANSWERING = (IN_SERVICE, "SystemUpdating")
 
 
-def outcome_of_move(
+def outcome_of_move(  # noqa: PLR0913  # what was seen, part by part
     release: ReleaseRow,
     move: Move | None,
     target: SeenEndpoint | None,
     execution: SeenExecution | None,
     now_ms: int,
+    *,
+    is_before_gone: bool = False,
 ) -> ReleaseEnding | AtWork:
     """How a moving release ended, or that it is still at work. `move`: its own, once opened.
 
     `target` None: its endpoint is not there; `execution` None: AWS does not know it (any more).
-    Of an ending other than `released`, the endpoint before the release is what is live.
+    Of an ending other than `released`, the endpoint before the release is what is live, unless
+    somebody deleted it meanwhile (`is_before_gone`).
     """
     serves = target is not None and target.status == IN_SERVICE and target.config == release.config
     if move is not None and move.baked and not move.turned_back and serves:
@@ -48,7 +53,8 @@ def outcome_of_move(
     if waits:
         return AtWork(waits)
     if move is not None and move.step > 0:
-        return _rolled_back(release, move, target, execution)
+        ending = _rolled_back(release, move, target, execution)
+        return _nothing_left(release, ending) if is_before_gone else ending
     if release.updating_ms is not None and target is not None and not serves:
         said = f"failed: the new {_trouble(release, target)}"
         return _turned_back(release, "failed", said, execution)
@@ -105,6 +111,17 @@ def _rolled_back(
         why = telling_line(execution.cause)
     said = f"rolled back: {why or 'its execution ended before all traffic had moved'}"
     return _turned_back(release, "rolled_back", said, execution)
+
+
+def _nothing_left(release: ReleaseRow, ending: ReleaseEnding) -> ReleaseEnding:
+    """The same ending where there was nothing to go back to any more."""
+    place = release.before.endpoint if release.before is not None else ""
+    tail = (
+        f"; and endpoint {place} was deleted by someone: nothing is live. `perennial release "
+        f"{release.model}` makes one anew"
+    )
+    words = ending.words.removesuffix(f"; {as_it_was(release)}")[: LONGEST_WORDS - len(tail)]
+    return replace(ending, words=words + tail, config="")
 
 
 def _turned_back(
