@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from perennial.domain.ledger.holding import Opening, Waiting, decide
+from perennial.domain.ledger.holding import Opening, Waiting, decide, sounding_alarms
 from perennial.domain.ledger.limits import Limits
 from perennial.domain.ledger.rows import ClosedEvidence, Paused, Retry
 from perennial.domain.settings import Triggers
@@ -433,6 +433,11 @@ def test_an_alarm_that_needs_company_waits_for_it():
     other = drift("perennial-monitor-census-data-quality", evidence=asks)
     found = decide(book(alone, other, champion=champion(), data_run=7), LIMITS, NOW)
     assert opens(found) == ["drift", "drift"]
+
+
+def test_only_alarms_are_company():
+    """Data that landed, or a schedule, do not make up for another monitor's alarm."""
+    assert sounding_alarms(book(drift(), data(), schedule())) == {ALARM}
 
 
 def test_words_of_several_missing_alarms():
