@@ -176,6 +176,22 @@ class Stack:
         self.checkout.cloud.control("POST", "/_local/clock", {"factor": factor})
 
     @contextmanager
+    def unhurried(self, number: int, factor: float) -> Iterator[None]:
+        """From its first share on, let the clock go so slowly that `predict` can follow a move.
+
+        It believes for half a minute what it has read, whichever way the clock goes.
+        """
+        if self.kind == "instances":
+            yield
+            return
+        self.reaches(number, "WaitForTraffic")
+        self.hurry(factor)
+        try:
+            yield
+        finally:
+            self.hurry(CLOCK)
+
+    @contextmanager
     def asked(self) -> Iterator[Traffic]:
         """Ask all the time from a thread of its own."""
         seen, is_over = Traffic(), threading.Event()
@@ -325,7 +341,7 @@ def a_failing_version_is_rolled_back_by_its_alarm(stack: Stack) -> None:
     number = stack.next_release(_after(stack, before)).number
     fault = {"endpoint": "*", "config": f"perennial-{MODEL}-r{number}", "status": 503}
     stack.checkout.cloud.faults(serve=[{**fault, "times": 1_000_000}])
-    with stack.asked() as seen:
+    with stack.asked() as seen, stack.unhurried(number, 2):
         row = stack.end(number)
     stack.checkout.cloud.faults()
     assert row.outcome == "rolled_back", (row.words, row.cause)
@@ -377,13 +393,10 @@ def traffic_moves_by_shares(stack: Stack) -> None:
     """Half of the requests for one bake, then all; the share lies within binomial bounds."""
     (number,) = release_again(stack.ports, MODEL, 2, "as a whole", "ann").opened
     with stack.asked() as seen:
-        stack.reaches(number, "WaitForTraffic")
-        stack.hurry(1)  # the function believes for half a minute what it has read
-        until("a share", lambda: 2 in seen.versions[-20:])
-        time.sleep(1)
-        versions = [stack.predict() for _ in range(200)]
-        share = known_model(stack.ports.ledger, MODEL).move
-        stack.hurry(CLOCK)
+        with stack.unhurried(number, 1):
+            until("a share", lambda: 2 in seen.versions[-20:])
+            versions = [stack.predict() for _ in range(200)]
+            share = known_model(stack.ports.ledger, MODEL).move
         row = stack.end(number)
     assert share is not None
     assert share.permille == 500
