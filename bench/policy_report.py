@@ -184,9 +184,9 @@ def _mean(rows: Iterable[Row], figure: str) -> str:
 
 
 def _groups(kept: Sequence[Losses]) -> list[tuple[str, list[str]]]:
-    """Streams that the rules were not fixed on, and those they were."""
+    """Genuine streams (Adult with its relations changed among them), and made ones."""
     groups = []
-    for title, synthetic in (("new", False), ("fixed on", True)):
+    for title, synthetic in (("genuine", False), ("made", True)):
         names = [each.stream.name for each in kept if each.stream.synthetic == synthetic]
         if names:
             groups.append((title, names))
