@@ -16,6 +16,7 @@ from perennial.domain.signals import (
     Wake,
     code_signal,
     data_signal,
+    drift_body,
     is_folder_mark,
     manual_signal,
     parse_signal,
@@ -48,6 +49,57 @@ def object_event(key, **changes):
     document = json.loads(golden("s3_object_created", **changes))
     document["detail"]["object"]["key"] = key
     return json.dumps(document)
+
+
+STAYS = "perennial-monitor-census-data-quality"
+
+
+def test_an_alarm_that_stays_in_alarm():
+    """Its message names the window, so that each window is a signal of its own; it reads back."""
+    body = drift_body("census", "data-quality", STAYS, 7, reason="x" * 2000, worst=0.31)
+    assert parse_signal(body) == Signal(
+        "census",
+        "drift",
+        (STAYS, "window 7"),
+        {
+            "alarm": STAYS,
+            "monitor": "data-quality",
+            "reason": "x" * 1000,
+            "again": True,
+            "datapoints": [0.31],
+        },
+    )
+    bare = drift_body("census", "data-quality", STAYS, 7, reason="still", worst=None)
+    assert "datapoints" not in json.loads(bare)
+    assert "datapoints" not in parse_signal(bare).evidence
+    assert parse_signal(golden("drift")).parts == (STAYS, "window 1795183200000")
+
+
+def test_figures_of_an_alarm_that_stays_are_numbers():
+    """At most ten; what is no number is left out."""
+    found = parse_signal(golden("drift", datapoints=[True, "x", 1e200, *range(20)]))
+    assert found.evidence["datapoints"] == [0, 1, 2, 3, 4, 5, 6]
+    assert "datapoints" not in parse_signal(golden("drift", datapoints="many")).evidence
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "Census"}, "'Census' cannot name a model"),
+        ({"model": "other"}, "is no alarm of the data-quality monitor of other"),
+        ({"monitor": "bias"}, "is no alarm of the bias monitor of census"),
+        ({"monitor": ...}, "monitor is no text"),
+        ({"alarm": ...}, "alarm is no text"),
+        ({"alarm": "perennial-blind-census-bias"}, "is no alarm of"),
+        ({"reason": ""}, "reason is no text"),
+        ({"window_end_ms": -1}, "window_end_ms is no whole number"),
+        ({"window_end_ms": "7"}, "window_end_ms is no whole number"),
+    ],
+)
+def test_no_alarm_that_stays(changes, words):
+    """What is no such message ends among the dead letters, with these words."""
+    with pytest.raises(SignalInvalid, match=words):
+        parse_signal(golden("drift", **changes))
 
 
 def test_an_object_that_landed():

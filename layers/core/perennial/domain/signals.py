@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 
 from perennial.domain.errors import SignalInvalid
 from perennial.domain.naming import (
-    MONITOR_KINDS,
     is_model_name,
     model_of_key,
     parse_monitor_alarm,
@@ -311,8 +310,8 @@ def _review(message: Mapping[str, Any]) -> Parsed:
 def _drift(message: Mapping[str, Any]) -> Parsed:
     model, alarm = _model(message), _text(message, "alarm")
     kind = _text(message, "monitor")
-    if kind not in MONITOR_KINDS:
-        raise SignalInvalid(f"no signal: {kind!r} is no kind of monitor")
+    if parse_monitor_alarm(alarm) != (model, kind):
+        raise SignalInvalid(f"no signal: {alarm!r} is no alarm of the {kind} monitor of {model}")
     evidence: dict[str, Any] = {
         "alarm": alarm,
         "monitor": kind,
