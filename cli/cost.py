@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from perennial.sum_costs import Costs
 
 LATER = (
-    "Endpoint hours are those of what was live, without a deployment's second fleet; requests, "
-    "storage and transfer are not counted. What an endpoint that scales cost is not known."
+    "Endpoint hours are those of what was live, without a deployment's second fleet and staging; "
+    "requests, storage and transfer are not counted. What an endpoint that scales cost is not "
+    "known."
 )
 
 
@@ -59,11 +60,14 @@ def cost(session: Session, model: str | None, limit: int) -> None:
         show_model(session, found[0], limit)
     else:
         rows = [
-            (costs.model, str(len(costs.runs)), billed(costs), dollars(costs), served(costs))
+            (
+                *(costs.model, str(len(costs.runs)), billed(costs), dollars(costs)),
+                *(served(costs), batched(costs)),
+            )
             for costs in found
         ]
-        heads = ("model", "runs", "billed", "cost", "endpoint")
-        screen.out.print(table(heads, rows, right=(1, 2, 3, 4)))
+        heads = ("model", "runs", "billed", "cost", "endpoint", "batches")
+        screen.out.print(table(heads, rows, right=(1, 2, 3, 4, 5)))
     screen.line()
     screen.line(f"[dim]by on-demand prices of {found[0].prices}. {LATER}[/]")
 
@@ -77,6 +81,7 @@ def show_model(session: Session, costs: Costs, limit: int) -> None:
         screen.line(f"{costs.model} has had no run yet, so it has cost nothing.")
         return
     show_endpoint(session, costs)
+    show_batches(session, costs)
     steps = [
         (
             each.step,
@@ -133,6 +138,32 @@ def show_endpoint(session: Session, costs: Costs) -> None:
     session.screen.line()
 
 
+def show_batches(session: Session, costs: Costs) -> None:
+    """What the batches of predictions cost, one by one."""
+    if not costs.batches:
+        return
+    rows = [
+        (
+            *(each.job, each.status, each.instance),
+            "unknown" if each.seconds is None else duration(each.seconds),
+            "unknown" if each.usd is None else f"${each.usd:.4f}",
+        )
+        for each in costs.batches
+    ]
+    columns = ("batch", "status", "machine", "billed", "cost")
+    session.screen.out.print(table(columns, rows, right=(3, 4)))
+    session.screen.line()
+
+
+def batched(costs: Costs) -> str:
+    """What the batches cost, as far as it is known."""
+    if not costs.batches:
+        return "-"
+    unknown = sum(each.usd is None for each in costs.batches)
+    words = f"${sum(each.usd or 0.0 for each in costs.batches):.4f}"
+    return words + (f" and {count(unknown, 'batch', 'batches')} unknown" if unknown else "")
+
+
 def served(costs: Costs) -> str:
     """What the endpoint cost, as far as it is known."""
     if not costs.endpoints:
@@ -171,5 +202,10 @@ def cost_document(costs: Costs) -> dict[str, Any]:
         ],
         "endpoints": plain(costs.endpoints),
         "endpoint_usd": sum(each.usd or 0.0 for each in costs.endpoints),
-        "not_counted": ["requests", "second fleets of deployments", "storage", "transfer"],
+        "batches": plain(costs.batches),
+        "batch_usd": sum(each.usd or 0.0 for each in costs.batches),
+        "not_counted": [
+            *("requests", "second fleets of deployments", "staging endpoints"),
+            *("storage", "transfer"),
+        ],
     }

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perennial.aws import transforms
 from perennial.aws.job_use import job_use
 from perennial.aws.jobs import jobs_of
 from perennial.aws.objects import find_json
@@ -89,16 +90,32 @@ class EndpointCost:
 
 
 @dataclass(frozen=True)
+class BatchCost:
+    """What one batch of predictions cost: the billed seconds of all machines of its job.
+
+    `seconds` is None while it is at work; `usd` as well without a price.
+    """
+
+    job: str
+    status: str
+    instance: str
+    seconds: float | None
+    usd: float | None
+
+
+@dataclass(frozen=True)
 class Costs:
     """What a model's newest runs cost, newest first, by the prices of the day `prices`.
 
-    `endpoints`: what its newest releases cost while they were live, oldest first.
+    `endpoints`: what its newest releases cost while they were live, oldest first. `batches`: what
+    its newest batches cost, newest first.
     """
 
     model: str
     prices: str
     runs: tuple[RunCost, ...]
     endpoints: tuple[EndpointCost, ...] = ()
+    batches: tuple[BatchCost, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +134,26 @@ def sum_costs(ports: Ports, model: str, limit: int = 20) -> Costs:
     """What the newest `limit` runs of a model cost; raises `NotFound` for an unknown model."""
     prices = own_prices(ports.deployment.artifact_bucket)
     runs = tuple(cost_of_run(ports, run, prices) for run in list_runs(ports, model, limit))
-    return Costs(model, prices.date, runs, costs_of_endpoint(ports, model, prices, limit))
+    served_ones = costs_of_endpoint(ports, model, prices, limit)
+    batches = costs_of_batches(ports.deployment.stack, model, prices, limit)
+    return Costs(model, prices.date, runs, served_ones, batches)
+
+
+def costs_of_batches(stack: str, model: str, prices: Prices, limit: int) -> tuple[BatchCost, ...]:
+    """What each of the newest `limit` batches cost, newest first, told by SageMaker's jobs.
+
+    Their names begin with the time, so sorting them is sorting by age.
+    """
+    found = transforms.all_transforms(naming.batch_name(stack, model, "b"))
+    ours = sorted(name for name in found if naming.is_batch_of(stack, model, name))
+    return tuple(_batch_cost(name, prices) for name in reversed(ours[-limit:]))
+
+
+def _batch_cost(name: str, prices: Prices) -> BatchCost:
+    job = transforms.describe_transform(name)
+    seconds = job.seconds if job.is_over else None
+    usd = None if seconds is None else prices.cost("transform", job.instance, seconds)
+    return BatchCost(name, job.status, job.instance, seconds, usd)
 
 
 def costs_of_endpoint(

@@ -8,7 +8,10 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.sagemaker.models import sagemaker_backends
 from perennial.compare_runs import compare_runs
+from perennial.domain import naming
 from perennial.domain.errors import NotFound
 from perennial.domain.prices import LISTED
 from perennial.end_run import end_run
@@ -21,6 +24,40 @@ from tests.unit.world import MODEL, World
 ROLE = "arn:aws:iam::123456789012:role/jobs"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/jobs:1"
 CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30}
+
+
+def predict(name: str) -> None:
+    """A transform job, and the Model that it serves."""
+    sagemaker = boto3.client("sagemaker")
+    image: Any = {"Image": IMAGE, "ModelDataUrl": "s3://artifacts/m.tar.gz"}
+    sagemaker.create_model(ModelName=name, PrimaryContainer=image, ExecutionRoleArn=ROLE)
+    source: Any = {"S3DataType": "S3Prefix", "S3Uri": "s3://landing/rows/"}
+    sagemaker.create_transform_job(
+        TransformJobName=name,
+        ModelName=name,
+        TransformInput={"DataSource": {"S3DataSource": source}},
+        TransformOutput={"S3OutputPath": "s3://artifacts/out"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 2},
+    )
+
+
+def test_batches_are_counted_newest_first(world: World) -> None:
+    """By the model's own jobs, whoever followed them; one at work has no cost yet."""
+    world.push()
+    stack = world.ports.deployment.stack
+    names = [naming.batch_name(stack, MODEL, f"b2026112{day}-080000-0a1b") for day in (1, 2)]
+    for name in (*names, naming.batch_name(stack, f"{MODEL}-b", "b20261123-080000-0a1b")):
+        predict(name)
+    backend: Any = sagemaker_backends[DEFAULT_ACCOUNT_ID]["eu-west-1"]
+    over = backend.transform_jobs[names[0]]
+    over.transform_job_status = "Completed"
+    over.transform_start_time = "2026-11-21 08:00:00"
+    over.transform_end_time = "2026-11-21 08:30:00"
+    backend.transform_jobs[names[1]].transform_job_status = "InProgress"
+    found = sum_costs(world.ports, MODEL).batches
+    assert [(each.job, each.seconds) for each in found] == [(names[1], None), (names[0], 3600.0)]
+    assert found[1].usd == LISTED.cost("transform", "ml.m5.large", 3600)
+    assert [each.job for each in sum_costs(world.ports, MODEL, 1).batches] == [names[1]]
 
 
 def train(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,13 +75,19 @@ def describe_transform(name: str) -> Transform:
 
 def active_transforms(part: str) -> list[str]:
     """The names of the jobs that are not over and contain a text."""
-    found: list[str] = []
+    return [name for status in ACTIVE for name in _listed(part, {"StatusEquals": status})]
+
+
+def all_transforms(part: str) -> list[str]:
+    """The names of the jobs, over or not, that contain a text."""
+    return list(_listed(part, {}))
+
+
+def _listed(part: str, wanted: Mapping[str, str]) -> Iterator[str]:
     paginator: Any = client("sagemaker").get_paginator("list_transform_jobs")
     with translated(f"listing transform jobs of {part}"):
-        for status in ACTIVE:
-            for page in paginator.paginate(NameContains=part, StatusEquals=status):
-                found += [each["TransformJobName"] for each in page["TransformJobSummaries"]]
-    return found
+        for page in paginator.paginate(NameContains=part, **wanted):
+            yield from (each["TransformJobName"] for each in page["TransformJobSummaries"])
 
 
 def stop_transform(name: str) -> None:
