@@ -100,6 +100,12 @@ def test_a_rollback_brings_the_old_kind_back() -> None:
     assert moves.place_of(model, back, SERVERLESS, SLOTS).kind == "serverless"
 
 
+def test_a_place_is_of_instances_and_in_place_unless_said_otherwise() -> None:
+    """What the tests above leave out."""
+    place = Place(ENDPOINT)
+    assert (place.kind, place.moves, place.captured) == ("instances", False, 0)
+
+
 def test_the_slots_are_those_of_naming() -> None:
     """What the tests above suppose of the two names."""
     for name, other in SLOTS.items():

@@ -9,6 +9,7 @@ import pytest
 from perennial.domain.errors import Conflict, NotAllowed, NotClaimed, Withdrawn
 from perennial.domain.ledger import release_claims, releases
 from perennial.domain.ledger.limits import START_PATIENCE_MS
+from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.release_words import waiting_words
 from perennial.domain.ledger.releases import ReleaseBook
 from perennial.domain.ledger.rows import ModelRow, ReleaseEnding, ReleaseRow, StopRequest
@@ -313,6 +314,7 @@ def test_only_its_own_execution_acts_for_a_release() -> None:
         (held, row, "other", "belongs to execution arn"),
         (held, ended("failed"), EXECUTION, r"is over \(failed\)"),
         (held, release(state="ended", outcome="released"), EXECUTION, r"is over \(released\)"),
+        (held, release(state="ended"), EXECUTION, r"is over \(ended\)"),
         (served_model(), row, EXECUTION, "does not hold its model"),
         (held, release(stop=StopRequest("ann", "no")), EXECUTION, "was stopped by ann: no"),
     ):
@@ -332,7 +334,8 @@ def test_a_withdrawal_counts_until_production_changes() -> None:
     assert (announced.updating_ms, announced.endpoint_ms) == (NOW, NOW - 1)
     assert release_claims.announce_update(announced, NOW + HOUR) == ()
     assert release_claims.withdraw(announced, "rejected") == ()
-    assert release_claims.withdraw(ended("failed"), "rejected") == ()
+    for over in (ended("failed"), release(state="ended")):
+        assert release_claims.withdraw(over, "rejected") == ()
 
 
 def test_a_person_lets_a_release_into_production() -> None:
@@ -345,9 +348,11 @@ def test_a_person_lets_a_release_into_production() -> None:
     allowed = release_of(release_claims.approve_production(repeated, "bob", "fine"))
     assert allowed.approved_by == "bob: fine"
     assert release_claims.approve_production(allowed, "eve", "too") == ()
+    assert release_claims.approve_production(replace(asking, updating_ms=NOW), "eve", "too") == ()
     for row, words in (
         (release(), "does not wait for a person"),
-        (ended("failed"), "has ended"),
+        (ended("failed"), r"has ended \(it is being settled\)"),
+        (replace(asking, state="ended", outcome="failed"), r"has ended \(failed\)"),
         (replace(asking, stop=StopRequest("x", "y")), "is being stopped: y"),
     ):
         with pytest.raises(NotAllowed, match=words):
@@ -369,7 +374,8 @@ def test_a_release_may_be_stopped_by_force() -> None:
     stopped = release_of(release_claims.stop_release(announced, "ann", "removed"))
     assert (stopped.stop, stopped.is_withdrawn) == (StopRequest("ann", "removed"), False)
     assert release_claims.stop_release(stopped, "ann", "removed") == ()
-    assert release_claims.stop_release(ended("failed"), "ann", "removed") == ()
+    for over in (ended("failed"), release(state="ended")):
+        assert release_claims.stop_release(over, "ann", "removed") == ()
 
 
 @pytest.mark.parametrize(
@@ -389,6 +395,20 @@ def test_what_a_release_waits_for_is_told(fields: dict[str, Any], words: str) ->
     """For `perennial why`."""
     (line,) = waiting_words(book(release(**fields)))
     assert line.startswith(f"release 3 of census (version 5) {words}")
+
+
+def test_a_release_that_moves_traffic_tells_how_it_is_divided() -> None:
+    """From when its move is open; before that, and in place, it changes production."""
+    move = Move(3, "perennial-next-census", 5, "c", "a", 250)
+    row = release(moves=True, updating_ms=NOW)
+    (line,) = waiting_words(book(row, move=move))
+    assert line == (
+        "release 3 of census (version 5) moves traffic: 25% of the predictions go to version 5 "
+        "(perennial-next-census), the others to version 4"
+    )
+    for model_row in (book(row), book(replace(row, moves=False), move=move)):
+        (line,) = waiting_words(model_row)
+        assert "changes production: perennial-live-census is asked" in line
 
 
 def test_what_waits_for_a_release_is_told() -> None:
