@@ -224,3 +224,7 @@ def test_a_removed_model_leaves_its_counters():
     )
     with pytest.raises(NotAllowed, match="run 7 of census is at work; `perennial run stop` ends"):
         commands.forget(model(open_run=7), NOW)
+    with pytest.raises(NotAllowed, match="release 3 of census is at work; it has to end first"):
+        commands.forget(model(open_release=3), NOW)
+    (row,) = written(commands.forget(model(last_release=3), NOW))
+    assert row.last_release == 3
