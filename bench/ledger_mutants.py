@@ -4,7 +4,8 @@
 
 prints the survivors. For each module a process first imports all that does not depend on it; it
 then forks once a mutant, so that only the changed module and what rests on it are executed anew.
-The suite is the unit tests of these modules (those without hypothesis) and the simulation.
+The suite is the unit tests of these modules (those without hypothesis) and the simulation; of
+these, whatever imports the changed module.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -35,6 +36,9 @@ CORE = ROOT / "layers" / "core"
 TESTS = ROOT / "tests" / "unit" / "domain"
 SURVIVORS = ROOT / "tests" / "mutants" / "survivors.txt"
 LEDGER = "perennial.domain.ledger"
+UNIT = "tests.unit.domain"
+#: What is imported anew with a mutant; everything else has no part in the ledger.
+OURS = ("perennial.domain", "bench.ledger_", UNIT)
 TARGETS = (
     "perennial.domain.signals",
     "perennial.domain.manifest",
@@ -53,20 +57,20 @@ SUITE = (
     "test_window",
     *sorted(p.stem for p in TESTS.glob("test_ledger_*.py") if "invariants" not in p.stem),
 )
-#: Which tests most likely see a mutant of a module; the others follow.
+#: Which tests most likely see a mutant of a module, if not those of its name; the others follow.
 FIRST = {
-    "signals": "signals", "manifest": "manifest", "admit": "ledger_admit",
-    "book": "ledger_opening", "champion": "ledger_claims", "claims": "ledger_claims",
-    "codec": "ledger_store", "commands": "ledger_commands", "ending": "ledger_ending",
-    "explain": "ledger_explain", "holding": "ledger_holding", "limits": "ledger_holding",
-    "move_rows": "ledger_moves", "moves": "ledger_moves",
-    "opening": "ledger_opening", "rows": "ledger_store", "settling": "ledger_settling",
-    "store": "ledger_store", "waking": "ledger_claims", "window": "window",
-    "words": "ledger_claims",
+    "signals": "signals", "manifest": "manifest", "window": "window",
+    "ab_rows": "ledger_store", "book": "ledger_opening", "champion": "ledger_claims",
+    "codec": "ledger_store", "limits": "ledger_holding", "monitor_rows": "ledger_store",
+    "move_rows": "ledger_store", "release_claims": "ledger_releases",
+    "release_words": "ledger_releases", "rows": "ledger_store",
+    "single_flight": "ledger_ab_tests", "waking": "ledger_claims", "words": "ledger_claims",
 }  # fmt: skip
+SIMULATION = "bench.ledger_simulation"
 KEPT = ("bench.ledger_mutants", "bench.ledger_mutator")
 HISTORIES = 40
-SECONDS = 20
+#: Of the processor: the whole suite takes two; what takes longer is a loop without an end.
+SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -102,13 +106,15 @@ def path_of(module: str) -> Path:
     return base.joinpath(*module.split(".")).with_suffix(".py")
 
 
+@cache
 def imported_by(module: str) -> set[str]:
     """The modules of ours that a module imports."""
     tree = ast.parse(path_of(module).read_text(encoding="utf-8"))
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("perennial"):
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        source = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        if isinstance(node, ast.ImportFrom) and source.startswith(("perennial", *OURS)):
+            found |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
     return {name for name in found if path_of(name).exists()}
 
 
@@ -124,7 +130,18 @@ def independent_of(module: str) -> list[str]:
 
 
 def _all_modules() -> list[str]:
-    found, todo = [], [*TARGETS, "perennial.domain.run_input"]
+    return _below(*TARGETS, "perennial.domain.run_input")
+
+
+@cache
+def reaches(name: str, module: str) -> bool:
+    """Whether one imports the other, if only by way of others; else it sees no mutant of it."""
+    return module in _below(name)
+
+
+def _below(*modules: str) -> list[str]:
+    """These modules and all of ours that they import."""
+    found, todo = [], list(modules)
     while todo:
         name = todo.pop()
         if name not in found:
@@ -152,11 +169,19 @@ def _values(args: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
-def seen_by_tests(first: str) -> str:
+def tests_of(module: str) -> list[str]:
+    """The unit tests that can see a mutant of a module, the likeliest first."""
+    name = module.rpartition(".")[2]
+    first = f"test_{FIRST.get(name, f'ledger_{name}')}"
+    found = [stem for stem in SUITE if reaches(f"{UNIT}.{stem}", module)]
+    return sorted(found, key=lambda each: (each != first, each))
+
+
+def seen_by_tests(stems: Sequence[str]) -> str:
     """Which unit test fails, if any."""
-    for stem in sorted(SUITE, key=lambda each: (each != f"test_{first}", each)):
+    for stem in stems:
         try:
-            module = importlib.import_module(f"tests.unit.domain.{stem}")
+            module = importlib.import_module(f"{UNIT}.{stem}")
         except Exception as error:
             return f"import: {type(error).__name__}"
         for name, case in cases(module):
@@ -169,7 +194,7 @@ def seen_by_tests(first: str) -> str:
 
 def seen_by_simulation(histories: int) -> str:
     """Which seed's history goes wrong, if any."""
-    simulation = importlib.import_module("bench.ledger_simulation")
+    simulation = importlib.import_module(SIMULATION)
     for seed in range(histories):
         try:
             simulation.history(seed)
@@ -204,11 +229,12 @@ def in_child(work: Callable[[], str], seconds: int = SECONDS) -> str:
 
 def judge(module: str, code: CodeType, histories: int = HISTORIES) -> str:
     """What sees this code in place of the module; empty if nothing does."""
+    stems = tests_of(module)  # found before the fork, so once for all mutants of a module
+    histories = histories if reaches(SIMULATION, module) else 0
 
     def work() -> str:
         sys.meta_path.insert(0, Changed(module, code, path_of(module)))
-        by = seen_by_tests(FIRST.get(module.rpartition(".")[2], ""))
-        return by or seen_by_simulation(histories)
+        return seen_by_tests(stems) or seen_by_simulation(histories)
 
     return in_child(work)
 
@@ -287,8 +313,7 @@ def preload() -> None:
     sys.dont_write_bytecode = False
     for name in ("pytest", "hypothesis", "hypothesis.strategies", "fnmatch"):
         importlib.import_module(name)
-    ours = ("perennial.domain", "bench.ledger_", "tests.unit.domain")
-    for name in [n for n in sys.modules if n.startswith(ours) and n not in KEPT]:
+    for name in [n for n in sys.modules if n.startswith(OURS) and n not in KEPT]:
         del sys.modules[name]
     # The tests are no installed package; name their folder, before anything else of that name.
     tests = ModuleType("tests")

@@ -150,14 +150,14 @@ def test_a_start_that_is_given_up_says_what_stays(before: Live | None, config: s
 
 def test_decisions_of_one_moment_are_ordered_by_their_versions() -> None:
     """The higher version wins, in whatever order both are heard of."""
-    heard = {"decided_ms": NOW, "decided_version": 5}
-    assert releases.request(book(**heard), wanted(6, decided_ms=NOW)).decision == "new"
-    late = releases.request(book(**heard), wanted(3, decided_ms=NOW))
+    heard = book(decided_ms=NOW, decided_version=5)
+    assert releases.request(heard, wanted(6, decided_ms=NOW)).decision == "new"
+    late = releases.request(heard, wanted(3, decided_ms=NOW))
     assert late == Request("superseded")
-    asked = releases.request_by_person(book(**heard), wanted(4, kind="again", decided_ms=NOW))
+    asked = releases.request_by_person(heard, wanted(4, kind="again", decided_ms=NOW))
     row = only_model(asked)
     assert (row.decided_ms, row.decided_version) == (NOW, 5)
-    newer = releases.request_by_person(book(**heard), wanted(4, kind="again", decided_ms=NOW + 1))
+    newer = releases.request_by_person(heard, wanted(4, kind="again", decided_ms=NOW + 1))
     row = only_model(newer)
     assert (row.decided_ms, row.decided_version) == (NOW + 1, 4)
 
@@ -221,11 +221,12 @@ def test_nothing_is_left_over_that_has_no_name_or_no_ending() -> None:
     assert releases.left_over(book(opened).model, opened) == ("perennial-census-r3",)
 
 
-def test_evidence_reopens_with_the_first_champion() -> None:
-    """Also where there was none before."""
-    row = ended("released")
-    before = replace(book(row, champion=None).model, closed=("e",))  # type: ignore[arg-type] # opaque here
-    assert rows_of(releases.free(before, row, NOW))[0].closed == ()
+@pytest.mark.parametrize(("outcome", "is_open"), [("released", True), ("failed", False)])
+def test_evidence_reopens_with_the_first_champion(outcome: str, is_open: bool) -> None:
+    """Also where there was none before; a release that failed makes none."""
+    row = ended(outcome)
+    before = book(row, champion=None, closed=("e",)).model
+    assert (rows_of(releases.free(before, row, NOW))[0].closed == ()) is is_open
 
 
 def test_what_is_not_to_be_settled_is_named() -> None:

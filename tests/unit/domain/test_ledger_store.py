@@ -213,6 +213,7 @@ def test_what_absent_fields_mean():
         *("m", "i", "data", (), {}, 5, "pending", "", None, 0, 0, None, (), None, 0),
     )
     assert settings_row().rev == 0
+    assert astuple(rows.Version(4, "arn", "Approved")) == (4, "arn", "Approved", "")
     assert astuple(rows.Retry(1, "a", "b")) == (1, "a", "b", 0)
     assert astuple(rows.Verdict("u", "d", passed=True)) == ("u", "d", True, "", "{}", "")
     assert astuple(rows.Ending("won", "")) == ("won", "", True, False, "", "", False, 0)

@@ -369,7 +369,8 @@ def left_over(model: ModelRow, release: ReleaseRow) -> tuple[str, ...]:
     """
     ending = release.ending
     kept = {each.config for each in live_after(model, release) if each is not None}
-    kept.add(ending.config if ending is not None else "")
+    if ending is not None:
+        kept.add(ending.config)
     known = [release.config, *(each.config for each in (model.live, model.previous) if each)]
     return tuple(sorted({config for config in known if config} - kept))
 
@@ -446,8 +447,7 @@ def adopt(model: ModelRow, wanted: Wanted, names: ReleaseNames, now_ms: int) -> 
         outcome=ending.outcome,
         words=words,
     )
-    taken = replace(model, open_release=opened.number)
-    live, previous = live_after(taken, ended) if names.endpoint else (model.live, model.previous)
+    live, previous = live_after(model, ended) if names.endpoint else (model.live, model.previous)
     changed = change(
         model,
         last_release=ended.number,
