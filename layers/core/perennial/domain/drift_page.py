@@ -29,6 +29,8 @@ TITLES = {
 #: Features with the farthest drift are drawn; all of them stand in the table.
 MOST_PICTURES = 12
 MOST_BARS = 20
+#: Names of more would not fit above the picture.
+MOST_LINES = 3
 HOUR_MS = 3_600_000
 
 
@@ -119,21 +121,13 @@ def _distribution(number: int, name: str, feature: View) -> str:
     now, then = feature["now"].value, feature["baseline"].value
     if not isinstance(now, Sequence) or not isinstance(then, Sequence) or not now:
         return ""
-    caption = Caption(f"feature-{number}", name, f"Shares of {name} now and in the baseline.")
     bounds, texts = feature["bounds"].value, feature["texts"].value
     if isinstance(bounds, Sequence):
-        middles = [(low + high) / 2 for low, high in pairwise(bounds)]
-        across = pictures.axis_of(name, bounds)
         names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(bounds)]
+        picture = _curves(number, name, bounds, now, then)
     else:
         names = [str(text) for text in texts or ()]
-        middles = [float(i) for i in range(len(names))]
-        across = pictures.axis_of("the main values, in the table's order", [*middles, 0.0])
-    up = pictures.axis_of("share of rows", [*now, *then], zero=True)
-    series = [
-        Series("now", list(zip(middles, now, strict=False))),
-        Series("baseline", list(zip(middles, then, strict=False))),
-    ]
+        picture = _pairs(number, name, names, now, then)
     numbers = table(
         [plain(name), "now", "baseline"],
         [
@@ -141,7 +135,34 @@ def _distribution(number: int, name: str, feature: View) -> str:
             for i, each in enumerate(names[:MOST_BARS])
         ],
     )
-    return figure(printable(name), pictures.lines(caption, series, across, up), numbers)
+    return figure(printable(name), picture, numbers)
+
+
+def _curves(
+    number: int, name: str, bounds: Sequence[float], now: Sequence[float], then: Sequence[float]
+) -> str:
+    """The shares of a number's buckets, now and in the baseline."""
+    caption = Caption(f"feature-{number}", name, f"Shares of {name} now and in the baseline.")
+    middles = [(low + high) / 2 for low, high in pairwise(bounds)]
+    series = [
+        Series("now", list(zip(middles, now, strict=False))),
+        Series("baseline", list(zip(middles, then, strict=False))),
+    ]
+    up = pictures.axis_of("share of rows", [*now, *then], zero=True)
+    return pictures.lines(caption, series, pictures.axis_of(name, bounds), up)
+
+
+def _pairs(
+    number: int, name: str, names: Sequence[str], now: Sequence[float], then: Sequence[float]
+) -> str:
+    """The shares of a text's main values: a dot for now, and a line from the baseline to it."""
+    words = f"Shares of the main values of {name}: the dot is now, its line begins at the baseline."
+    spans = [
+        Span(text, here, min(here, there), max(here, there))
+        for text, here, there in zip(names, now, then, strict=False)
+    ]
+    label = "share of rows: the dot is now, its line begins at the baseline"
+    return pictures.spans(Caption(f"feature-{number}", name, words), spans[:MOST_BARS], label)
 
 
 def _model_quality(monitor: View) -> str:
@@ -271,7 +292,7 @@ def _names(windows: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
             plain_name = name.split("[")[0]
             if plain_name == prefix or (prefix.endswith("_") and plain_name.startswith(prefix)):
                 highest[name] = max(value, highest.get(name, value))
-    most = len(pictures.STYLES) if prefix.endswith("_") else 1
+    most = MOST_LINES if prefix.endswith("_") else 1
     return sorted(highest, key=lambda name: -highest[name])[:most]
 
 
