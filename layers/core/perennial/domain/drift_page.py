@@ -161,7 +161,7 @@ def _pairs(
         Span(text, here, min(here, there), max(here, there))
         for text, here, there in zip(names, now, then, strict=False)
     ]
-    label = "share of rows: the dot is now, its line begins at the baseline"
+    label = "share (dot: now, line: from the baseline)"
     return pictures.spans(Caption(f"feature-{number}", name, words), spans[:MOST_BARS], label)
 
 
