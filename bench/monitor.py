@@ -25,7 +25,7 @@ from local.sagemaker.container.images import KNOWN, Images
 
 PEERS = {
     "evidently": ("evidently==0.7.21", "pandas<3", "pyarrow"),
-    "whylogs": ("whylogs[viz]==1.6.4", "numpy<2", "pandas<3", "pyarrow", "scipy"),
+    "whylogs": ("whylogs[viz]==1.6.4", "numpy<2", "pandas<3", "pyarrow<19", "scipy"),
 }
 AIMS = {"evidently": 20, "whylogs": 10}
 MEMORY_AIM = 400

@@ -82,13 +82,16 @@ class Captures:
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows as texts, a table at a time."""
+        pool = pa.default_memory_pool()
         for name, block in self.blocks():
             table = self._at_once(block)
-            if table is not None:
-                if table.num_rows:
-                    yield table
-                continue
-            yield from self._one_by_one(name, block)
+            if table is None:
+                yield from self._one_by_one(name, block)
+            elif table.num_rows:
+                yield table
+            # Else what a block needed stays with Arrow, and more with every block.
+            del table, block
+            pool.release_unused()
 
     def preprocessed(self, hook: Callable[[dict[str, str]], Any]) -> Iterator[pa.Table]:
         """The rows as the project's hook makes them, one by one; None leaves a row out."""
