@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from perennial.domain.errors import NotAllowed, NotFound
 from perennial.domain.prediction_answer import NoEndpoint
+from perennial.domain.text import lines_of
 from rich.markup import escape
 
 from cli import errors
@@ -124,7 +126,7 @@ def read_rows(path: Path) -> list[Mapping[str, Any]]:
     except UnicodeDecodeError as error:
         raise errors.Usage(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from error
     if path.suffix.lower() in LINES:
-        rows = [_line(path, n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+        rows = [_line(path, n, line) for n, line in enumerate(lines_of(text), 1) if line.strip()]
     elif path.suffix.lower() == ".json":
         rows = _document(path, text)
     elif path.suffix.lower() == ".csv":
@@ -163,7 +165,7 @@ def _document(path: Path, text: str) -> list[Mapping[str, Any]]:
 def _table(path: Path, text: str) -> list[Mapping[str, Any]]:
     """Cells stay texts: the version's columns decide what they mean."""
     try:
-        lines = [cells for cells in csv.reader(text.splitlines(), strict=True) if cells]
+        lines = [cells for cells in csv.reader(io.StringIO(text, newline=""), strict=True) if cells]
     except csv.Error as error:
         raise errors.Usage(f"{path} is not CSV: {error}.") from error
     names = [name.strip() for name in lines[0]] if lines else []

@@ -25,6 +25,7 @@ from perennial.domain.captured import (
 )
 from perennial.domain.schema import BadValue, text_of
 from perennial.domain.settings import Settings
+from perennial.domain.text import lines_of
 
 from jobs.entries import Entry
 from jobs.readers import BadRow, Chunk, Reading, shown, text_lines
@@ -223,7 +224,7 @@ def rows_of_request(
         return [_by_position(row, features) for row in _csv_rows(text, features)]
     if encoding == "BASE64" and kind not in (*LINES_KINDS, "application/json"):
         raise BadLine(f"content type {shown(kind) or '(none)'} cannot be read")
-    lines = text.splitlines() if kind in LINES_KINDS else [text]
+    lines = lines_of(text) if kind in LINES_KINDS else [text]
     found = []
     for line in filter(str.strip, lines):
         try:

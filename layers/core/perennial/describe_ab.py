@@ -24,6 +24,7 @@ from perennial.domain.ledger.ab_tests import CHALLENGER, MAIN
 from perennial.domain.schema import BadValue, Column, text_of
 from perennial.domain.settings import Settings
 from perennial.domain.signals import ObjectVersion
+from perennial.domain.text import lines_of
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -202,6 +203,6 @@ def _lines(version: ObjectVersion) -> Iterator[str]:
     body = objects.get_bytes(f"s3://{version.bucket}/{version.key}", version_id=version.version_id)
     if body.startswith(GZIP):
         body = gzip.decompress(body)
-    for line in body.decode("utf-8", "replace").splitlines():
+    for line in lines_of(body.decode("utf-8", "replace")):
         if line.strip():
             yield line

@@ -15,6 +15,7 @@ from perennial.domain.ledger.ab_tests import CHALLENGER, MAIN
 from perennial.domain.ledger.rows import ModelRow
 from perennial.domain.prediction_answer import ModelFailed, TooSlow
 from perennial.domain.signals import ObjectVersion
+from perennial.domain.text import lines_of
 from perennial.domain.trial import Tried, tried_requests, wrong_answer
 from perennial.list_releases import list_releases
 
@@ -85,7 +86,7 @@ def _requests(ports: Ports, row: ModelRow, test: AbTest, *, most: int) -> list[T
         if len(found) >= most or number >= MOST_FILES:
             break
         body = objects.get_bytes(f"s3://{version.bucket}/{version.key}")
-        found += tried_requests(body.decode("utf-8", "replace").splitlines())
+        found += tried_requests(lines_of(body.decode("utf-8", "replace")))
     return found[:most]
 
 

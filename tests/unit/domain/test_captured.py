@@ -37,6 +37,10 @@ SEVERAL = '{"predictions": [{"prediction": "a", "score": 0.5}, {"prediction": "b
     [
         (capture(SEVERAL), ("a", "b")),
         (capture('{"prediction": 3.0}'), ("3",)),
+        (  # U+2028 ends no line, although str.splitlines cuts there
+            capture('{"prediction": "a\u2028b"}\r\n{"prediction": "c"}\n', "application/jsonlines"),
+            ("a\u2028b", "c"),
+        ),
         (capture("[1.5, 2]"), ("1.5", "2")),
         (capture("a,0.9\nb,0.2", "text/csv; charset=utf-8", "CSV"), ("a", "b")),
         (capture(encoded("a,0.9"), "text/csv", "BASE64"), ("a",)),

@@ -35,6 +35,15 @@ def test_ground_truth_of_aws_is_taken_as_it_is() -> None:
     assert read_label_file(text, allowed=LEVELS) == [("a", ("<=50K",))]
 
 
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\x1c"])
+def test_only_a_line_feed_ends_a_line(mark: str) -> None:
+    """An id may hold what Python's own splitlines takes for a line's end."""
+    lines = ground_truth_lines([(f"a{mark}b", [">50K"]), ("c", ["<=50K"])])
+    read = [(f"a{mark}b", (">50K",)), ("c", ("<=50K",))]
+    assert read_label_file(lines) == read
+    assert read_label_file(lines.replace("\n", "\r\n")) == read
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -74,8 +83,8 @@ def test_many_mistakes_are_counted() -> None:
 )
 def test_what_is_written_reads_back(labels: list[tuple[str, list[str]]]) -> None:
     """Whatever ids and labels hold, monitors and training read what was sent."""
-    lines = ground_truth_lines(labels).splitlines()
-    read = [read_labels(line) for line in lines if line]
+    lines = [line for line in ground_truth_lines(labels).split("\n") if line]
+    read = [read_labels(line) for line in lines]
     assert [event for event, _ in read] == [event for event, _ in labels]
     for (_, found), (_, given_labels) in zip(read, labels, strict=True):
         assert list(found) == given_labels

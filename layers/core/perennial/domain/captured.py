@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from perennial.domain.schema import text_of
-from perennial.domain.text import printable
+from perennial.domain.text import lines_of, printable
 
 LONGEST_ID = 1000
 VERSION_AT_END = re.compile(r'"version": ?([0-9]{1,9})\}\s*$')
@@ -211,7 +211,7 @@ def _answer_rows(output: Mapping[str, Any]) -> list[Any]:
         return list(csv_rows(text))
     try:
         if "jsonl" in kind:
-            found: Any = [json.loads(each) for each in text.splitlines() if each.strip()]
+            found: Any = [json.loads(each) for each in lines_of(text) if each.strip()]
         else:
             found = json.loads(text)
     except (ValueError, RecursionError) as error:

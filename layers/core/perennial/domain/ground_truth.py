@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from perennial.domain.captured import BadLine, read_labels
-from perennial.domain.text import printable
+from perennial.domain.text import lines_of, printable
 
 #: How many mistakes a refusal names; the rest is counted.
 MOST_MISTAKES = 5
@@ -30,7 +30,7 @@ def read_label_file(text: str, *, allowed: Sequence[str] = ()) -> list[tuple[str
     rows of one id are its labels in order), or JSON lines in AWS's form. With `allowed`, other
     labels are refused. Raises `LabelsInvalid` with every mistake: nothing is sent by halves.
     """
-    lines = text.splitlines()
+    lines = lines_of(text)
     first = next((line for line in lines if line.strip()), "")
     mistakes: list[str] = []
     found = _json_lines(lines, mistakes) if first.lstrip().startswith("{") else _csv(text, mistakes)
