@@ -41,6 +41,7 @@ from cli.datasets import fetch_dataset
 from cli.model_file import read_settings
 from tests.functional.conftest import REPOSITORY
 from tests.functional.stack.conftest import Checkout, make_checkout
+from tests.functional.stack.grants import called, not_granted
 
 MODEL = "abalone"
 LIVE, NEXT = f"perennial-live-{MODEL}", f"perennial-next-{MODEL}"
@@ -507,7 +508,10 @@ def a_person_lets_a_version_into_production(stack: Stack) -> None:
 
 
 def removing_the_model_leaves_nothing(stack: Stack) -> None:
-    """By the model's own stack, whose custom resource takes away what releases made."""
+    """By the model's own stack, whose custom resource takes away what releases made.
+
+    No function called anything in the whole story that its role does not grant.
+    """
     removed = remove_model(stack.ports, MODEL, by="ann", with_data=True, tell=lambda _: None)
     assert removed.stack_deleted
     sagemaker = stack.checkout.cloud.client("sagemaker")
@@ -518,6 +522,9 @@ def removing_the_model_leaves_nothing(stack: Stack) -> None:
     left = stack.checkout.cloud.client("s3").list_object_versions(Bucket=bucket)
     keys = {each["Key"] for each in left.get("Versions", [])}
     assert not {key for key in keys if f"/{MODEL}/" in key}
+    assert not_granted(stack.checkout) == set()
+    moves = {"ShiftTrafficFunction", "WatchTrafficFunction"}
+    assert (stack.kind == "serverless") == (moves <= set(called(stack.checkout)))
 
 
 def _after(stack: Stack, number: int) -> int:

@@ -29,19 +29,13 @@ from perennial.wiring import Ports
 from cli.datasets import fetch_dataset
 from tests.functional.conftest import REPOSITORY
 from tests.functional.stack.conftest import Checkout, make_checkout
+from tests.functional.stack.grants import called, not_granted
 from tests.functional.stack.release_story import push, until
-from tests.functional.stack.test_grants import PERMISSIONS
-from tests.functional.stack.test_grants import _granted as grants
 
 MODEL, KIND = "abalone", "data-quality"
 ALARM = f"perennial-monitor-{MODEL}-{KIND}"
 ROWS, PER_REQUEST = 400, 100
-FUNCTIONS = ("OnMonitorDueFunction", "OnMonitoringEndedFunction")
-MORE_PERMISSIONS = {
-    "lambda:Invoke": {"lambda:InvokeFunction"},
-    "monitoring:PutMetricData": {"cloudwatch:PutMetricData"},
-    "s3:ListObjectsV2": {"s3:ListBucket"},
-}
+FUNCTIONS = {"OnMonitorDueFunction", "OnMonitoringEndedFunction"}
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +146,7 @@ def test_traffic_that_drifts_retrains(checkout: Checkout, ports: Ports, tmp_path
     assert because.startswith("drift: `length` drifted")
     assert because.endswith(f"(alarm {ALARM})")
 
+    assert set(called(checkout)) >= FUNCTIONS
     assert not_granted(checkout) == set()
 
     (watched,) = describe_monitors(ports, MODEL).monitors
@@ -175,25 +170,6 @@ def test_traffic_that_drifts_retrains(checkout: Checkout, ports: Ports, tmp_path
             Bucket=bucket, Prefix=f"{folder}/{MODEL}/"
         )
         assert left["KeyCount"] == 0, folder
-
-
-def not_granted(checkout: Checkout) -> set[tuple[str, str]]:
-    """What the functions of monitors called without a right; the local cloud enforces none."""
-    granted, called = grants(), set()
-    for call in checkout.cloud.journal("call"):
-        function = call["function"].removeprefix("perennial-").rsplit("-", 1)[0]
-        called.add((function, f"{call['service']}:{call['operation']}"))
-    assert set(FUNCTIONS) <= {function for function, _ in called}
-    return {
-        (function, operation)
-        for function, operation in called
-        if function in FUNCTIONS and not rights(operation) <= granted[function]
-    }
-
-
-def rights(operation: str) -> set[str]:
-    """The rights that an operation needs."""
-    return PERMISSIONS.get(operation) or MORE_PERMISSIONS.get(operation) or {operation}
 
 
 def _open(ports: Ports) -> bool:

@@ -30,6 +30,7 @@ from tests.functional.conftest import REPOSITORY
 from tests.functional.issuer import publish
 from tests.functional.sagemaker.hosting import Hosting
 from tests.functional.stack.conftest import Checkout, hold_sweeps
+from tests.functional.stack.grants import called, not_granted
 from tests.functional.stack.test_trainers import ended, land, push
 
 MODEL = "census"
@@ -254,6 +255,8 @@ def test_serverless_requests_are_divided_and_captured_by_us(live: Client, ports:
     ]
     captured = {line["eventMetadata"]["inferenceId"] for line in lines}
     assert captured == {answer["request_id"] for _, answer in said}
+    assert "OnPredictionCapturedFunction" in called(live.checkout)
+    assert not_granted(live.checkout) == set()
 
 
 @pytest.mark.long
