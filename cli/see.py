@@ -152,7 +152,8 @@ def notes(view: View) -> list[str]:
     live = view.production
     if live.version:
         lines.append(
-            f"{model.model} {live.version} is live on {live.endpoint}, released {ago(live.since_ms)}"
+            f"{model.model} {live.version} is live on {live.endpoint}, "
+            f"released {ago(live.since_ms)}"
         )
     lines += [escape(words) for words in live.waits]
     if paused:

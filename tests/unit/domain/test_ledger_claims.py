@@ -197,8 +197,10 @@ def test_the_earliest_opening_of_a_new_signal():
         (drift(evidence={}), "drift: alarm perennial-monitor-census-bias"),
         (
             drift(evidence={"found": "`age` drifted 0.31", "window": "the hour to 14:00 UTC"}),
-            "drift: `age` drifted 0.31 in the hour to 14:00 UTC "
-            "(alarm perennial-monitor-census-bias)",
+            (
+                "drift: `age` drifted 0.31 in the hour to 14:00 UTC "
+                "(alarm perennial-monitor-census-bias)"
+            ),
         ),
         (review(), "review: 20 new answers"),
         (review(evidence={}), "review: an answer"),

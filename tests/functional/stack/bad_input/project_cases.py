@@ -93,7 +93,7 @@ YAML = [
     Mistake("no label", "label: income\n", "", ("label: found nothing",)),
     Mistake("unknown inner key", "  min_rows: 2000", "  minrows: 1", ("data.minrows", "min_rows?")),
     Mistake(
-        "not built yet", "triggers:", "monitor: {kind: data}\ntriggers:", ("monitor", "not built")
+        "unknown monitor", "triggers:", "monitor: {kind: data}\ntriggers:", ("monitor.kind", "bias")
     ),
     # Problem, label and positive.
     Mistake("problem", "problem: binary", "problem: binry", ("did you mean binary?",)),
