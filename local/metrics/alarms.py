@@ -10,7 +10,7 @@ import operator
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -216,24 +216,11 @@ class AlarmBook:
     def _scaled_fetch(self) -> Any:
         """Points on the services' time axis, which runs faster than the stamps of callers."""
         clock = self.cloud.clock
-        real_now, service_now, factor = clock.now(), clock.service_now(), clock.factor
         fetch = plain_fetch(self.cloud.metrics)
 
         def scaled(stat: "Mapping[str, Any]", start: float, end: float) -> list[Point]:
-            def real(moment: float) -> float:
-                return real_now - (service_now - moment) / factor
-
-            return [
-                Point(
-                    service_now - (real_now - point.moment) * factor,
-                    point.total,
-                    point.count,
-                    point.low,
-                    point.high,
-                    point.unit,
-                )
-                for point in fetch(stat, real(start), real(end))
-            ]
+            points = fetch(stat, clock.real_at(start), clock.real_at(end))
+            return [replace(each, moment=clock.service_at(each.moment)) for each in points]
 
         return scaled
 
