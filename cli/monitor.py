@@ -146,8 +146,10 @@ def drift(session: Session, model: str | None, page: Path | None) -> None:
         session.screen.document(found.watching)
     else:
         show_monitors(session, found.watching)
-        for report in found.reports.values():
-            show_violations(session, report)
+        for each in found.watching.monitors:
+            if each.last_seen is not None and each.last_seen.violations:
+                show_window(session, each.last_seen)
+                show_violations(session, found.reports[each.kind])
     path = page or PAGES / f"{name}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(found.page(), encoding="utf-8")

@@ -46,6 +46,9 @@ def test_what_was_told_is_what_the_apis_say(shell: Shell, told: Told) -> None:
     rows = {row["number"]: row for row in shell.json("runs", model)}
     for run in told.summary["runs"]:
         assert rows[run["number"]]["because"] == run["because"]
+    drift = shell.run("drift", model).stdout
+    assert f"model-quality of {model} 2 in " in drift  # version 3 has broken no bound
+    assert "accuracy is" in drift
     watching = shell.json("monitor", "list", model)
     assert watching["version"] == 3
     assert [each["alarm"] for each in watching["monitors"]] == ["OK", "OK"]

@@ -24,6 +24,7 @@ def report(figures: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A window's report."""
     return {
         "window": WINDOW,
+        "model_version": 6,
         "rows": 100,
         "figures": figures,
         "violations": [],
@@ -133,6 +134,7 @@ def test_all_four_monitors_have_pictures_and_tables() -> None:
     """Distributions now and then, drift and figures over time with bounds, intervals, gains."""
     page = checked(drift_page(document(QUALITY, MODEL, BIAS, GAINS)))
     assert "1 in ALARM" in page
+    assert page.count(">6</data>, 20") == 4  # whose traffic it was: maybe of the version before
     assert page.count("<svg") >= 8
     for words in (
         "`age` drifted 0.31",

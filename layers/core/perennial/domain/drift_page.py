@@ -75,7 +75,8 @@ def _monitor(monitor: View) -> str:
     )
     tone = "fail" if _sounds(monitor) else "pass"
     head = (
-        f"<p>{_time(window['start_ms'].value)} to {_time(window['end_ms'].value)}: "
+        f"<p>version {report['model_version'].number()}, {_time(window['start_ms'].value)}"
+        f" to {_time(window['end_ms'].value)}: "
         f"{report['rows'].number()} rows{labelled} · alarm "
         f'<span class="word {tone}">{monitor["alarm"].text()}</span></p>'
     )
