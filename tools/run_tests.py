@@ -27,7 +27,7 @@ RELEASES = ("releases", "predictions")
 INVARIANTS = ("invariants", "invariants_checker")
 SERVING = ("endpoint*", "*_endpoints", "ab_tests", "batch", "transform")
 #: These have tests that `make test-long` alone runs.
-LONG = ("releases", "invariants", "stack", "commands", "statemachines", "mutants")
+LONG = ("releases", "invariants", "stack", "commands", "unit", "statemachines", "mutants")
 
 
 def suite(*paths: str) -> tuple[str, ...]:
