@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-import time
-from pathlib import Path
+from typing import Any
 
 import click
-from rich.markup import escape
 
-from cli.datasets import fetch_dataset
-from cli.demo import (
-    PORT_OPTION,
-    PROJECT,
-    ensure_cloud,
-    project_copy,
-    require_local,
-    source_words,
-    try_next,
-)
 from cli.demo_drift_story import FACTOR, DriftStory, DriftSummary
-from cli.demo_release import ensure_stack, hurried
+from cli.demo_stage import Demo, Stage, demo_options, ensure_stack, hurried, try_next
 from cli.demo_story import free_name
-from cli.jobs_environment import jobs_python
-from cli.live import Progress
-from cli.local_cloud import ROOT
-from cli.output import Screen, duration, table
-from cli.session import Session, spoken_errors
-from cli.target import DEFAULT_STACK, Target
+from cli.output import Screen, table
 
 
 @click.command("demo-drift")
-@PORT_OPTION
-@click.option(
-    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of the demo."
-)
-@click.option("--synthetic", is_flag=True, help="Use synthetic rows even where genuine ones are.")
-@click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON document.")
+@demo_options
 @click.pass_context
-def demo_drift(
-    ctx: click.Context, port: int, sets: tuple[str, ...], *, synthetic: bool, as_json: bool
-) -> None:
+def demo_drift(ctx: click.Context, /, sets: tuple[str, ...], **asked: Any) -> None:
     """Show a model that follows its traffic, on the local cloud with the genuine UCI Adult data.
 
     A first version goes live. Then only older people ask: the data-quality monitor notices without
@@ -57,32 +30,15 @@ def demo_drift(
       perennial demo-drift
       perennial demo-drift --json
     """
-    require_local(ctx)
-    started = time.monotonic()
-    screen = Screen(as_json=as_json)
-    dataset = fetch_dataset(PROJECT, synthetic=synthetic)
-    screen.line(f"[bold]Perennial: a model that follows its traffic[/] · {source_words(dataset)}")
-    with Progress(screen.people) as progress:
-        cloud = ensure_cloud(port, progress)
-        target = Target(stack=DEFAULT_STACK, region=cloud.region, cloud=cloud)
-        target.apply(os.environ)
-        with spoken_errors(target), tempfile.TemporaryDirectory() as folder:
-            ensure_stack(target.stack, progress)
-            jobs_python(ROOT / "models" / PROJECT, progress.now)
-            story = DriftStory(Session(target, screen), progress, dataset, sets)
-            with hurried(cloud, FACTOR):
-                summary = story.tell(
-                    free_name(story.session), lambda name: project_copy(name, Path(folder))
-                )
-    spent = time.monotonic() - started
-    if as_json:
-        screen.document({**summary.document(), "seconds": round(spent, 1), "target": target.spec})
-    else:
-        conclude(screen, summary)
-    for objection in summary.objections:
-        screen.line(f"[red]not as told: {escape(objection)}[/]")
-    screen.line(f"[bold]{duration(spent)}[/] in all · {source_words(dataset)}")
-    sys.exit(0 if summary.went_well else 1)
+
+    def tell(stage: Stage) -> DriftSummary:
+        told = DriftStory(stage.session, stage.progress, stage.dataset, sets)
+        with hurried(stage.cloud, FACTOR):
+            return told.tell(free_name(stage.session), stage.project_copy)
+
+    Demo(**asked).play(
+        ctx, "Perennial: a model that follows its traffic", ensure_stack, tell, conclude
+    )
 
 
 def conclude(screen: Screen, summary: DriftSummary) -> None:

@@ -36,11 +36,25 @@ class Summary:
     kept: bool = True
 
     @property
+    def objections(self) -> list[str]:
+        """What did not go as the story says, in words; empty: all did."""
+        ended = [str(run.outcome) for run, _ in self.runs]
+        found = [f"a run ended {outcome}" for outcome in ended if outcome not in COLOURS]
+        for count, wanted, what in (
+            (len(self.runs), RUNS, "runs"),
+            (len(self.cards), CARDS, "cards"),
+            (len(self.quarantined), DAMAGED, "files in quarantine"),
+        ):
+            if count != wanted:
+                found.append(f"there are {count} {what}; wanted {wanted}")
+        if not self.kept:
+            found.append("damage or a loser changed the champion")
+        return found
+
+    @property
     def went_well(self) -> bool:
         """Say whether each run reached its verdict and the damaged file harmed only itself."""
-        judged = all(run.outcome in COLOURS for run, _ in self.runs)
-        whole = (len(self.runs), len(self.cards), len(self.quarantined)) == (RUNS, CARDS, DAMAGED)
-        return judged and whole and self.kept
+        return not self.objections
 
     def document(self) -> dict[str, Any]:
         """The summary for scripts and tests."""
