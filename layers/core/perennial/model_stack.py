@@ -36,38 +36,17 @@ SCHEDULE = """\
       State: ENABLED
       Target:
         Arn:
-          Fn::ImportValue: !Sub ${{StackName}}-SignalQueueArn
+          Fn::ImportValue: !Sub ${{StackName}}-{target}
         RoleArn:
           Fn::ImportValue: !Sub ${{StackName}}-ScheduleRoleArn
         Input: {message}
-        RetryPolicy: {{MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185}}
+        RetryPolicy: {{MaximumEventAgeInSeconds: {seconds}, MaximumRetryAttempts: {attempts}}}
         DeadLetterConfig:
           Arn:
-            Fn::ImportValue: !Sub ${{StackName}}-SignalDeadLettersArn
+            Fn::ImportValue: !Sub ${{StackName}}-{letters}
 """
 
-MONITOR = """\
-  {logical_id}Schedule:
-    Type: AWS::Scheduler::Schedule
-    Properties:
-      Name: {name}
-      Description: {description}
-      GroupName:
-        Fn::ImportValue: !Sub ${{StackName}}-ScheduleGroup
-      ScheduleExpression: {expression}
-      FlexibleTimeWindow: {{Mode: "OFF"}}
-      State: ENABLED
-      Target:
-        Arn:
-          Fn::ImportValue: !Sub ${{StackName}}-MonitorDueFunctionArn
-        RoleArn:
-          Fn::ImportValue: !Sub ${{StackName}}-ScheduleRoleArn
-        Input: {message}
-        RetryPolicy: {{MaximumEventAgeInSeconds: 3600, MaximumRetryAttempts: 20}}
-        DeadLetterConfig:
-          Arn:
-            Fn::ImportValue: !Sub ${{StackName}}-EventDeadLettersArn
-
+ALARMS = """\
   # Its event is a reason to retrain; between two windows it stays as it is.
   {logical_id}Alarm:
     Type: AWS::CloudWatch::Alarm
@@ -161,6 +140,10 @@ def _schedule(stack: str, model: str, schedule: str, expression: str) -> str:
         description=json.dumps(f"Retrains the model {model}: {schedule}"),
         expression=json.dumps(expression),
         message=json.dumps(json.dumps(message)),
+        target="SignalQueueArn",
+        letters="SignalDeadLettersArn",
+        seconds=86400,
+        attempts=185,
     )
 
 
@@ -173,18 +156,28 @@ def _monitor(stack: str, model: str, monitor: Monitor) -> str:
     }
     dimensions = {"Stack": naming.token(stack), "Model": model, "Monitor": monitor.kind}
     kind = monitor.kind
-    return MONITOR.format(
-        logical_id="Monitor" + "".join(part.capitalize() for part in kind.split("-")),
+    logical_id = "Monitor" + "".join(part.capitalize() for part in kind.split("-"))
+    # A look that comes an hour late is one that the sweeper or the next schedule has made.
+    looking = SCHEDULE.format(
+        logical_id=f"{logical_id}Schedule",
         name=json.dumps(naming.monitor_schedule(stack, model, kind)),
         description=json.dumps(f"Looks at {model}: {kind}"),
         expression=json.dumps(schedule_of(monitor)),
         message=json.dumps(json.dumps(message)),
+        target="MonitorDueFunctionArn",
+        letters="EventDeadLettersArn",
+        seconds=3600,
+        attempts=20,
+    )
+    alarms = ALARMS.format(
+        logical_id=logical_id,
         alarm=json.dumps(naming.monitor_alarm(stack, model, kind)),
         drifted=json.dumps(f"The {kind} monitor of {model} found violations in its last window."),
         blind=json.dumps(naming.blind_alarm(stack, model, kind)),
         unseen=json.dumps(f"The {kind} monitor of {model} failed, or saw nothing."),
         dimensions=json.dumps([{"Name": n, "Value": v} for n, v in dimensions.items()]),
     )
+    return f"{looking}\n{alarms}"
 
 
 def _logical_id(schedule: str) -> str:
