@@ -62,12 +62,12 @@ def cost(session: Session, model: str | None, limit: int) -> None:
         rows = [
             (
                 *(costs.model, str(len(costs.runs)), billed(costs), dollars(costs)),
-                *(served(costs), batched(costs)),
+                *(served(costs), batched(costs), watched(costs)),
             )
             for costs in found
         ]
-        heads = ("model", "runs", "billed", "cost", "endpoint", "batches")
-        screen.out.print(table(heads, rows, right=(1, 2, 3, 4, 5)))
+        heads = ("model", "runs", "billed", "cost", "endpoint", "batches", "monitors")
+        screen.out.print(table(heads, rows, right=(1, 2, 3, 4, 5, 6)))
     screen.line()
     screen.line(f"[dim]by on-demand prices of {found[0].prices}. {LATER}[/]")
 
@@ -82,6 +82,7 @@ def show_model(session: Session, costs: Costs, limit: int) -> None:
         return
     show_endpoint(session, costs)
     show_batches(session, costs)
+    show_monitors(session, costs)
     steps = [
         (
             each.step,
@@ -155,6 +156,31 @@ def show_batches(session: Session, costs: Costs) -> None:
     session.screen.line()
 
 
+def show_monitors(session: Session, costs: Costs) -> None:
+    """What the newest windows of the monitors cost, kind by kind."""
+    if not costs.monitors:
+        return
+    rows = [
+        (
+            *(each.kind, str(each.jobs), duration(each.seconds), f"${each.usd:.4f}"),
+            f"{count(each.unknown, 'job')} unknown" if each.unknown else "",
+        )
+        for each in costs.monitors
+    ]
+    columns = ("monitor", "windows", "billed", "cost", "")
+    session.screen.out.print(table(columns, rows, right=(1, 2, 3)))
+    session.screen.line()
+
+
+def watched(costs: Costs) -> str:
+    """What the monitors cost, as far as it is known."""
+    if not costs.monitors:
+        return "-"
+    unknown = sum(each.unknown for each in costs.monitors)
+    words = f"${sum(each.usd for each in costs.monitors):.4f}"
+    return words + (f" and {count(unknown, 'job')} unknown" if unknown else "")
+
+
 def batched(costs: Costs) -> str:
     """What the batches cost, as far as it is known."""
     if not costs.batches:
@@ -204,6 +230,8 @@ def cost_document(costs: Costs) -> dict[str, Any]:
         "endpoint_usd": sum(each.usd or 0.0 for each in costs.endpoints),
         "batches": plain(costs.batches),
         "batch_usd": sum(each.usd or 0.0 for each in costs.batches),
+        "monitors": plain(costs.monitors),
+        "monitor_usd": sum(each.usd for each in costs.monitors),
         "not_counted": [
             *("requests", "second fleets of deployments", "staging endpoints"),
             *("storage", "transfer"),

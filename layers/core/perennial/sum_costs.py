@@ -17,6 +17,7 @@ from perennial.aws.job_use import job_use
 from perennial.aws.jobs import jobs_of
 from perennial.aws.objects import find_json
 from perennial.describe_model import known_model, read_settings_of
+from perennial.describe_monitors import read_windows
 from perennial.domain import naming
 from perennial.domain.endpoint_hours import Served, served
 from perennial.domain.settings import STEPS
@@ -104,11 +105,25 @@ class BatchCost:
 
 
 @dataclass(frozen=True)
+class MonitorCost:
+    """What the newest windows of one kind of monitor cost.
+
+    `jobs` were started for them, of which `unknown` have no cost: at work, or without a price.
+    """
+
+    kind: str
+    jobs: int
+    seconds: float
+    usd: float
+    unknown: int
+
+
+@dataclass(frozen=True)
 class Costs:
     """What a model's newest runs cost, newest first, by the prices of the day `prices`.
 
     `endpoints`: what its newest releases cost while they were live, oldest first. `batches`: what
-    its newest batches cost, newest first.
+    its newest batches cost, newest first. `monitors`: what its newest windows cost, by kind.
     """
 
     model: str
@@ -116,6 +131,7 @@ class Costs:
     runs: tuple[RunCost, ...]
     endpoints: tuple[EndpointCost, ...] = ()
     batches: tuple[BatchCost, ...] = ()
+    monitors: tuple[MonitorCost, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,36 @@ def sum_costs(ports: Ports, model: str, limit: int = 20) -> Costs:
     runs = tuple(cost_of_run(ports, run, prices) for run in list_runs(ports, model, limit))
     served_ones = costs_of_endpoint(ports, model, prices, limit)
     batches = costs_of_batches(ports.deployment.stack, model, prices, limit)
-    return Costs(model, prices.date, runs, served_ones, batches)
+    monitors = costs_of_monitors(ports, model, prices, limit)
+    return Costs(model, prices.date, runs, served_ones, batches, monitors)
+
+
+def costs_of_monitors(
+    ports: Ports, model: str, prices: Prices, limit: int
+) -> tuple[MonitorCost, ...]:
+    """What the newest `limit` windows of each monitor cost; one that looked at nothing is left out.
+
+    A window without captured traffic had no job.
+    """
+    found = []
+    for kind in naming.MONITOR_KINDS:
+        windows = read_windows(ports, model, kind)[-limit:]
+        used = [use for each in windows if (use := job_use("processing", each.job)) is not None]
+        costs = [
+            None if use.seconds is None else prices.cost("processing", use.instance, use.seconds)
+            for use in used
+        ]
+        if used:
+            found.append(
+                MonitorCost(
+                    kind=kind,
+                    jobs=len(used),
+                    seconds=sum(use.seconds or 0.0 for use in used),
+                    usd=sum(usd or 0.0 for usd in costs),
+                    unknown=costs.count(None),
+                )
+            )
+    return tuple(found)
 
 
 def costs_of_batches(stack: str, model: str, prices: Prices, limit: int) -> tuple[BatchCost, ...]:

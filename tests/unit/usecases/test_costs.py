@@ -10,14 +10,17 @@ import boto3
 import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
+from perennial.aws.job_use import JobUse
 from perennial.compare_runs import compare_runs
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
+from perennial.domain.ledger.monitor_rows import WindowRow
+from perennial.domain.ledger.store import create
 from perennial.domain.prices import LISTED
 from perennial.end_run import end_run
 from perennial.read_card import read_card
 from perennial.request_retrain import request_retrain
-from perennial.sum_costs import JobCost, RunCost, by_step, sum_costs
+from perennial.sum_costs import JobCost, MonitorCost, RunCost, by_step, sum_costs
 
 from tests.unit.world import MODEL, World
 
@@ -58,6 +61,30 @@ def test_batches_are_counted_newest_first(world: World) -> None:
     assert [(each.job, each.seconds) for each in found] == [(names[1], None), (names[0], 3600.0)]
     assert found[1].usd == LISTED.cost("transform", "ml.m5.large", 3600)
     assert [each.job for each in sum_costs(world.ports, MODEL, 1).batches] == [names[1]]
+
+
+def test_windows_of_monitors_are_counted_by_kind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest ones, by what their jobs used; a window without traffic had none."""
+    world.push()
+    used = {
+        "job-2": JobUse("ml.m5.large", 90.0),
+        "job-3": JobUse("ml.m5.large", None),
+        "job-4": JobUse("ml.m5.large", 30.0),
+    }  # moto's processing jobs know neither their machines nor when they began
+    monkeypatch.setattr("perennial.sum_costs.job_use", lambda _, name: used.get(name))
+    for number, kind in enumerate(["bias", "bias", "bias", "data-quality"], 1):
+        window = WindowRow(MODEL, kind, number, number + 1, 1, 1, 1, 1, 1, job=f"job-{number}")
+        world.ledger.commit([create(window)])
+    half_minute, minute_and_a_half = (
+        LISTED.cost("processing", "ml.m5.large", seconds) for seconds in (30, 90)
+    )
+    assert sum_costs(world.ports, MODEL).monitors == (
+        MonitorCost("data-quality", 1, 30.0, half_minute, 0),
+        MonitorCost("bias", 2, 90.0, minute_and_a_half, 1),
+    )
+    assert sum_costs(world.ports, MODEL, 1).monitors[1] == MonitorCost("bias", 1, 0.0, 0.0, 1)
 
 
 def train(name: str) -> None:
