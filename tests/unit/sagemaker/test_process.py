@@ -87,18 +87,23 @@ def alive(mark: str) -> int:
     return sum(line.startswith(f"sleep {mark}") for line in listing.stdout.splitlines())
 
 
+def settles(mark: str, count: int) -> bool:
+    """Whether so many carry it soon: a shell says `up` before its child has become `sleep`."""
+    end = time.monotonic() + 5
+    while alive(mark) != count and time.monotonic() < end:
+        time.sleep(0.02)
+    return alive(mark) == count
+
+
 def test_killing_a_job_kills_what_it_started(cloud: Any, folder: JobFolder) -> None:
     """Background children go with it."""
     mark = f"600.{os.getpid()}{int(folder.private)}"
     script = f"sleep {mark} & echo up; wait"
     process = JobProcess(cloud, folder, Command(["bash", "-c", script], PLAIN, "/opt/ml"))
     assert process.output.readline() == b"up\n"
-    assert alive(mark) == 1
+    assert settles(mark, 1)
     process.kill()
-    end = time.monotonic() + 5
-    while alive(mark) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert alive(mark) == 0
+    assert settles(mark, 0)
 
 
 def test_a_job_dies_when_its_launcher_is_killed(cloud: Any, folder: JobFolder) -> None:
@@ -107,11 +112,9 @@ def test_a_job_dies_when_its_launcher_is_killed(cloud: Any, folder: JobFolder) -
     script = f"echo up; exec sleep {mark}"
     process = JobProcess(cloud, folder, Command(["bash", "-c", script], PLAIN, "/opt/ml"))
     assert process.output.readline() == b"up\n"
+    assert settles(mark, 1)
     os.kill(process._child.pid, signal.SIGKILL)
-    end = time.monotonic() + 5
-    while alive(mark) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert alive(mark) == 0
+    assert settles(mark, 0)
     process.forget()
 
 
