@@ -163,7 +163,7 @@ def compare(  # noqa: PLR0913, PLR0917  # what is compared with what
                 bound,
                 (1 - value) / (1 - bound) if bound < 1 else 1 + (1 - value),
                 fires,
-                f"features matter in another order: nDCG {value:.3f} (bound {bound:.2f})",
+                f"the features' order of weight has nDCG {value:.3f} (bound {bound:.2f})",
                 f"Feature attribution drift {value:.6g} exceeds threshold {bound:.6g}",
                 {"label": label, "chance": chance},
             )

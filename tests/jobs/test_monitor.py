@@ -50,6 +50,7 @@ def test_a_calm_window_fires_nothing_and_is_told_in_full(found: dict[str, Any]) 
     assert sum(age["now"]) == pytest.approx(1)
     assert sum(age["baseline"]) == pytest.approx(1)
     assert report["message"] == "Completed: Job completed successfully with no violations."
+    assert report["worst"]["words"].startswith("nearest its bound: ")
 
 
 def test_a_drift_is_told_in_numbers_and_words(found: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from jobs.engine.bias import (
     table_of,
 )
 from jobs.engine.bias_drift import Side, has_drifted, is_broken
-from jobs.engine.checks import LEVEL, Observed, Reference, check_features
+from jobs.engine.checks import LEVEL, Finding, Observed, Reference, check_features
 from jobs.engine.distances import (
     SKETCH_DEVIATIONS,
     Texts,
@@ -40,6 +40,7 @@ from jobs.engine.sketch import KllSketch
 from jobs.engine.statistics import suggested_completeness
 from jobs.engine.tails import binomial_surplus, chi_squared_tail, student_tail, surplus
 from jobs.model_quality import deviations, figures
+from jobs.monitor_report import in_words
 
 Array = Any
 
@@ -322,3 +323,17 @@ def test_an_order_that_chance_explains_is_told_from_one_that_it_does_not() -> No
     assert ndcg_chance(same, then, 500) > LEVEL
     assert ndcg_chance(same * np.array([1, 1, 1, 50]), then, 500) <= LEVEL
     assert ndcg_chance(same[:40], then, 500) == 1
+
+
+@pytest.mark.parametrize(
+    ("severity", "fires", "words"),
+    [
+        (3.0, True, "auc is 0.7 (bound 0.8)"),
+        (3.0, False, "auc is 0.7 (bound 0.8), which chance explains in so few rows"),
+        (0.4, False, "nearest its bound: auc is 0.7 (bound 0.8)"),
+    ],
+)
+def test_what_is_no_violation_is_not_told_as_one(severity: float, fires: bool, words: str) -> None:
+    """The worst figure of a window says whether it broke its bound, and whether that counts."""
+    finding = Finding("auc", "check", 0.7, 0.8, severity, fires, "auc is 0.7 (bound 0.8)", "")
+    assert in_words(finding) == words
