@@ -154,7 +154,7 @@ class DriftStory:
         self.first.start()
         usual, drift, settled, changed, last = plan
         self.progress.say("\n[bold]Clients ask as ever[/]")
-        self.send(usual)
+        self.send(usual, labelled=False)
         self.feature_chapter(drift, settled)
         self.relation_chapter(changed)
         self.last_chapter(last)
@@ -210,6 +210,7 @@ class DriftStory:
         ids = self.send(phase, labelled=False)
         self.until_alarm("data-quality")
         before = time.monotonic()
+        self.until_captured(ids)
         self.label(ids, phase)
         self.line("labels", before, f"{len(phase.rows):,}, by perennial label: something to learn")
         self.retrained(before)
@@ -274,6 +275,23 @@ class DriftStory:
             for name, start in zip(ids, range(0, len(phase.rows), PER_REQUEST), strict=True)
         ]
         send_labels(self.session.ports, self.model, labels)
+
+    def until_captured(self, ids: Sequence[str]) -> None:
+        """Wait for the capture of all requests: a run that opens before learns from a part."""
+        from perennial.aws.clients import client  # noqa: PLC0415 - boto3 costs 0.2 s
+        from perennial.domain.sources import capture_prefix  # noqa: PLC0415 - goes with it
+
+        s3, bucket = client("s3"), self.session.ports.deployment.artifact_bucket
+
+        def captured() -> bool | None:
+            listed = s3.list_objects_v2(Bucket=bucket, Prefix=capture_prefix(self.model))
+            written = b"".join(
+                s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
+                for each in listed.get("Contents", ())
+            )
+            return all(name.encode() in written for name in ids) or None
+
+        self.wait("the capture of all requests", captured)
 
     def until_alarm(self, kind: str) -> None:
         """Wait until a monitor's alarm sounds, and say what its monitor found."""
