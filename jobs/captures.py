@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +24,7 @@ from perennial.domain.schema import text_of
 
 from jobs.monitor_config import MonitorConfig
 from jobs.places import Found, objects
-from jobs.readers import GZIP_MAGIC, LONGEST_LINE, shown
+from jobs.readers import GZIP_MAGIC, LONGEST_LINE, BadObject, shown
 from jobs.traffic import BadWidth, rows_of_request
 from jobs.watched import table_of
 
@@ -45,19 +45,10 @@ VERSION_AT_END = r'"version": ?(?P<version>\d+)\}\s*$'
 
 
 @dataclass
-class Tally:
-    """What was read beside the rows: broken lines, and lines that are not of the window."""
+class Damage:
+    """Lines and objects that could not be read: how many, and the first few in words."""
 
-    requests: int = 0
     broken_lines: int = 0
-    outside_window: int = 0
-    other_endpoints: int = 0
-    other_versions: int = 0
-    left_out: int = 0
-    narrow: int = 0
-    wide: int = 0
-    absent: Counter[str] = field(default_factory=Counter)
-    foreign: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
     def break_line(self, why: str) -> None:
@@ -69,6 +60,29 @@ class Tally:
         """Tell something about the input; not for ever."""
         if len(self.notes) < MOST_NOTES:
             self.notes.append(words)
+
+    def blocks(self, found: Found) -> Iterator[bytes]:
+        """Whole lines of an object, some megabytes at a time; of a damaged one those before the
+        damage, which counts as a broken line."""
+        try:
+            yield from blocks_of(found.path)
+        except BadObject as error:
+            self.break_line(f"{found.name}: {error}")
+
+
+@dataclass
+class Tally(Damage):
+    """What was read beside the rows: broken lines, and lines that are not of the window."""
+
+    requests: int = 0
+    outside_window: int = 0
+    other_endpoints: int = 0
+    other_versions: int = 0
+    left_out: int = 0
+    narrow: int = 0
+    wide: int = 0
+    absent: Counter[str] = field(default_factory=Counter)
+    foreign: Counter[str] = field(default_factory=Counter)
 
 
 class Captures:
@@ -113,12 +127,9 @@ class Captures:
         """Whole lines of the window's objects, some megabytes at a time."""
         config = self.config
         for found in objects(config.capture, config.start_ms, config.end_ms, self.folder):
-            try:
-                if self._is_ours(found):
-                    yield from self._blocks_of(found)
-            finally:
-                if found.fetched:
-                    found.path.unlink()
+            if self._is_ours(found):
+                for block in self.tally.blocks(found):
+                    yield found.name, block
 
     def lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each line of the window as a document, with its object's name."""
@@ -138,13 +149,6 @@ class Captures:
             return True
         self.tally.other_endpoints += 1
         return False
-
-    def _blocks_of(self, found: Found) -> Iterator[tuple[str, bytes]]:
-        try:
-            for block in blocks_of(found.path):
-                yield found.name, block
-        except (EOFError, OSError, zlib.error, ValueError) as error:
-            self.tally.break_line(f"{found.name}: {error}")
 
     def _at_once(self, block: bytes) -> pa.Table | None:
         """The rows of a block of plain lines; None when it is another one."""
@@ -244,23 +248,32 @@ class Captures:
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file (gzip or plain), some megabytes at a time; raises ValueError for a line
-    that is too long, EOFError, OSError or zlib.error for a damaged file."""
+    """The lines of a file (gzip or plain), some megabytes at a time; raises `BadObject` for a
+    damaged file and for a line that is too long."""
     with path.open("rb") as plain:
         zipped = plain.read(2) == GZIP_MAGIC
         plain.seek(0)
         source = gzip.GzipFile(fileobj=plain) if zipped else plain
         rest = b""
-        while part := source.read(BLOCK):
+        while part := _read(source):
             whole = rest + part
             end = whole.rfind(b"\n") + 1
             rest = whole[end:]
             if len(rest) > LONGEST_LINE:
-                raise ValueError(f"a line is longer than {LONGEST_LINE >> 20} MiB")
+                raise BadObject(f"a line is longer than {LONGEST_LINE >> 20} MiB")
             if end:
                 yield whole[:end]
         if rest.strip():
             yield rest
+
+
+def _read(source: IO[bytes] | gzip.GzipFile) -> bytes:
+    try:
+        return source.read(BLOCK)
+    except EOFError:
+        raise BadObject("the gzip file ends too early; it was cut off") from None
+    except (OSError, zlib.error) as error:
+        raise BadObject(f"the gzip file is damaged: {error}") from None
 
 
 def _line_count(block: bytes) -> int:

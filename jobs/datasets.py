@@ -33,9 +33,6 @@ def tables_of(captures: Captures, data: DataSettings) -> Iterator[pa.Table]:
             yield from read(found.path, captures, data)
         except (pa.ArrowException, EOFError, OSError, ValueError) as error:
             captures.tally.break_line(f"{found.name}: {shown(str(error))}")
-        finally:
-            if found.fetched:
-                found.path.unlink()
 
 
 def _parquet(path: Path, _captures: Captures, _data: DataSettings) -> Iterator[pa.Table]:

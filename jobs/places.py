@@ -26,20 +26,18 @@ REMOTE = "s3://"
 class Found:
     """An object that is here now: its name, its file, the hour it lies under (None: no hour).
 
-    `owner` is the endpoint and variant that its place names; it is for the reader to delete what
-    was `fetched`.
+    `owner` is the endpoint and variant that its place names.
     """
 
     name: str
     path: Path
     hour_ms: int | None
     owner: tuple[str, str] | None
-    fetched: bool
 
 
 def objects(places: Sequence[str], start_ms: int, end_ms: int, folder: Path) -> Iterator[Found]:
     """Every object of some prefixes or folders between two times, by hour; in any other layout
-    every object there is. What S3 has is fetched into `folder`."""
+    every object there is. What S3 has is in `folder` until the next one is asked for."""
     for place in places:
         if place.startswith(REMOTE):
             yield from _remote(place, start_ms, end_ms, folder)
@@ -54,7 +52,7 @@ def _local(root: Path, start_ms: int, end_ms: int) -> Iterator[Found]:
         name = path.name if path == root else path.relative_to(root).as_posix()
         hour = hour_of(name)
         if hour is None or _near(hour, start_ms, end_ms):
-            yield Found(name, path, hour, owner_of(name), fetched=False)
+            yield Found(name, path, hour, owner_of(name))
 
 
 def _remote(place: str, start_ms: int, end_ms: int, folder: Path) -> Iterator[Found]:
@@ -70,7 +68,10 @@ def _remote(place: str, start_ms: int, end_ms: int, folder: Path) -> Iterator[Fo
         key = fetched.entry.key
         below = key.removeprefix(prefix).lstrip("/")
         name = f"{REMOTE}{bucket}/{key}"
-        yield Found(name, fetched.path, hour_of(key), owner_of(below), fetched=True)
+        try:
+            yield Found(name, fetched.path, hour_of(key), owner_of(below))
+        finally:
+            fetched.path.unlink()
 
 
 def hour_of(name: str) -> int | None:

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count, repeat
 from pathlib import Path
 
 from perennial.domain.captured import (
@@ -23,23 +24,26 @@ from perennial.domain.captured import (
 from perennial.domain.schema import BadValue, text_of
 from perennial.domain.settings import Settings
 
-from jobs.captures import Captures, blocks_of
+from jobs.captures import Captures, Damage
 from jobs.monitor_config import MonitorConfig
 from jobs.monitor_report import Report
-from jobs.places import Found, objects
+from jobs.places import objects
 from jobs.readers import shown
 from jobs.traffic import PUT, TABLE
-
-HOUR = 3_600_000
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row that was answered and whose label is known. `values` are its features' texts."""
+    """A row that was answered and whose label is known. `values` are its features' texts.
+
+    `event` names its request, in which it is the row number `place`, from 0.
+    """
 
     label: str
     answer: Scored
     values: Mapping[str, str]
+    event: str = ""
+    place: int = 0
 
 
 @dataclass
@@ -56,8 +60,7 @@ class Truth:
     repeated: int = 0
     unlabelled: int = 0
     unmatched: int = 0
-    broken: int = 0
-    notes: list[str] = field(default_factory=list)
+    damage: Damage = field(default_factory=Damage)
 
     def joined(self, captures: Captures, *, values: bool) -> Iterator[Row]:
         """Every labelled row of the window; `values` says whether its features are wanted."""
@@ -89,7 +92,7 @@ class Truth:
                     continue
                 self.rows += len(answers)
                 self.labelled += len(answers)
-                yield from map(Row, labels, answers, rows)
+                yield from map(Row, labels, answers, rows, repeat(event), count())
             query = "SELECT COUNT(*) FROM labels WHERE used = 0"
             self.unmatched = table.execute(query).fetchone()[0]
         finally:
@@ -100,9 +103,9 @@ class Truth:
         tally = captures.tally
         report.rows, report.labelled_rows = self.rows, self.labelled
         report.late, report.unmatched_labels = self.late, self.unmatched
-        report.broken_lines = tally.broken_lines + self.broken
+        report.broken_lines = tally.broken_lines + self.damage.broken_lines
         report.is_empty = not self.labelled
-        report.notes += [*tally.notes, *self.notes]
+        report.notes += [*tally.notes, *self.damage.notes]
         report.counts |= {
             "requests": tally.requests,
             "outside_window": tally.outside_window,
@@ -123,35 +126,21 @@ class Truth:
         place.mkdir()
         taken = 0
         for found in objects(config.labels, config.start_ms, config.labels_until_ms, place):
-            for line in self._lines(found):
+            lines = (each for block in self.damage.blocks(found) for each in block.splitlines())
+            for line in filter(bytes.strip, lines):
                 try:
                     event, texts = read_labels(line.decode("utf-8"))
                     values = [label.parse(text, missing) for text in texts]
                     if None in values:
                         raise BadLine("the label has no value")  # noqa: TRY301
                 except (BadLine, BadValue, UnicodeDecodeError) as error:
-                    self._break(f"{found.name}: {error}")
+                    self.damage.break_line(f"{found.name}: {error}")
                     continue
                 given = json.dumps([text_of(value) for value in values])
                 table.execute(PUT, (event, given, found.hour_ms or 0, 0))
                 taken += 1
         query = "SELECT COUNT(*) FROM labels"
         self.replaced = taken - table.execute(query).fetchone()[0]
-
-    def _lines(self, found: Found) -> Iterator[bytes]:
-        try:
-            for block in blocks_of(found.path):
-                yield from filter(bytes.strip, block.splitlines())
-        except (EOFError, OSError, ValueError) as error:
-            self._break(f"{found.name}: {error}")
-        finally:
-            if found.fetched:
-                found.path.unlink()
-
-    def _break(self, why: str) -> None:
-        self.broken += 1
-        if len(self.notes) < 20:
-            self.notes.append(why)
 
     def _take(self, table: sqlite3.Connection, event: str) -> list[str] | None:
         """The labels of a request, once."""

@@ -374,6 +374,8 @@ def merged(folder: Path) -> Any:
     broken = made.base / "labels" / "2026"
     path = next(broken.rglob("a.jsonl"))
     path.write_text(path.read_text() + truth("e4", "yes")[:40] + "\n")
+    damaged = gzip.compress("".join(truth(f"x{i}", "yes") for i in range(99)).encode())
+    path.with_name("damaged.jsonl").write_bytes(damaged[:99] + b"x" * 99 + damaged[198:])
     place = [str(made.base / "labels")]
     told = {"labels": place, "delay_ms": 2 * HOUR, "labels_until_ms": START + 5 * HOUR}
     return {"merged": made.run("model-quality", **told), "alone": alone(folder / "alone")}

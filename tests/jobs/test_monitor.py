@@ -207,11 +207,12 @@ def test_several_classes_and_values_are_judged_too(found: dict[str, Any]) -> Non
 
 def test_labels_are_merged_once_and_the_newest_counts(found: dict[str, Any]) -> None:
     """Of seven requests (one captured twice) three have labels in time; one label replaced
-    another, one came late, one is nobody's, two cannot be read."""
+    another, one came late, one is nobody's; two lines and an object cannot be read."""
     report = found["merged"]["merged"]
     told = (report["labelled_rows"], report["late"], report["unmatched_labels"])
     assert told == (3, 1, 1)
-    assert report["broken_lines"] == 2
+    assert report["broken_lines"] == 3
+    assert any("damaged.jsonl: the gzip file is damaged" in note for note in report["notes"])
     assert report["counts"]["labels_replaced"] == 1
     assert report["counts"]["captured_twice"] == 1
     alone = found["merged"]["alone"]
