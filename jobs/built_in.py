@@ -162,7 +162,7 @@ def _read_linear(folder: Path, schema: TrainingSchema, project: str) -> BuiltInM
     _check_there(path, folder, project)
     try:
         weights, intercept = _linear_weights(path.read_bytes(), len(schema.encoding))
-    # zipfile raises NotImplementedError for a compression that it does not know.
+    # The fourth is zipfile's answer to a compression that it does not know.
     except (ValueError, KeyError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise _damaged(LINEAR_FILE, project, str(error)) from None
     outputs = len(schema.classes) if schema.problem == "multiclass" else 1
