@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -174,29 +175,20 @@ def show_monitors(session: Session, costs: Costs) -> None:
 
 def watched(costs: Costs) -> str:
     """What the monitors cost, as far as it is known."""
-    if not costs.monitors:
-        return "-"
     unknown = sum(each.unknown for each in costs.monitors)
-    words = f"${sum(each.usd for each in costs.monitors):.4f}"
-    return words + (f" and {count(unknown, 'job')} unknown" if unknown else "")
+    return in_sum((each.usd for each in costs.monitors), unknown, "job")
 
 
 def batched(costs: Costs) -> str:
     """What the batches cost, as far as it is known."""
-    if not costs.batches:
-        return "-"
     unknown = sum(each.usd is None for each in costs.batches)
-    words = f"${sum(each.usd or 0.0 for each in costs.batches):.4f}"
-    return words + (f" and {count(unknown, 'batch', 'batches')} unknown" if unknown else "")
+    return in_sum((each.usd for each in costs.batches), unknown, "batch", "batches")
 
 
 def served(costs: Costs) -> str:
     """What the endpoint cost, as far as it is known."""
-    if not costs.endpoints:
-        return "-"
     unknown = sum(each.usd is None for each in costs.endpoints)
-    words = f"${sum(each.usd or 0.0 for each in costs.endpoints):.4f}"
-    return words + (f" and {count(unknown, 'release')} unknown" if unknown else "")
+    return in_sum((each.usd for each in costs.endpoints), unknown, "release")
 
 
 def billed(costs: Costs) -> str:
@@ -207,8 +199,16 @@ def billed(costs: Costs) -> str:
 def dollars(costs: Costs) -> str:
     """What all runs cost, and whether that is all of it."""
     unknown = sum(run.unknown for run in costs.runs)
-    words = f"${sum(run.usd for run in costs.runs):.4f}"
-    return words + (f" and {count(unknown, 'job')} unknown" if unknown else "")
+    return in_sum((run.usd for run in costs.runs), unknown, "job")
+
+
+def in_sum(prices: Iterable[float | None], unknown: int, *noun: str) -> str:
+    """What is known of some prices, and of how many `noun`s it is unknown; "-" for no prices."""
+    found = list(prices)
+    if not found:
+        return "-"
+    words = f"${sum(each or 0.0 for each in found):.4f}"
+    return words + (f" and {count(unknown, *noun)} unknown" if unknown else "")
 
 
 def cost_document(costs: Costs) -> dict[str, Any]:
