@@ -22,6 +22,7 @@ from cli.demo_drift_stream import (
     Phase,
     phases,
 )
+from cli.demo_frame import DemoSummary
 from cli.demo_release_story import leave_out_facets
 from cli.errors import CommandError
 from cli.live import Progress
@@ -73,12 +74,9 @@ REASON = "reaches every gate on rows it never saw"
 
 
 @dataclass
-class DriftSummary:
+class DriftSummary(DemoSummary):
     """What was seen: the phases, the alarms that sounded by themselves, and runs with reasons."""
 
-    model: str
-    source: str
-    genuine: bool
     phases: list[Phase] = field(default_factory=list)
     alarms: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -102,17 +100,9 @@ class DriftSummary:
             found.append("in the end the first champion would have answered as well")
         return found
 
-    @property
-    def went_well(self) -> bool:
-        """Whether the whole story was seen."""
-        return not self.objections
-
-    def document(self) -> dict[str, Any]:
-        """The summary for scripts."""
+    def facts(self) -> dict[str, Any]:
+        """The phases with their shares of right answers, the alarms and the runs."""
         return {
-            "model": self.model,
-            "source": self.source,
-            "genuine": self.genuine,
             "phases": [
                 {
                     "name": each.name,

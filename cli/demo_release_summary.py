@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as RichTable
 
+from cli.demo_frame import DemoSummary
 from cli.demo_load import Figures, Share
 from cli.output import Styled, duration, plain, table
 
@@ -57,12 +58,9 @@ class Told:
 
 
 @dataclass
-class ReleaseSummary:
+class ReleaseSummary(DemoSummary):
     """All of it; `live` is the version that the ledger says is live after the last release."""
 
-    model: str
-    source: str
-    genuine: bool
     factor: float
     per_second: int
     releases: list[Told] = field(default_factory=list)
@@ -72,7 +70,7 @@ class ReleaseSummary:
 
     @property
     def objections(self) -> list[str]:
-        """What did not go as the story says, in words; empty: all did."""
+        """What was not as the story says."""
         found = []
         outcomes = tuple(str(told.row.outcome) for told in self.releases)
         if outcomes != STORY:
@@ -93,24 +91,14 @@ class ReleaseSummary:
             found.append(f"{self.load.failed} of {self.load.sent} predictions failed")
         return found
 
-    @property
-    def went_well(self) -> bool:
-        """Say whether everything went as told."""
-        return not self.objections
-
-    def document(self) -> dict[str, Any]:
-        """The summary for scripts and tests."""
+    def facts(self) -> dict[str, Any]:
+        """The releases with their tests and shares, and what the clients counted."""
         return {
-            "model": self.model,
-            "source": self.source,
-            "genuine": self.genuine,
             "clock_factor": self.factor,
             "predictions_per_second": self.per_second,
             "champion": self.champion,
             "live": self.live,
             "predictions": plain(self.load),
-            "went_well": self.went_well,
-            "objections": self.objections,
             "releases": [
                 {
                     **plain(told.row),

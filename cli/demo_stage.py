@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.markup import escape
 
 from cli.datasets import Dataset, fetch_dataset
+from cli.demo_frame import DemoSummary
 from cli.deployment import build_and_deploy
 from cli.errors import Refused
 from cli.jobs_environment import jobs_python
@@ -38,18 +39,7 @@ from cli.target import DEFAULT_STACK, Target
 PROJECT = "census"
 
 
-class Told(Protocol):
-    """What a story says that it saw."""
-
-    @property
-    def objections(self) -> list[str]:
-        """What did not go as the story says, in words; empty: all did."""
-
-    def document(self) -> dict[str, Any]:
-        """The summary for scripts and tests."""
-
-
-Summary = TypeVar("Summary", bound=Told)
+Summary = TypeVar("Summary", bound=DemoSummary)
 
 
 @dataclass(frozen=True)

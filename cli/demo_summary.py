@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as RichTable
 
+from cli.demo_frame import DemoSummary
 from cli.judgement import judgement_document, signed
 from cli.output import Styled, duration, plain, table
 
@@ -22,12 +23,9 @@ OF_THEIR_OWN = ("champion", "schema", "producer_share")
 
 
 @dataclass
-class Summary:
+class Summary(DemoSummary):
     """What happened; `kept` says whether neither damage nor a loser changed the champion."""
 
-    model: str
-    source: str
-    genuine: bool
     runs: list[tuple[RunRow, Report]] = field(default_factory=list)
     champion: int | None = None
     approved_by: str = ""
@@ -37,7 +35,7 @@ class Summary:
 
     @property
     def objections(self) -> list[str]:
-        """What did not go as the story says, in words; empty: all did."""
+        """What was not as the story says."""
         ended = [str(run.outcome) for run, _ in self.runs]
         found = [f"a run ended {outcome}" for outcome in ended if outcome not in COLOURS]
         for count, wanted, what in (
@@ -51,23 +49,14 @@ class Summary:
             found.append("damage or a loser changed the champion")
         return found
 
-    @property
-    def went_well(self) -> bool:
-        """Say whether each run reached its verdict and the damaged file harmed only itself."""
-        return not self.objections
-
-    def document(self) -> dict[str, Any]:
-        """The summary for scripts and tests."""
+    def facts(self) -> dict[str, Any]:
+        """The runs with their gates and judgements, and what became of the champion."""
         return {
-            "model": self.model,
-            "source": self.source,
-            "genuine": self.genuine,
             "champion": self.champion,
             "approved_by": self.approved_by,
             "champion_digest_kept": self.kept,
             "quarantined": self.quarantined,
             "cards": self.cards,
-            "went_well": self.went_well,
             "runs": [
                 {
                     **plain(run),
