@@ -1,7 +1,8 @@
 """Model archives: unpacked for a job, packed for a server. Standard library only.
 
-A server without a network cannot fetch its code, so its archive has the code beside the model,
-below `code/`, as SageMaker lays it out. To every job the model is what is left without it.
+A server without a network cannot fetch its code, and one of several models has only one address
+for it. So their archives have the code beside the model, below `code/`, as SageMaker lays it out.
+To every job the model is what is left without it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from perennial.domain.file_digests import CODE_FOLDER, CODE_LISTING, read_listing
+from perennial.domain.shared_archive import VARIABLES_FILE
 
 from jobs.failures import SettingsError
 
 ARCHIVE = "model.tar.gz"
-#: `yes`: the server will have no network, so its code goes into the model's archive.
+#: `yes`: the server will find its code nowhere else, so it goes into the model's archive.
 PACK_CODE = "PERENNIAL_PACK_CODE"
 
 
@@ -56,13 +58,15 @@ def code_files(root: Path, model: Path) -> dict[str, Path]:
     """The packed files of the code below `root` by their names in the archive of `model`.
 
     Raises `SettingsError` where there is no packed code, and for a model with files of its own in
-    the code's place.
+    the place of the code or of the variables that an endpoint of several models needs.
     """
-    if (model / CODE_FOLDER).exists():
-        raise SettingsError(
-            f"the model has {CODE_FOLDER}/ of its own, where the server's code belongs in a stack "
-            "without a network; let save() write it under another name, and push"
-        )
+    for name, what in ((f"{CODE_FOLDER}/", "code"), (VARIABLES_FILE, "variables")):
+        if (model / name).exists():
+            raise SettingsError(
+                f"the model has {name} of its own, where its server's {what} belongs in a stack "
+                "without a network and on an endpoint of several models; let save() write it "
+                "under another name, and push"
+            )
     try:
         names = read_listing((root / CODE_LISTING).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from perennial.domain.file_digests import CODE_FOLDER, CODE_LISTING, digest_of, read_listing
+from perennial.domain.shared_archive import VARIABLES_FILE
 
 from jobs.failures import SettingsError
 
@@ -56,12 +57,20 @@ def packed_code(model: Path) -> Path | None:
     return folder if (folder / CODE_LISTING).is_file() else None
 
 
-def model_digest(folder: Path) -> str:
-    """The digest of a model's files; packed code beside them has one of its own."""
+def model_digest(folder: Path, besides: frozenset[str] = frozenset()) -> str:
+    """The digest of a model's files; packed code beside them has one of its own.
+
+    Files `besides` are none of the model's: what a release added to its archive.
+    """
     files = file_digests(folder)
-    if packed_code(folder) is not None:
-        files = {path: each for path, each in files.items() if not _is_code(path)}
-    return digest_of(files)
+    is_packed = packed_code(folder) is not None
+    return digest_of(
+        {
+            path: each
+            for path, each in files.items()
+            if path not in besides and not (is_packed and _is_code(path))
+        }
+    )
 
 
 def _is_code(path: str) -> bool:
@@ -103,11 +112,20 @@ def _named(paths: list[str]) -> str:
     return ", ".join(sorted(paths)[:MOST_NAMED]) + more
 
 
-def verify(model: Path, root: Path, environment: Mapping[str, str] = os.environ) -> None:
+def verify_shared(model: Path, root: Path, environment: Mapping[str, str]) -> None:
+    """`verify` of one model of several: beside its files lies that of its variables."""
+    verify(model, root, environment, frozenset({VARIABLES_FILE}))
+
+
+def verify(
+    model: Path,
+    root: Path,
+    environment: Mapping[str, str] = os.environ,
+    besides: frozenset[str] = frozenset(),
+) -> None:
     """Raise `WrongFiles` unless model and code are what the environment's variables name.
 
-    The model's variable may name several digests with commas between, for a server of several
-    models. PERENNIAL_UNVERIFIED=yes leaves both checks out.
+    PERENNIAL_UNVERIFIED=yes leaves both checks out. `besides`: as `model_digest` has it.
     """
     if environment.get(UNVERIFIED_VARIABLE) == "yes":
         return
@@ -118,9 +136,8 @@ def verify(model: Path, root: Path, environment: Mapping[str, str] = os.environ)
                 "a registered version, whose package names it; or, to try a model out by hand, "
                 f"set {UNVERIFIED_VARIABLE}=yes"
             )
-    wanted = environment[MODEL_VARIABLE].split(",")
-    found = model_digest(model)
-    if found not in [each.strip() for each in wanted]:
+    found = model_digest(model, besides)
+    if found != environment[MODEL_VARIABLE]:
         raise _other("model", model, found, MODEL_VARIABLE, environment)
     # Amazon's toolkit copies packed code before it is imported, so there may be two folders of it.
     packed = packed_code(model)

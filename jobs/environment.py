@@ -45,6 +45,25 @@ def differing(text: str) -> list[str]:
     return [line for line in lines if (match := PINNED.fullmatch(line)) and not _has(match)]
 
 
+def imported_otherwise(text: str) -> list[str]:
+    """Of the `differing` lines, those whose package this process has imported already."""
+    lines = {_normal(line.partition("==")[0]): line for line in differing(text)}
+    if not lines:
+        return []
+    owners = {
+        _normal(owner)
+        for module, names in metadata.packages_distributions().items()
+        if module in sys.modules
+        for owner in names
+    }
+    return [line for name, line in lines.items() if name in owners]
+
+
+def _normal(name: str) -> str:
+    """A distribution's name as the index compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _has(pin: re.Match[str]) -> bool:
     try:
         return metadata.version(pin[1]) == pin[2]

@@ -6,6 +6,10 @@ answer with another status has to be handed over as a response: `worker.Response
 sagemaker-containers for one model, the request's context of sagemaker-inference for several. The
 packed code's root holds a copy of this file. Nothing but the standard library is imported before
 a model is loaded: the image imports this module once more to install it.
+
+In a server of several models each model has a process and an archive with its own code, but the
+image imports this module from where its own code lies, the same for all. So the model's code is
+found when its folder is known.
 """
 
 from __future__ import annotations
@@ -33,18 +37,45 @@ if TYPE_CHECKING:
     from jobs.served import Served
 
 VERSION = "PERENNIAL_VERSION"
+MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
 PAYLOAD_MB = 6
 
 
 def model_fn(model_dir: str) -> Served:
     """Load the model; raises an error with clear words when its files are not those judged."""
+    folder = Path(model_dir)
+    if os.environ.get(MULTI_MODEL, "").lower() == "true":
+        return load_shared(folder)
     from jobs import digests  # noqa: PLC0415
 
-    digests.verify(Path(model_dir), Path(os.environ["PERENNIAL_CODE_ROOT"]))
+    digests.verify(folder, Path(os.environ["PERENNIAL_CODE_ROOT"]))
     from jobs.served import Served  # noqa: PLC0415
 
     given = os.environ.get(VERSION, "")
-    return Served(Path(model_dir), int(given) if given else None)
+    return Served(folder, int(given) if given else None)
+
+
+def load_shared(folder: Path) -> Served:
+    """Load one of several models by the code and the variables of its own archive."""
+    root = folder / "code"
+    if not (root / "jobs").is_dir():
+        raise RuntimeError(
+            f"the model in {folder} has no code of its own below code/, which an endpoint of "
+            "several models needs. Release a version that was trained for such an endpoint"
+        )
+    os.environ["PERENNIAL_CODE_ROOT"] = str(root)
+    sys.path.insert(0, str(root))
+    from jobs import digests, shared  # noqa: PLC0415
+
+    shared.check_code(root)
+    variables = shared.variables(folder)
+    digests.verify_shared(folder, root, variables)
+    shared.bring_packages(root)
+    from jobs.served import Served  # noqa: PLC0415
+
+    served = Served(folder, int(variables[VERSION]))
+    shared.check_name(served.name, variables)
+    return served
 
 
 def transform_fn(

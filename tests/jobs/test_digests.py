@@ -18,6 +18,7 @@ from perennial.domain.file_digests import (
     listing,
     read_listing,
 )
+from perennial.domain.shared_archive import VARIABLES_FILE
 from perennial.pack_project import pack_project
 
 from jobs.archives import code_files, pack, unpack
@@ -29,6 +30,7 @@ from jobs.digests import (
     code_digest,
     model_digest,
     verify,
+    verify_shared,
 )
 from jobs.failures import SettingsError
 from tests.jobs.conftest import ROOT, example
@@ -80,14 +82,26 @@ def named(model: Path, code: Path) -> dict[str, str]:
 
 
 def test_what_was_judged_is_taken(model: Path, code: Path, named: dict[str, str]) -> None:
-    """Also beside what Amazon's toolkit and Python leave in the code folder, and one of several."""
+    """Also beside what Amazon's toolkit and Python leave in the code folder."""
     for name in ("setup.py", "setup.cfg", "MANIFEST.in", "serve.egg-info/PKG-INFO"):
         (code / name).parent.mkdir(exist_ok=True)
         (code / name).write_text("")
     (code / "jobs" / "__pycache__").mkdir(exist_ok=True)
     (code / "jobs" / "__pycache__" / "x.pyc").write_text("")
     verify(model, code, named)
-    verify(model, code, {**named, MODEL_VARIABLE: f"{'0' * 64}, {named[MODEL_VARIABLE]}"})
+
+
+def test_the_variables_of_a_shared_archive_are_no_file_of_the_model(
+    model: Path, code: Path, named: dict[str, str]
+) -> None:
+    """The release adds the file, so only a server of several models leaves it out."""
+    (model / VARIABLES_FILE).write_text("{}")
+    verify_shared(model, code, named)
+    with pytest.raises(WrongFiles, match="the model in"):
+        verify(model, code, named)
+    (model / "part" / VARIABLES_FILE).write_text("{}")
+    with pytest.raises(WrongFiles, match="the model in"):
+        verify_shared(model, code, named)
 
 
 def test_the_listing_of_the_code_names_all_but_itself(code: Path) -> None:
@@ -188,11 +202,15 @@ def test_code_is_packed_beside_a_model_and_left_out_when_read(
 
 
 def test_code_finds_its_place_taken_or_was_never_packed(model: Path, code: Path) -> None:
-    """A model with a folder of that name, and a checkout: each is refused in words."""
+    """A model with a folder or a file of those names, and a checkout: each is refused in words."""
     with pytest.raises(SettingsError, match="was not packed by `perennial push`"):
         code_files(ROOT, model)
     (model / CODE_FOLDER).mkdir()
-    with pytest.raises(SettingsError, match="under another name"):
+    with pytest.raises(SettingsError, match=r"code/ of its own, .* under another name"):
+        code_files(code, model)
+    (model / CODE_FOLDER).rmdir()
+    (model / VARIABLES_FILE).write_text("{}")
+    with pytest.raises(SettingsError, match=r"perennial\.json of its own, .* under another name"):
         code_files(code, model)
 
 

@@ -70,13 +70,18 @@ class Case:
         return serving(self.place, self.code, python=self.python, variables=given)
 
 
+def unpacked(project: Path, code: Path) -> Path:
+    """A project's packed code as a server unpacks it."""
+    with tarfile.open(fileobj=io.BytesIO(pack_project(project).body)) as archive:
+        archive.extractall(code, filter="data")
+    return code
+
+
 def make(name: str, data: Path, place: Path, python: Path) -> Case:
     """Train and evaluate an example model as `perennial check` does, and pack its code."""
     code, _, errors = check(python, example(name), data, "--keep", place)
     assert code == 0, errors
-    packed = pack_project(example(name))
-    with tarfile.open(fileobj=io.BytesIO(packed.body)) as archive:
-        archive.extractall(place / "code", filter="data")
+    unpacked(example(name), place / "code")
     found = subprocess.run(
         [python, "-c", ROWS, str(place), str(MOST)], capture_output=True, text=True, check=True
     )
@@ -339,22 +344,6 @@ def test_a_server_refuses_what_was_not_judged(case: Case) -> None:
             assert said.json["version"] is None
     finally:
         good.write_text(judged)
-
-
-@pytest.mark.parametrize("case", ["salary"], indirect=True)
-def test_several_models_are_served_by_the_same_module(case: Case) -> None:
-    """In a server of several models refusals keep their status, by the request's context."""
-    variables = {**case.variables, "SAGEMAKER_MULTI_MODEL": "true"}
-    with serving(case.place, case.code, python=case.python, variables=variables) as server:
-        url = str(case.place / "model")
-        asked = json.dumps({"model_name": "m", "url": url})
-        assert server.ask("POST", "/models", asked).status == 200, server.text()
-        said = server.ask(
-            "POST", "/models/m/invoke", case.line(case.rows[0]), content_type="text/csv"
-        )
-        check_prediction(case, said.json["predictions"][0], case.scores[0])
-        bad = server.ask("POST", "/models/m/invoke", "x", content_type="text/csv")
-        assert (bad.status, bad.json["row"]) == (400, 1)
 
 
 def test_a_predict_row_that_differs_fails_the_training(jobs_python: Path, tmp_path: Path) -> None:
