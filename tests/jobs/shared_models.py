@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from perennial.domain.shared_archive import repack
+from perennial.domain.shared_archive import repack, server_code
 
 from jobs.archives import ARCHIVE, code_files, pack
 from jobs.digests import CODE_VARIABLE, MODEL_VARIABLE, code_digest, model_digest
@@ -49,6 +49,17 @@ def released(model: Path, code: Path, told: Mapping[str, str], place: Path) -> P
     with tarfile.open(fileobj=made) as archive:
         archive.extractall(place / "model", filter="data")
     return place / "model"
+
+
+def lay_server(model: Path, code: Path, place: Path) -> Path:
+    """The folder of the server's own code, as it starts by a model's packed archive."""
+    (place / "archive").mkdir(parents=True)
+    pack(model, place / "archive" / ARCHIVE, code_files(code, model))
+    with (place / "archive" / ARCHIVE).open("rb") as source:
+        body = server_code(source)
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        archive.extractall(place / "code", filter="data")
+    return place / "code"
 
 
 def write_wheel(folder: Path, name: str, version: str, text: str) -> None:

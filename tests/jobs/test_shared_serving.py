@@ -22,7 +22,7 @@ from jobs.failures import RequirementsError
 from jobs.shared import bring_packages, check_code
 from tests.jobs.conftest import example
 from tests.jobs.model_server import ModelServer, serving
-from tests.jobs.shared_models import released, variables, variant, write_wheel
+from tests.jobs.shared_models import lay_server, released, variables, variant, write_wheel
 from tests.jobs.test_serving import Case, check_prediction, make, unpacked
 
 
@@ -78,10 +78,9 @@ RAISED = 1000.0
 def shelf(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     """Its server has no code but serve.py, and no variable of any model."""
     place = tmp_path_factory.mktemp("shelf")
-    (place / "code").mkdir()
-    shutil.copyfile(case.code / "serve.py", place / "code" / "serve.py")
+    code = lay_server(case.place / "model", case.code, place)
     several = {"SAGEMAKER_MULTI_MODEL": "true"}
-    with serving(place, place / "code", python=case.python, variables=several) as server:
+    with serving(place, code, python=case.python, variables=several) as server:
         yield Shelf(server, place, case)
 
 
@@ -141,7 +140,8 @@ def test_a_shared_model_brings_its_code_and_its_packages(case: Case, tmp_path: P
     asked = [case.python, "-c", LOAD, case.line(case.rows[0])]
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(case.code),  # the server's own copy, as the image has it
+        # The server's own copy, as the image has it.
+        "PYTHONPATH": str(lay_server(model, case.code, tmp_path / "server")),
         "SAGEMAKER_MULTI_MODEL": "true",
         "PERENNIAL_REQUIREMENTS_DIR": str(packages),
     }

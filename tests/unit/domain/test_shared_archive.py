@@ -16,6 +16,7 @@ from perennial.domain.shared_archive import (
     VARIABLES_FILE,
     read_variables,
     repack,
+    server_code,
     variables_text,
 )
 
@@ -143,6 +144,38 @@ def test_what_is_no_whole_archive_is_refused(spoil: Callable[[bytes], bytes]) ->
     """Nothing, another format, a piece of one, a wrong checksum."""
     with pytest.raises(Rejected, match=r"no whole tar\.gz"):
         repacked(spoil(GOOD))
+    with pytest.raises(Rejected, match=r"no whole tar\.gz"):
+        server_code(io.BytesIO(spoil(GOOD)))
+
+
+SERVER = [("code/requirements.txt", b"numpy==2.2.6\n"), ("code/serve.py", b"import os\n")]
+
+
+def test_the_servers_own_code_is_of_two_files() -> None:
+    """Whatever else the archives of two models hold, and in whatever order."""
+    one = server_code(io.BytesIO(archive([*SERVER, ("model.txt", b"tree")])))
+    other = [("code/jobs/serve.py", b"no"), ("serve.py", b"no"), *reversed(SERVER)]
+    assert server_code(io.BytesIO(archive(other))) == one
+    assert content(one) == [(name.removeprefix("code/"), body) for name, body in SERVER]
+    assert gzip.decompress(one)
+    assert one[4:8] == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (SERVER[:1], r"has no serve\.py below code/"),
+        (SERVER[1:], r"has no requirements\.txt below code/"),
+        ([("model.txt", b"")], r"has no requirements\.txt and no serve\.py below code/"),
+        ([*SERVER, ("../x", b"")], "outside its own folder"),
+    ],
+)
+def test_an_archive_without_its_code_makes_no_server(
+    files: list[tuple[str, bytes]], words: str
+) -> None:
+    """A version that was evaluated without packing its code; and what `repack` refuses."""
+    with pytest.raises(Rejected, match=words):
+        server_code(io.BytesIO(archive(files)))
 
 
 def test_a_broken_download_is_its_own_error() -> None:

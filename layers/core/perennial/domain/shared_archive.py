@@ -10,19 +10,23 @@ Every other file is the approved archive's, byte for byte.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from perennial.domain.errors import Rejected
+from perennial.domain.file_digests import CODE_FOLDER
 
 #: The file of the variables, at the archive's root.
 VARIABLES_FILE = "perennial.json"
+#: What the server of several models has itself: the module it asks, and the packages of all.
+SERVER_FILES = ("requirements.txt", "serve.py")
 LEVEL = 6
 READ = 1 << 20
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -42,10 +46,44 @@ def repack(source: BinaryIO, target: BinaryIO, environment: Mapping[str, str]) -
     ):
         variables = variables_text(environment).encode()
         made.addfile(_member(VARIABLES_FILE, len(variables)), io.BytesIO(variables))
-        try:
-            _copy(source, made)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise Rejected(f"the model's archive is no whole tar.gz: {error}") from None
+        with _whole(source) as archive:
+            for member in archive:
+                _check(member)
+                copied = _member(member.name, member.size)
+                if member.isdir():
+                    copied.type, copied.mode = tarfile.DIRTYPE, FOLDER_MODE
+                    made.addfile(copied)
+                else:
+                    made.addfile(copied, archive.extractfile(member))
+
+
+def server_code(source: BinaryIO) -> bytes:
+    """What a server of several models installs as it starts, from a model's archive with its code.
+
+    The tar.gz of two files that are the same in all archives of one version of Perennial, so its
+    digest names what a server is made of. Raises `Rejected` as `repack` does, and for an archive
+    without them.
+    """
+    wanted = {f"{CODE_FOLDER}/{name}": name for name in SERVER_FILES}
+    found: dict[str, bytes] = {}
+    with _whole(source) as archive:
+        for member in archive:
+            _check(member)
+            file = archive.extractfile(member) if member.name in wanted else None
+            if file is not None:
+                found[wanted[member.name]] = file.read()
+    missing = [name for name in SERVER_FILES if name not in found]
+    if missing:
+        raise Rejected(f"the model's archive has no {' and no '.join(missing)} below code/")
+    body = io.BytesIO()
+    # Stored, not compressed: two builds of zlib may compress differently.
+    with (
+        gzip.GzipFile("", "wb", 0, body, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as made,
+    ):
+        for name in SERVER_FILES:
+            made.addfile(_member(name, len(found[name])), io.BytesIO(found[name]))
+    return body.getvalue()
 
 
 def variables_text(environment: Mapping[str, str]) -> str:
@@ -64,20 +102,18 @@ def read_variables(text: str) -> dict[str, str]:
     return found
 
 
-def _copy(source: BinaryIO, made: tarfile.TarFile) -> None:
-    # GzipFile, not tarfile's own r|gz: that one takes a truncated stream for a whole one.
-    with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
-        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
-            for member in archive:
-                _check(member)
-                copied = _member(member.name, member.size)
-                if member.isdir():
-                    copied.type, copied.mode = tarfile.DIRTYPE, FOLDER_MODE
-                    made.addfile(copied)
-                else:
-                    made.addfile(copied, archive.extractfile(member))
-        while unpacked.read(READ):  # its checksum comes last
-            pass
+@contextlib.contextmanager
+def _whole(source: BinaryIO) -> Iterator[tarfile.TarFile]:
+    """The archive in a stream, to be read to its end; raises `Rejected` where it is not whole."""
+    try:
+        # GzipFile, not tarfile's own r|gz: that one takes a truncated stream for a whole one.
+        with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
+            with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+                yield archive
+            while unpacked.read(READ):  # its checksum comes last
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Rejected(f"the model's archive is no whole tar.gz: {error}") from None
 
 
 def _check(member: tarfile.TarInfo) -> None:
