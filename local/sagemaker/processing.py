@@ -1,6 +1,7 @@
 """Processing jobs: S3 in, a container's entry point, S3 out."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +13,13 @@ from local.sagemaker.container.process import Command
 from local.sagemaker.errors import invalid, unsupported
 from local.sagemaker.family import TERMINAL, JobFamily
 from local.sagemaker.job import Job, JobFailedError, read_text
+from local.sagemaker.monitoring.figures import PLACE as FIGURES
+from local.sagemaker.monitoring.figures import publish_figures
 from local.sagemaker.records import Record
 from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
 
+log = logging.getLogger(__name__)
 DAY = 86_400
 ROOT = "/opt/ml/processing/"
 EVENT_MEMBERS = [
@@ -181,6 +185,10 @@ class ProcessingJob(Job):
         for output in self._outputs():
             if output["S3UploadMode"] == "EndOfJob":
                 objects.store(folder.real(output["LocalPath"]), output["S3Uri"])
+        namespace = self.record.get("metrics_namespace")  # of a monitoring schedule's job
+        if namespace:
+            for words in publish_figures(self.cloud, folder.real(FIGURES), namespace):
+                log.warning("job %s: %s", self.name, words)
 
     def failure(self, folder: JobFolder, code: int) -> str:
         """SageMaker's words for any failing container."""

@@ -7,6 +7,9 @@ from local.jsonapi.service import JsonService
 from local.sagemaker.endpoints.invoke import Invocations
 from local.sagemaker.endpoints.service import Endpoints
 from local.sagemaker.groups import Groups
+from local.sagemaker.monitoring.definitions import DATA_QUALITY, Definitions
+from local.sagemaker.monitoring.executions import Executor
+from local.sagemaker.monitoring.schedules import Schedules
 from local.sagemaker.packages import Packages
 from local.sagemaker.processing import ProcessingJobs
 from local.sagemaker.runtime import JobRuntime
@@ -34,9 +37,18 @@ class SageMaker(JsonService):
         transform = TransformJobs(
             self.model, tags, self._runtime, endpoints.models.find, endpoints.ports
         )
+        definitions = {
+            kind: Definitions(cloud, self.model, tags, self._runtime, kind)
+            for kind in (DATA_QUALITY,)
+        }
+        executor = Executor(self._runtime, endpoints, processing)
+        schedules = Schedules(cloud, self.model, tags, definitions, executor)
         self._invocations = Invocations(cloud, endpoints)
         for part in (tags, groups, packages, training, processing, tuning, transform, endpoints):
             self.operations.update(part.operations())
+        for kind in definitions.values():
+            self.operations.update(kind.operations())
+        self.operations.update(schedules.operations())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Both APIs are signed for the service `sagemaker`; the runtime's paths tell them apart."""

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # Addresses in the local cloud's Region, from the SageMaker SDK's tables.
 KNOWN = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
 CLARIFY = "131013547314.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0"
+MODEL_MONITOR = "468650794304.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-model-monitor-analyzer"
 XGBOOST = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.0-5"
 LINEAR_LEARNER = "438346466558.dkr.ecr.eu-west-1.amazonaws.com/linear-learner:1"
 REPOSITORY = re.compile(r"[0-9]{12}\.dkr\.ecr[^/]*/([a-z0-9][a-z0-9._/-]*?)(?:[:@].*)?")
@@ -70,6 +71,11 @@ class ImageShelf:
             CLARIFY: Image(
                 repository / "jobs" / "requirements.txt",
                 processing=("python3", str(programs / "clarify_image.py"), "/opt/ml/processing"),
+            ),
+            # As has Model Monitor's.
+            MODEL_MONITOR: Image(
+                repository / "jobs" / "requirements.txt",
+                processing=("python3", str(programs / "model_monitor_image.py")),
             ),
             XGBOOST: Image(
                 programs / "xgboost-requirements.txt",
