@@ -24,6 +24,8 @@ from jobs.failures import ServiceError
 # InvokeEndpoint answers within 60 s, or with an error.
 ANSWER_SECONDS = 70
 UNANSWERED = 0
+#: The error of a model that is still being loaded, or whose serverless machine still starts.
+NOT_READY = "ModelNotReadyException"
 HOST_METRICS = "/aws/sagemaker/Endpoints"
 #: How far back captured requests are looked for, and how many files are read at most.
 CAPTURE_DAYS = 7
@@ -32,11 +34,15 @@ MOST_FILES = 50
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the container's HTTP status (0: no answer at all), body, and seconds."""
+    """What came back: the container's HTTP status (0: no answer at all), body, and seconds.
+
+    `code` is SageMaker's own error, if it was not the container that answered.
+    """
 
     status: int
     body: str
     seconds: float
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,22 @@ class Caller:
         self.metrics: Any = session.create_client("cloudwatch", region_name=region, config=patient)
         self.s3: Any = session.create_client("s3", region_name=region, config=patient)
 
-    def invoke(self, endpoint: str, request: Request, accept: str) -> Answer:
-        """One invocation. Raises `ServiceError` when it is refused, not when the model fails."""
+    def invoke(
+        self, endpoint: str, request: Request, accept: str, target_model: str = ""
+    ) -> Answer:
+        """One invocation, of one of several models if `target_model` names it.
+
+        Raises `ServiceError` when the call is refused, not when the model fails.
+        """
         began = time.perf_counter()
+        one_of_several = {"TargetModel": target_model} if target_model else {}
         try:
             answer = self.runtime.invoke_endpoint(
-                EndpointName=endpoint, Body=request.body, ContentType=request.kind, Accept=accept
+                EndpointName=endpoint,
+                Body=request.body,
+                ContentType=request.kind,
+                Accept=accept,
+                **one_of_several,
             )
             body = answer["Body"].read().decode("utf-8", "replace")
             return Answer(200, body, time.perf_counter() - began)
@@ -159,7 +175,7 @@ def _failure(endpoint: str, error: ClientError, seconds: float) -> Answer:
         return Answer(status, str(response.get("OriginalMessage", "")), seconds)
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if status >= 500 or status == 429:
-        return Answer(status, str(error), seconds)
+        return Answer(status, str(error), seconds, code)
     raise ServiceError(
         f"{code} at endpoint {endpoint}: {error}. If it is AccessDenied, the job's role may not "
         "invoke it."

@@ -17,13 +17,15 @@ import numpy as np
 from perennial.domain.text import printable
 
 from jobs.failures import SettingsError
-from jobs.invoking import Answer, Request
+from jobs.invoking import NOT_READY, Answer, Request
 
 JSON = "application/json"
 TOLERANCE = 1e-6  # relative; what another processor makes of the same sums
 TINY = 1e-9
 # The first requests pay for what a server does only once; they count for all but its latency.
 WARM_UP = 5
+# How long these may find the model still being loaded, in all, and how often they look.
+LOADING_SECONDS, LOADING_EVERY = 60.0, 1.0
 MEMORY_SECONDS, MEMORY_EVERY = 300.0, 1.0  # the first figure comes a minute after the start
 SHOWN = 160
 BAD_REQUESTS = {
@@ -37,7 +39,9 @@ BAD_REQUESTS = {
 class Called(Protocol):
     """What the checks need of AWS; `jobs.invoking.Caller` has it."""
 
-    def invoke(self, endpoint: str, request: Request, accept: str) -> Answer:
+    def invoke(
+        self, endpoint: str, request: Request, accept: str, target_model: str = ""
+    ) -> Answer:
         """One invocation."""
 
     def memory(self, endpoint: str, variant: str, since: datetime) -> float | None:
@@ -51,6 +55,7 @@ class Called(Protocol):
 class Target:
     """What is tested: an endpoint's variant that should serve `model` `version`.
 
+    `target_model` names it on an endpoint of several models (empty: the endpoint has one).
     `capture` is where the live endpoint's captured requests lie (empty: there is none), as bucket
     and prefix. Bounds: `latency_p99` in milliseconds, `memory` a share; None: not judged.
     """
@@ -65,6 +70,7 @@ class Target:
     memory: float | None
     capture_bucket: str = ""
     capture_prefix: str = ""
+    target_model: str = ""
 
     @classmethod
     def from_json(cls, document: Any) -> Target:
@@ -110,7 +116,8 @@ class SmokeTest:
     def test(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Call, measure and judge: the content of smoke_test.json."""
         began = datetime.now(timezone.utc)
-        answers = [self._invoke(row.request) for row in rows]
+        answers = self._warm_up(rows[:WARM_UP])
+        answers += [self._invoke(row.request) for row in rows[WARM_UP:]]
         captured = self._captured()
         replayed = [self._invoke(request) for request in captured]
         checks = [
@@ -124,8 +131,22 @@ class SmokeTest:
         ]
         return _document(self.target, checks, [*answers, *replayed], len(answers))
 
+    def _warm_up(self, rows: Sequence[Row]) -> list[Answer]:
+        """The first answers. A model that is still being loaded is waited for; what it says after
+        the waiting is its answer."""
+        answers, waited = [], 0.0
+        for row in rows:
+            answer = self._invoke(row.request)
+            while answer.code == NOT_READY and waited < LOADING_SECONDS:
+                self.sleep(LOADING_EVERY)
+                waited += answer.seconds + LOADING_EVERY
+                answer = self._invoke(row.request)
+            answers.append(answer)
+        return answers
+
     def _invoke(self, request: Request) -> Answer:
-        return self.caller.invoke(self.target.endpoint, request, JSON)
+        target = self.target
+        return self.caller.invoke(target.endpoint, request, JSON, target.target_model)
 
     def _captured(self) -> list[Request]:
         target = self.target
@@ -204,7 +225,11 @@ class SmokeTest:
         if used is None:
             words = f"CloudWatch had no MemoryUtilization of {target.endpoint} within {waited:g} s"
             return Check("memory", False, words, None, target.memory)
-        words = f"{100 * used:.0f}% of the memory was used; wanted {100 * target.memory:g}% at most"
+        whose = " of the machine, which other models use too," if target.target_model else ""
+        words = (
+            f"{100 * used:.0f}% of the memory{whose} was used; "
+            f"wanted {100 * target.memory:g}% at most"
+        )
         return Check("memory", used <= target.memory, words, used, target.memory)
 
 

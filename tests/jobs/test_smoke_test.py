@@ -18,7 +18,7 @@ import pytest
 
 from jobs import smoke_checks
 from jobs.failures import ServiceError, SettingsError
-from jobs.invoking import Answer, Caller, Request, read_capture
+from jobs.invoking import NOT_READY, Answer, Caller, Request, read_capture
 from jobs.smoke_checks import BAD_REQUESTS, Row, SmokeTest, Target
 from tests.jobs.conftest import ROOT
 
@@ -61,11 +61,15 @@ class Endpoint:
     used: list[float | None] = field(default_factory=lambda: [0.5])
     recent: list[Request] = field(default_factory=list)
     sent: list[Request] = field(default_factory=list)
+    targets: set[str] = field(default_factory=set)
 
-    def invoke(self, endpoint: str, request: Request, accept: str) -> Answer:
+    def invoke(
+        self, endpoint: str, request: Request, accept: str, target_model: str = ""
+    ) -> Answer:
         """The answer to one request."""
         assert (endpoint, accept) == (TARGET.endpoint, "application/json")
         self.sent.append(request)
+        self.targets.add(target_model)
         return self.bad() if request in BAD_REQUESTS.values() else self.good()
 
     def memory(self, endpoint: str, variant: str, since: datetime) -> float | None:
@@ -115,6 +119,54 @@ def test_a_good_endpoint_passes_every_check() -> None:
         "rows": 20, "requests": 5, "errors": 0, "p50_us": 10_000, "p99_us": 10_000,
     }  # fmt: skip
     assert len(endpoint.sent) == 20 + 5 + len(BAD_REQUESTS)
+    assert endpoint.targets == {""}
+
+
+SHARED = replace(TARGET, target_model="census/perennial-census-7.tar.gz", capture_prefix="")
+LOADING = Answer(429, "still being loaded", 0.5, NOT_READY)
+
+
+def shared(answers: Iterator[Answer], **more: Any) -> tuple[dict[str, Any], Endpoint, list[float]]:
+    """The test of one of several models whose first answers are these; what was waited."""
+    endpoint = Endpoint(good=lambda: next(answers, Answer(200, GOOD, 0.01)), **more)
+    slept: list[float] = []
+    found = SmokeTest(endpoint, SHARED, "binary", sleep=slept.append).test(rows_of())
+    return found, endpoint, slept
+
+
+def test_one_of_several_models_is_asked_by_its_name() -> None:
+    """Each request names it, bad ones too; words say that the memory is not its own."""
+    document, endpoint, slept = shared(iter([]), used=[0.9])
+    assert endpoint.targets == {SHARED.target_model}
+    assert failed(document) == ["memory"]
+    words = "90% of the memory of the machine, which other models use too, was used"
+    assert check(document, "memory")["words"] == f"{words}; wanted 80% at most"
+    assert slept == []
+
+
+def test_a_model_that_is_being_loaded_is_waited_for() -> None:
+    """Its first requests are sent again; what they met meanwhile counts for nothing."""
+    good = Answer(200, GOOD, 0.01)
+    document, endpoint, slept = shared(iter([LOADING] * 3 + [good] * 2 + [LOADING]))
+    assert failed(document) == []
+    assert document["figures"]["errors"] == 0
+    assert len(endpoint.sent) == 20 + 4 + len(BAD_REQUESTS)
+    assert slept == [smoke_checks.LOADING_EVERY] * 4
+
+
+def test_a_model_is_waited_for_a_minute_in_all() -> None:
+    """What loads longer, or is dropped after the first requests, does not serve: an error."""
+    document, endpoint, slept = shared(iter([LOADING] * 10_000))
+    assert failed(document)[0] == "errors"
+    assert "0 of 20 holdout rows were answered" in document["words"]
+    assert "still being loaded" in document["words"]
+    assert sum(slept) == 40.0  # each question took half a second too
+    assert len(endpoint.sent) == 20 + 40 + len(BAD_REQUESTS)
+    good = Answer(200, GOOD, 0.01)
+    document, _, slept = shared(iter([good] * smoke_checks.WARM_UP + [LOADING]))
+    assert failed(document) == ["errors", "schema", "predictions"]
+    assert document["figures"]["errors"] == 1
+    assert slept == []
 
 
 @pytest.mark.parametrize("status", [0, 400, 500, 503])
@@ -302,6 +354,9 @@ class Amazon(BaseHTTPRequestHandler):
             self._say(200, sent.decode(), "application/json")
         elif "refuses" in self.path:
             self._error(424, "ModelError", OriginalStatusCode=400, OriginalMessage="bad row")
+        elif "loading" in self.path:
+            target = self.headers["X-Amzn-SageMaker-Target-Model"]
+            self._error(429, "ModelNotReadyException", message=f"{target} is being loaded")
         elif "busy" in self.path:
             self._error(503, "ServiceUnavailable")
         elif "gone" in self.path:
@@ -375,6 +430,13 @@ def test_an_invocation_tells_what_the_model_said(
     assert answer.status == status
     assert body in answer.body
     assert answer.seconds > 0
+
+
+def test_a_model_that_is_being_loaded_is_told_by_its_code(caller: Caller) -> None:
+    """SageMaker itself answers then; the request names the model."""
+    answer = caller.invoke("loading", Request(b"{}", "application/json"), "x/y", "census/7.tar.gz")
+    assert (answer.status, answer.code) == (429, NOT_READY)
+    assert "census/7.tar.gz is being loaded" in answer.body
 
 
 def test_a_refused_call_ends_the_job(caller: Caller) -> None:
