@@ -149,7 +149,7 @@ def _request(
     """The processing job, by the contract of Model Monitor's containers."""
     application = definition[f"{kind}AppSpecification"]
     baseline = definition[f"{kind}BaselineConfig"]
-    given = definition[f"{kind}JobInput"]["EndpointInput"]
+    endpoint = definition[f"{kind}JobInput"]["EndpointInput"]["EndpointName"]
     output = definition[f"{kind}JobOutputConfig"]
     target = output["MonitoringOutputs"][0]["S3Output"]
     at = datetime.fromtimestamp(span[1], UTC)
@@ -160,21 +160,7 @@ def _request(
     script = application.get("RecordPreprocessorSourceUri")
     if script:
         files["preprocessor"] = (script, CODE)
-    environment = {
-        "dataset_format": json.dumps(FORMAT),
-        "dataset_source": given["LocalPath"],
-        "output_path": target["LocalPath"],
-        "publish_cloudwatch_metrics": "Enabled",
-        **application.get("Environment", {}),
-        "sagemaker_endpoint_name": given["EndpointName"],
-        "sagemaker_monitoring_schedule_name": schedule["name"],
-        "start_time": _moment(span[0]),
-        "end_time": _moment(span[1]),
-        "baseline_constraints": _file(*files["constraints"]),
-        "baseline_statistics": _file(*files["statistics"]),
-        **({"record_preprocessor_script": _file(*files["preprocessor"])} if script else {}),
-    }
-    place = f"{given['EndpointName']}/{schedule['name']}/{at:%Y/%m/%d/%H}"
+    place = f"{endpoint}/{schedule['name']}/{at:%Y/%m/%d/%H}"
     key = {"KmsKeyId": output["KmsKeyId"]} if output.get("KmsKeyId") else {}
     return {
         "ProcessingJobName": f"data-quality-monitoring-{at:%Y%m%d%H%M}-{secrets.token_hex(12)}",
@@ -199,11 +185,38 @@ def _request(
         "ProcessingResources": definition["JobResources"],
         "StoppingCondition": definition["StoppingCondition"],
         "AppSpecification": {"ImageUri": application["ImageUri"]},
-        "Environment": environment,
+        "Environment": _environment(definition, kind, schedule["name"], span, files),
         "NetworkConfig": definition.get("NetworkConfig", {}),
         "RoleArn": definition["RoleArn"],
         # Not SageMaker's own member: no answer shows it, the job's figures go there.
         "metrics_namespace": NAMESPACES[kind],
+    }
+
+
+def _environment(
+    definition: Record,
+    kind: str,
+    schedule: str,
+    span: tuple[float, float],
+    files: Mapping[str, tuple[str, str]],
+) -> dict[str, str]:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-contract-inputs.html"""
+    given = definition[f"{kind}JobInput"]["EndpointInput"]
+    target = definition[f"{kind}JobOutputConfig"]["MonitoringOutputs"][0]["S3Output"]
+    script = files.get("preprocessor")
+    return {
+        "dataset_format": json.dumps(FORMAT),
+        "dataset_source": given["LocalPath"],
+        "output_path": target["LocalPath"],
+        "publish_cloudwatch_metrics": "Enabled",
+        **definition[f"{kind}AppSpecification"].get("Environment", {}),
+        "sagemaker_endpoint_name": given["EndpointName"],
+        "sagemaker_monitoring_schedule_name": schedule,
+        "start_time": _moment(span[0]),
+        "end_time": _moment(span[1]),
+        "baseline_constraints": _file(*files["constraints"]),
+        "baseline_statistics": _file(*files["statistics"]),
+        **({"record_preprocessor_script": _file(*script)} if script else {}),
     }
 
 

@@ -70,6 +70,7 @@ class Schedules:
         self._plans: dict[str, Plan] = {}
         self._lock = threading.RLock()
         self._watched = False
+        cloud.add_idle_probe("monitoring", self.pending)
 
     def operations(self) -> dict[str, Operation]:
         """What this part answers."""
@@ -83,6 +84,12 @@ class Schedules:
             "StopMonitoringSchedule": self.stop,
             "ListMonitoringExecutions": self.executions,
         }
+
+    def pending(self) -> int:
+        """How many executions have no job yet, and will have one."""
+        with self._lock:
+            found = [each for plan in self._plans.values() for each in plan.executions]
+        return sum(each.snapshot()["MonitoringExecutionStatus"] == "Pending" for each in found)
 
     # --- changing ---------------------------------------------------------------------------
     def create(self, parameters: dict[str, Any]) -> dict[str, Any]:
