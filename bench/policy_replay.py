@@ -20,6 +20,7 @@ from perennial.domain.retrain_policy import (
     Trial,
     better_version,
     decide,
+    in_turn,
     takes_over,
 )
 
@@ -32,6 +33,8 @@ from bench.policy_streams import Array, Stream
 WINDOW_MS = 86_400_000
 #: Candidate and champion are paired on so many of the newest labelled windows' held-out rows.
 PAIRED = 2
+#: So many of the newest other versions are looked at.
+MOST_RUNS = 39
 #: A release is judged afterwards by so many windows.
 AFTER = 4
 
@@ -71,18 +74,21 @@ Releases = Callable[[State, Trial], bool]
 
 @dataclass(frozen=True)
 class Policy:
-    """A rule and how its candidates are released. `others`: earlier versions are scored too."""
+    """A rule and how its candidates are released. `others`: so many earlier versions are scored."""
 
     name: str
     rule: Rule
     releases: bool = False
-    others: bool = False
+    others: int = 0
     release: Releases | None = None
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What came of it: errors and trainings, by the window up to which each was trained."""
+    """What came of it: errors and trainings, by the window up to which each was trained.
+
+    `scored`: how often an earlier version was scored on a window, which `cost` does not count.
+    """
 
     cost: float
     plan: tuple[int, ...]
@@ -90,6 +96,7 @@ class Replay:
     worse: int
     #: Of each training: by how much its candidate errs less over the next windows, summed.
     saved: tuple[float, ...]
+    scored: int = 0
 
 
 def moment(model: int) -> int:
@@ -122,12 +129,13 @@ def replay(losses: Losses, policy: Policy, alpha: float, late: int = 0) -> Repla
                 state.champion = state.known
         elif policy.others:
             better = better_version(state.history)
-            state.champion = before if better is None else better // WINDOW_MS - 1
+            state.champion = before if better is None else better.trained_ms // WINDOW_MS - 1
         if state.champion != before:
             releases += 1
             worse += _after(losses, before, state.champion, now) < 0
             state.history = replace(state.history, trained_ms=moment(state.champion))
-    return Replay(cost, tuple(state.trained[1:]), releases, worse, tuple(saved))
+    scored = sum(len(each.others) for each in state.history.windows)
+    return Replay(cost, tuple(state.trained[1:]), releases, worse, tuple(saved), scored)
 
 
 def _is_released(state: State, policy: Policy, trial: Trial) -> bool:
@@ -147,12 +155,12 @@ def _reveal(state: State, policy: Policy, live: int) -> None:
     losses, window = state.losses, state.known
     mine = losses.of(live, window)
     others = []
-    if policy.others:
-        for model in state.trained:
-            if model != live and model < window:
-                theirs = losses.of(model, window)
-                spread = float(np.std(mine - theirs, dtype=float))
-                others.append(Scored(moment(model), float(theirs.mean(dtype=float)), spread))
+    unseen = [model for model in state.trained if model != live and model < window]
+    # The newest first; the deployed rule reads the newest runs alone too.
+    for model in in_turn(unseen[: -MOST_RUNS - 1 : -1], window, policy.others):
+        theirs = losses.of(model, window)
+        spread = float(np.std(mine - theirs, dtype=float))
+        others.append(Scored(moment(model), float(theirs.mean(dtype=float)), spread))
     seen = Labelled(
         moment(window), float(mine.mean(dtype=float)), len(mine), moment(live), tuple(others)
     )

@@ -31,6 +31,7 @@ class MonitorConfig:
 
     `capture` and `labels` are prefixes of S3 or folders. Labels count that were collected until
     `labels_until_ms`; one that came `delay_ms` after the window's end or later is late.
+    `keep_rows`: model quality writes the labelled rows down, for other versions to be scored on.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class MonitorConfig:
     format: str = "capture"
     labels_until_ms: int = 0
     delay_ms: int = 0
+    keep_rows: bool = False
     baseline: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,6 +90,7 @@ class MonitorConfig:
             format=form,
             labels_until_ms=_whole(document, "labels_until_ms", end + delay),
             delay_ms=delay,
+            keep_rows=document.get("keep_rows") is True,
             baseline=_mapping(document, "baseline"),
             settings=given,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 STEPS = (
     *("check_data", "train", "evaluate", "compare", "measure_bias", "explain", "baseline"),
-    *("smoke_test", "monitor"),
+    *("smoke_test", "monitor", "pair_earlier"),
 )
 
 

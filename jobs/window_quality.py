@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from perennial.domain.captured import Scored
 from perennial.domain.settings import Settings
 
 from jobs.baseline import WORSE, model_quality
@@ -26,6 +25,8 @@ from jobs.monitor_report import Report
 from jobs.paths import Paths
 from jobs.run_step import read_json
 from jobs.truth import Row, Truth
+from jobs.window_outcomes import outcome_of
+from jobs.window_rows import WindowRows
 
 Array = np.ndarray[Any, Any]
 
@@ -50,9 +51,14 @@ def monitor(paths: Paths, settings: Settings, config: MonitorConfig, hook: Any) 
         place.mkdir()
         captures = Captures(config, [c.name for c in settings.features], place)
         truth = Truth(settings, config, Path(folder))
-        outcomes = Outcomes.gather(schema, truth.joined(captures, values=False))
+        rows = truth.joined(captures, values=config.keep_rows)
+        kept = WindowRows(settings, schema) if config.keep_rows else None
+        outcomes = Outcomes.gather(schema, rows if kept is None else kept.watch(rows))
         truth.tell(report, captures)
     report.notes += outcomes.notes
+    if kept is not None:
+        report.counts["rows_kept"] = kept.write(paths.output("rows"))
+        report.notes += kept.notes
     report.is_empty = not len(outcomes.labels)
     if not report.is_empty:
         _judge(paths.output("monitor"), report, outcomes, bounds, then, schema)
@@ -135,7 +141,7 @@ class Outcomes:
         scored, unknown, total = True, 0, 0
         several = len(codes) if schema.problem == "multiclass" else 0
         for row in rows:
-            outcome = _outcome(schema.problem, row, codes)
+            outcome = outcome_of(schema.problem, row, codes)
             if outcome is None:
                 unknown += 1
                 continue
@@ -210,37 +216,6 @@ class _Sample:
         if sum(map(len, self._kept)) > self.most:
             whole = np.concatenate(self._kept)
             self._kept = [whole[np.argpartition(whole[:, 2], self.most - 1)[: self.most]]]
-
-
-def _outcome(problem: str, row: Row, codes: Mapping[str, int]) -> tuple[float, float, bool] | None:
-    """A row's label and score as numbers, and whether the answer told a score; None when the
-    answer, or the label, is none of the model's."""
-    answer = row.answer
-    if problem == "regression":
-        try:
-            return float(row.label), float(answer.prediction), True
-        except ValueError:
-            return None
-    label = codes.get(row.label)
-    found = _predicted(problem, answer, codes)
-    return None if label is None or found is None else (label, *found)
-
-
-def _predicted(problem: str, answer: Scored, codes: Mapping[str, int]) -> tuple[float, bool] | None:
-    """The score of a binary answer, or the code of the class that it names; whether it is a
-    score."""
-    predicted = codes.get(answer.prediction)
-    if problem == "multiclass":
-        return None if predicted is None else (predicted, False)
-    if answer.score is not None and 0 <= answer.score <= 1:
-        return answer.score, True
-    if predicted is not None:
-        return float(predicted), False
-    try:  # a server that answers the bare probability
-        score = float(answer.prediction)
-    except ValueError:
-        return None
-    return (score, True) if 0 <= score <= 1 else None
 
 
 def read_bounds(

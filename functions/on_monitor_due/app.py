@@ -1,4 +1,7 @@
-"""Schedule, another function or a person: starts the job that judges a monitor's next window."""
+"""Schedule, another function or a person: starts the job that judges a monitor's next window.
+
+And, after a window with labels, the jobs that score earlier versions on its rows.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 from perennial.domain.errors import NotFound
 from perennial.observability import count, logger, observed
+from perennial.score_earlier import start_scores
 from perennial.start_monitor import start_monitor
 from perennial.wiring import ports
 
@@ -15,6 +19,8 @@ def handler(event: Any, context: Any) -> dict[str, str]:
     """Start what is due. A model that was removed meanwhile has nothing to watch."""
     del context
     model, kind = event["model"], event["monitor"]
+    if event.get("perennial") == "earlier":
+        return _score(model)
     try:
         done = start_monitor(ports(), model, kind, by=event.get("by", ""))
     except NotFound as error:
@@ -32,3 +38,16 @@ def handler(event: Any, context: Any) -> dict[str, str]:
         "words": done.words,
         **({"job": window.job, "end_ms": str(window.end_ms)} if window is not None else {}),
     }
+
+
+def _score(model: str) -> dict[str, str]:
+    """Start what scores earlier versions on the last window."""
+    try:
+        started = start_scores(ports(), model)
+    except NotFound as error:
+        logger.warning("no such model", extra={"model": model, "words": str(error)})
+        return {"decision": "none", "words": str(error)}
+    words = ", ".join(started)
+    logger.info("earlier versions looked at", extra={"model": model, "words": words})
+    count("EarlierScored", stack=ports().deployment.stack, model=model, value=len(started))
+    return {"decision": "started" if started else "none", "words": words}

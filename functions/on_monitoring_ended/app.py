@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from perennial.domain.naming import parse_monitor_job
+from perennial.domain.naming import parse_earlier_job, parse_monitor_job
+from perennial.domain.settings_monitor import MODEL_QUALITY
 from perennial.end_monitor import end_monitor
+from perennial.end_scores import end_scores
 from perennial.observability import count, logger, observed
 from perennial.wiring import ports
 
@@ -19,6 +21,10 @@ def handler(event: Any, context: Any) -> None:
         named = parse_monitor_job(job, ports().deployment.token)
     else:
         job, named = "", (event["model"], event["monitor"])
+    scored = parse_earlier_job(job, ports().deployment.token)
+    if scored is not None:
+        _scores(scored, job)
+        return
     if named is None:
         logger.info("job of no monitor", extra={"job": job})
         return
@@ -35,8 +41,16 @@ def handler(event: Any, context: Any) -> None:
             "words": done.found.words if done.found else "",
         },
     )
+    if kind == MODEL_QUALITY and not job:
+        _scores(model)
     stack = ports().deployment.stack
     if done.decision in ("done", "failed"):
         count("MonitorsEnded", stack=stack, model=model)
     if done.decision == "failed":
         count("MonitorsFailed", stack=stack, model=model)
+
+
+def _scores(model: str, job: str = "") -> None:
+    """Go on with what is scored; a model that was removed meanwhile has nothing to score."""
+    said = end_scores(ports(), model)
+    logger.info("earlier versions scored", extra={"model": model, "job": job, "decision": said})

@@ -81,7 +81,7 @@ def _by_policy(run: RunRow, settings: SettingsRow, champions: SettingsRow | None
     if policy.approval != "policy":
         return "release.approval is person"
     return _by_overrides(run) or (
-        "" if policy.approve_code_changes else _by_code(settings, champions)
+        "" if policy.approve_code_changes else code_objection(settings, champions)
     )
 
 
@@ -93,7 +93,7 @@ def _by_overrides(run: RunRow) -> str:
     return ""
 
 
-def _by_code(settings: SettingsRow, champions: SettingsRow | None) -> str:
+def code_objection(settings: SettingsRow, champions: SettingsRow | None) -> str:
     """Why its code is new to the policy; empty: the champion was made by the same.
 
     The archive holds model.yaml too, so another algorithm or image is other code.

@@ -24,7 +24,7 @@ def look_after_monitors(ports: Ports, row: ModelRow) -> tuple[str, ...]:
     rows = {each.kind: each for each in found}
     asked = []
     for kind, each in rows.items():
-        if each.open_ms is not None:
+        if each.open_ms is not None or each.scoring_ms is not None:
             event = {"perennial": "monitoring-ended", "model": row.model, "monitor": kind}
             functions.tell(ports.deployment.monitoring_ended_arn, event)
             asked.append(kind)

@@ -28,6 +28,7 @@ from perennial.domain.ledger.store import Transaction, read_model, read_signals
 from perennial.domain.signals import drift_body
 from perennial.look_after import wake_now
 from perennial.note_labels import note_new_labels
+from perennial.score_earlier import ask_to_score
 from perennial.weigh_training import weigh_training
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def record_window(
         return note_found(_head(ports, window), row, found, ports.clock()) if is_row(row) else ()
 
     def close() -> Transaction:
-        return close_window(_head(ports, window), window)
+        row = ports.ledger.get(window.key)
+        return close_window(_head(ports, window), row) if is_row(row) else ()
 
     is_new = commit_change(ports, note)
     token = naming.token(ports.deployment.stack)
@@ -60,9 +62,18 @@ def record_window(
         elif was_sounding:
             admit_again(ports, window, found, alarm)
     commit_change(ports, close)
-    if not found.is_blind:
+    if not found.is_blind and not _is_scored(ports, window):
         weigh_training(ports, window.model, window.kind, found.violations)
     return is_new
+
+
+def _is_scored(ports: Ports, window: WindowRow) -> bool:
+    """Whether earlier versions are scored first, which is asked for; then the policy decides."""
+    head = _head(ports, window)
+    if head is None or head.scoring_ms != window.end_ms:
+        return False
+    ask_to_score(ports, window.model)
+    return True
 
 
 def is_row(row: object) -> TypeGuard[WindowRow]:

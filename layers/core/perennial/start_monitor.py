@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perennial.aws import jobs, objects, registry
+from perennial.aws import jobs, objects
 from perennial.commit_change import commit_change
 from perennial.describe_model import known_model, read_settings, read_settings_of
 from perennial.domain import monitor_job, naming
@@ -20,11 +20,11 @@ from perennial.domain.ledger.rows import Live, ModelRow, run_key
 from perennial.domain.ledger.store import Store, Transaction, read_run
 from perennial.domain.monitor_windows import Judged, hour_folders, next_window, words
 from perennial.domain.settings import Settings
-from perennial.domain.settings_monitor import ATTRIBUTION, LABELLED, Monitor
+from perennial.domain.settings_monitor import ATTRIBUTION, LABELLED, MODEL_QUALITY, Monitor
 from perennial.domain.sources import capture_prefix, labels_prefix
 from perennial.domain.step_keys import place_of
 from perennial.record_window import publish_cleared, record_window
-from perennial.write_manifest import network_of
+from perennial.score_earlier import code_and_model, place_of_jobs, versions_to_score
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -103,6 +103,9 @@ def _open(ports: Ports, name: str, monitor: Monitor, by: str) -> bool:
         if due is None:
             return ()
         is_new_release = row is not None and row.release != model.live.release
+        settings = read_settings_of(ports.ledger, model)
+        is_scored = monitor.kind == MODEL_QUALITY
+        earlier = versions_to_score(ports, model, settings, due) if is_scored else ()
         hour = hour_folders(due.end_ms - 1, due.end_ms)[0]
         window = WindowRow(
             name,
@@ -119,6 +122,7 @@ def _open(ports: Ports, name: str, monitor: Monitor, by: str) -> bool:
             by=by,
             job=naming.monitor_job(ports.deployment.stack, name, monitor.kind, now_ms),
             place=naming.monitoring_base(name, monitor.kind, hour, due.end_ms),
+            earlier=earlier,
         )
         return open_window(row, window)
 
@@ -173,16 +177,7 @@ def _start_job(
     }
     for name, document in files.items():
         objects.put_json(bucket, f"{window.place}/config/{name}.json", document)
-    deployment = ports.deployment
-    place = monitor_job.Place(
-        stack=deployment.stack,
-        bucket=bucket,
-        image=deployment.job_image,
-        role=deployment.job_role_arn,
-        kms_key=deployment.optional("KMS_KEY_ARN"),
-        network=network_of(deployment),
-        tags=dict(settings.tags),
-    )
+    place = place_of_jobs(ports, settings)
     try:
         jobs.start_processing_job(
             monitor_job.request(window, settings.monitor, subject, place, is_labelled=bool(labels))
@@ -234,14 +229,7 @@ def _subject(ports: Ports, row: ModelRow, window: WindowRow) -> monitor_job.Subj
             f"version {window.version} of {row.model} has no {window.kind} baseline; train and "
             f"release again: perennial retrain {row.model}"
         )
-    containers = registry.describe_version(live.arn).raw.get("InferenceSpecification", {})
-    container = (containers.get("Containers") or [{}])[0]
-    code, model = (
-        container.get("Environment", {}).get("PERENNIAL_CODE"),
-        container.get("ModelDataUrl"),
-    )
-    if not code or not model:
-        raise Rejected(f"version {window.version} of {row.model} names no code or no model")
+    code, model = code_and_model(live.arn, f"version {window.version} of {row.model}")
     # The newest code brings the newest engine; explanations are the version's own.
     newest = read_settings(ports.ledger, row).code
     return monitor_job.Subject(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from perennial.describe_model import read_settings_of
 from perennial.domain.ledger.monitor_rows import WINDOW_SK, WindowRow
-from perennial.domain.ledger.rows import OPEN_SK, ModelRow, RunRow, model_pk
-from perennial.domain.ledger.store import read_model, read_signals
+from perennial.domain.ledger.rows import OPEN_SK, ModelRow, RunRow, model_pk, run_key
+from perennial.domain.ledger.store import read_model, read_run, read_signals
 from perennial.domain.retrain_history import (
     SCHEDULE,
     cost_of_newest,
@@ -56,7 +56,7 @@ def weigh_training(ports: Ports, model: str, kind: str, violations: int = 0) -> 
         return None
     if violations and retrain.policy in HEARS_ALARMS:
         return None
-    runs = list_runs(ports, model, MOST_RUNS)
+    runs = runs_of(ports, row)
     history = history_of(ports, row, settings, runs)
     if history is None:
         return None
@@ -73,6 +73,15 @@ def weigh_training(ports: Ports, model: str, kind: str, violations: int = 0) -> 
     return decision
 
 
+def runs_of(ports: Ports, row: ModelRow) -> list[RunRow]:
+    """The newest runs of a model, and the one that made its live version, however old."""
+    runs = list(list_runs(ports, row.model, MOST_RUNS))
+    if row.live is not None and all(run.number != row.live.run for run in runs):
+        live = read_run(ports.ledger, run_key(row.model, row.live.run))
+        runs += [live] if live is not None else []
+    return runs
+
+
 def history_of(
     ports: Ports, row: ModelRow, settings: Settings, runs: list[RunRow]
 ) -> History | None:
@@ -84,13 +93,14 @@ def history_of(
     return History(
         trained_ms=trained_ms(live),
         window_ms=(monitor.window if monitor else 86_400) * 1000,
-        windows=labelled_of(settings.problem, _windows(ports, row.model), runs),
+        windows=labelled_of(settings.problem, windows_of(ports, row.model), runs),
         trials=trials_of(runs),
         judged_ms=last_training_ms(runs),
     )
 
 
-def _windows(ports: Ports, model: str) -> Iterable[WindowRow]:
+def windows_of(ports: Ports, model: str) -> Iterable[WindowRow]:
+    """The model quality monitor's windows, the oldest first."""
     rows = ports.ledger.query(model_pk(model), f"{WINDOW_SK}{MODEL_QUALITY}#")
     return cast("Iterable[WindowRow]", rows)
 

@@ -11,7 +11,7 @@ from perennial.domain.errors import Conflict
 from perennial.domain.ledger import rows
 from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
 from perennial.domain.ledger.codec import from_item, to_item
-from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow
+from perennial.domain.ledger.monitor_rows import Earlier, MonitorRow, Proposal, WindowRow
 from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.store import (
     Check,
@@ -343,13 +343,22 @@ def test_typed_reads():
 
 def test_what_absent_fields_of_monitors_mean():
     """The rows of monitors and of their windows, likewise."""
-    assert astuple(MonitorRow("m", "bias")) == ("m", "bias", 0, 0, 0, None, 0, 0, 0)
+    monitor = ("m", "bias", 0, 0, 0, None, 0, 0, "", 0, 0, None, None, 0, 0)
+    assert astuple(MonitorRow("m", "bias")) == monitor
     window = WindowRow("m", "bias", 1, 2, 3, 4, 5, 6, 7)
     assert astuple(window) == (
-        *("m", "bias", 1, 2, 3, 4, 5, 6, 7, "", True, "", 1, "", "", "open", None),
-        *(0, 0, 0, "", "{}", None, 0),
+        *("m", "bias", 1, 2, 3, 4, 5, 6, 7, "", True, "", 1, "", "", "", "open", None),
+        *(0, 0, 0, "", "{}", (), None, 0),
     )
-    for row in (MonitorRow("m", "bias", 2, open_ms=5), replace(window, state="done", rows=9)):
+    scored = (Earlier(3, 4, gain="0.25", spread="0.5"), Earlier(2, 2, words="gone"))
+    assert astuple(Earlier(1, 2)) == (1, 2, "", "", "")
+    proposal = Proposal(3, 7, 99, "errs less", "release.approval is person", is_told=True)
+    assert astuple(Proposal(3, 7, 99, "w")) == (3, 7, 99, "w", "", False)
+    for row in (
+        MonitorRow("m", "bias", 2, open_ms=5),
+        MonitorRow("m", "bias", scoring_ms=5, proposal=proposal, asked=7),
+        replace(window, state="done", rows=9, earlier=scored),
+    ):
         assert from_item(to_item(row)) == row
     assert window.key.sk == "window#bias#00000000000002"
 

@@ -19,6 +19,7 @@ from perennial.domain.retrain_policy import (
     better_version,
     decide,
     error_of,
+    in_turn,
     price,
     takes_over,
 )
@@ -223,7 +224,11 @@ def test_an_earlier_version_comes_back_when_it_is_surely_better():
     little = [window(day, 0.20, 5, others=[(3, 0.19)]) for day in (6, 7)]
     assert better_version(history(*little, trained=5)) is None
     much = [window(day, 0.50, 5, others=[(3, 0.30), (4, 0.10)]) for day in (6, 7)]
-    assert better_version(history(*much, trained=5)) == 4 * DAY
+    better = better_version(history(*much, trained=5))
+    assert better is not None
+    assert (better.trained_ms, better.rows) == (4 * DAY, sum(each.rows for each in much))
+    assert better.gain == pytest.approx(0.4)
+    assert 0 < better.error < better.gain / 2
 
 
 def test_windows_of_another_live_version_prove_nothing():
@@ -235,9 +240,24 @@ def test_windows_of_another_live_version_prove_nothing():
 def test_late_labels_judge_a_champion_that_was_not_yet_live():
     """A version scored on windows that its predecessor served is held against that one."""
     late = [window(day, 0.10, 3, others=[(5, 0.50)]) for day in (6, 7)]
-    assert better_version(history(*late, trained=5)) == 3 * DAY
+    better = better_version(history(*late, trained=5))
+    assert better is not None
+    assert better.trained_ms == 3 * DAY
     good = [window(day, 0.50, 3, others=[(5, 0.10)]) for day in (6, 7)]
     assert better_version(history(*good, trained=5)) is None
+
+
+@given(st.integers(0, 12), st.integers(0, 10), st.integers(0, 10**6))
+def test_the_newest_version_is_always_scored_and_the_others_by_turns(count, most, turn):
+    """No version twice; as many as are asked for; each has its turn after as many windows."""
+    versions = list(range(count))
+    found = in_turn(versions, turn, most)
+    assert len(found) == len(set(found)) == min(count, most)
+    if found:
+        assert found[0] == 0
+    if most > 1:
+        seen = {each for i in range(count) for each in in_turn(versions, turn + i, most)}
+        assert seen == set(versions)
 
 
 @given(

@@ -28,6 +28,7 @@ __all__ = [
     "blind_alarm",
     "check_model_name",
     "code_key",
+    "earlier_job",
     "execution_arn",
     "execution_name",
     "guard_alarm",
@@ -55,8 +56,10 @@ __all__ = [
     "other_slot",
     "package_group",
     "parse_ab_alarm",
+    "parse_earlier_job",
     "parse_monitor_alarm",
     "parse_monitor_job",
+    "parse_watch_name",
     "release_base",
     "release_job",
     "release_of_name",
@@ -71,6 +74,7 @@ __all__ = [
     "token",
     "tokens_collide",
     "tuning_prefix",
+    "watch_name",
 ]
 
 TOKEN_LENGTH = 10
@@ -236,6 +240,34 @@ def parse_monitor_job(name: str, mark: str) -> tuple[str, str] | None:
     front = rf"{re.escape(mark)}-monitor-([a-z][a-z0-9-]{{0,19}})-({kinds})"
     match = re.fullmatch(rf"{front}-[0-9a-z]{{6,9}}", name)
     return (match[1], match[2]) if match else None
+
+
+def watch_name(stack: str, model: str, kind: str, mark: str) -> str:
+    """A monitoring schedule of SageMaker's and its job definition; at most 63 characters.
+
+    `mark` tells one from another: at most 13 small letters and digits.
+    """
+    return f"{token(stack)}-watch-{model}-{kind}-{mark}"
+
+
+def parse_watch_name(name: str, mark: str) -> tuple[str, str] | None:
+    """``(model, kind)`` of a monitoring schedule of the stack with this token; None: of no such."""
+    kinds = "|".join(MONITOR_KINDS)
+    front = rf"{re.escape(mark)}-watch-([a-z][a-z0-9-]{{0,19}})-({kinds})"
+    match = re.fullmatch(rf"{front}-[0-9a-z]{{6,13}}", name)
+    return (match[1], match[2]) if match else None
+
+
+def earlier_job(stack: str, model: str, end_ms: int, version: int) -> str:
+    """The processing job that scores another version on the window that ended at `end_ms`."""
+    return f"{token(stack)}-monitor-{model}-earlier-{_base36(end_ms)}-{version}"
+
+
+def parse_earlier_job(name: str, mark: str) -> str | None:
+    """The model whose other version a job of the stack with this token scores; None: of none."""
+    front = rf"{re.escape(mark)}-monitor-([a-z][a-z0-9-]{{0,19}})-earlier"
+    match = re.fullmatch(rf"{front}-[0-9a-z]{{6,9}}-[0-9]{{1,6}}", name)
+    return match[1] if match else None
 
 
 def monitoring_base(model: str, kind: str, hour: str, end_ms: int) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from perennial.domain.ledger.monitor_rows import WindowRow
+from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
 from perennial.domain.ledger.rows import RunRow
-from perennial.domain.retrain_policy import Labelled, Trial, error_of
+from perennial.domain.monitor_windows import Window
+from perennial.domain.retrain_policy import Labelled, Scored, Trial, error_of, in_turn
 
 #: The name that a policy's signals bear among the schedules' ones.
 SCHEDULE = "retrain-policy"
@@ -105,9 +106,56 @@ def labelled_of(
         figures = json.loads(window.figures).get("figures") or {}
         error = error_of(problem, _plain(figures))
         run = rows.get(window.run)
-        if window.state == "done" and window.labelled and error is not None and run is not None:
-            found.append(Labelled(window.end_ms, error, window.labelled, trained_ms(run)))
+        if is_labelled(window) and error is not None and run is not None:
+            others = _others(window, error, rows)
+            found.append(Labelled(window.end_ms, error, window.labelled, trained_ms(run), others))
     return tuple(found)
+
+
+def is_labelled(window: WindowRow) -> bool:
+    """Whether a window was judged and has labels."""
+    return window.state == "done" and window.labelled > 0
+
+
+def _others(window: WindowRow, error: float, runs: Mapping[int, RunRow]) -> tuple[Scored, ...]:
+    """The earlier versions that were scored on the window's rows, of runs that are known.
+
+    What was measured is the difference to the live version, maybe on a sample of the rows.
+    """
+    return tuple(
+        Scored(
+            trained_ms(runs[each.run]),
+            max(0.0, error - float(each.gain)),
+            float(each.spread),
+        )
+        for each in window.earlier
+        if each.gain and each.run in runs
+    )
+
+
+def choose_earlier(
+    runs: Iterable[RunRow],
+    live: RunRow,
+    window: Window,
+    most: int,
+    is_same: Callable[[RunRow], bool],
+) -> tuple[Earlier, ...]:
+    """The versions to score on a window, the newest and others by turns (`in_turn`).
+
+    They were replaced, or lost; all that were registered count. None has learnt from the window's
+    rows, and each answers the same question as the live one (`is_same`).
+    """
+    known = sorted(runs, key=trained_ms, reverse=True)
+    found = [
+        Earlier(run.version.number, run.number)
+        for run in known
+        if run.version is not None
+        and run.number != live.number
+        and trained_ms(run) <= window.start_ms
+        and is_same(run)
+    ]
+    turn = window.start_ms // max(1, window.end_ms - window.start_ms)
+    return tuple(in_turn(found, turn, most))
 
 
 def _plain(figures: Mapping[str, Any]) -> dict[str, float]:

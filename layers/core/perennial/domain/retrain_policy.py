@@ -17,10 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from perennial.domain.retrain_learning import learn
 
+V = TypeVar("V")
 PolicyName = Literal["paired-challenger", "rent-or-buy", "fixed", "any-alarm"]
 POLICIES: tuple[PolicyName, ...] = ("paired-challenger", "rent-or-buy", "fixed", "any-alarm")
 
@@ -32,6 +33,8 @@ HEARS_ALARMS: tuple[PolicyName, ...] = ("paired-challenger", "any-alarm")
 #: What a run costs, in summed error, when the settings do not say what an error costs: one run is
 #: worth one more wrong answer in twenty throughout one window.
 DEFAULT_PRICE = 0.05
+#: So many earlier versions are scored on each labelled window, unless the settings say otherwise.
+DEFAULT_EARLIER = 2
 #: `better_version` looks at so many of the newest windows: more say how it was, not how it is.
 NEWEST = 2
 #: ... and wants the difference to be so many standard errors: some other version seems a little
@@ -202,8 +205,21 @@ def takes_over(trial: Trial) -> bool:
     return trial.gain > 0
 
 
-def better_version(history: History) -> int | None:
-    """The other version that should serve, by its `trained_ms`; None: the live one stays.
+@dataclass(frozen=True)
+class Better:
+    """Another version that errs surely less than the live one, over the newest windows.
+
+    `gain`: by how much, on the mean of `rows` rows; `error`: the standard error of that.
+    """
+
+    trained_ms: int
+    gain: float
+    error: float
+    rows: int
+
+
+def better_version(history: History) -> Better | None:
+    """The other version that should serve, None: the live one stays.
 
     A candidate that lost is judged again when newer labels arrive, and so is every version that
     was replaced: relations come back. Only windows after both versions' training count, whoever
@@ -213,16 +229,28 @@ def better_version(history: History) -> int | None:
     windows = [each for each in history.windows[-NEWEST:] if each.error_of(live) is not None]
     others = {other.trained_ms for each in windows for other in each.others}
     known = others | {each.trained_ms for each in windows}
-    best, found = 0.0, None
+    found = None
     for trained_ms in sorted(known - {live}):
-        gain, error = _paired(windows, live, trained_ms)
-        if gain > SURE * error and gain > best:
-            best, found = gain, trained_ms
+        better = _paired(windows, live, trained_ms)
+        if better.gain > SURE * better.error and (found is None or better.gain > found.gain):
+            found = better
     return found
 
 
-def _paired(windows: Sequence[Labelled], live: int, other: int) -> tuple[float, float]:
-    """How much less a version errs than the live one over these windows, and the standard error."""
+def in_turn(versions: Sequence[V], turn: int, most: int) -> list[V]:
+    """The versions to score on a window, of all others than the live one, the newest first.
+
+    The newest always, for the pair that it makes with the live one tells how fast models age; and
+    `most` - 1 of the others, each window (number `turn`) other ones, for one of them may have
+    become the better one.
+    """
+    rest, count = versions[1:], min(most - 1, len(versions) - 1)
+    places = [(turn * (most - 1) + i) % len(rest) for i in range(count)]
+    return [*versions[: min(1, most)], *(rest[place] for place in places)]
+
+
+def _paired(windows: Sequence[Labelled], live: int, other: int) -> Better:
+    """How much less a version errs than the live one over these windows; 0 if nobody knows."""
     rows, total, variance = 0, 0.0, 0.0
     for each in windows:
         mine, theirs = each.error_of(live), each.error_of(other)
@@ -230,7 +258,9 @@ def _paired(windows: Sequence[Labelled], live: int, other: int) -> tuple[float, 
             rows += each.rows
             total += each.rows * (mine - theirs)
             variance += each.rows * (each.spread_of(live) ** 2 + each.spread_of(other) ** 2)
-    return (total / rows, math.sqrt(variance) / rows) if rows else (0.0, math.inf)
+    if not rows:
+        return Better(other, 0.0, math.inf, 0)
+    return Better(other, total / rows, math.sqrt(variance) / rows, rows)
 
 
 def _alarms(settings: RetrainSettings, history: History) -> Decision:

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from perennial.domain.gates import METRICS, OPERATORS
 from perennial.domain.naming import MONITOR_KINDS
-from perennial.domain.retrain_policy import DEFAULT_POLICY, POLICIES
+from perennial.domain.retrain_policy import DEFAULT_EARLIER, DEFAULT_POLICY, POLICIES
 from perennial.domain.settings_reader import Reader, duration, parse_duration, shown
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -31,12 +31,16 @@ METHODS = ("robust", "simple", "chi-squared")
 LONGEST_DELAY = 60 * DAY
 LONGEST_JOB = 5 * DAY
 LONGEST_PERIOD = 366 * DAY
+#: Each is a job of its own after each labelled window.
+MOST_EARLIER = 10
 INSTANCE = r"ml\.[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}"
 #: How long the capture of a request may take to arrive in S3, and its label to be known.
 CAPTURE_DELAY = 5 * MINUTE
 LABEL_DELAY = DAY
 
 Method = Literal["robust", "simple", "chi-squared"]
+Provider = Literal["perennial", "sagemaker"]
+PROVIDERS: tuple[Provider, ...] = ("perennial", "sagemaker")
 
 
 @dataclass(frozen=True)
@@ -79,19 +83,22 @@ class Retrain:
 
     `at_least`: an alarm counts once so many monitors of the model are in ALARM. `every`: the
     period of the policy `fixed`, the longest pause of the others, in seconds; 0: none.
-    `error_usd`: what one wrong answer costs; None: a run is worth `DEFAULT_PRICE`.
+    `error_usd`: what one wrong answer costs; None: a run is worth `DEFAULT_PRICE`. `earlier`: so
+    many earlier versions are scored on each labelled window; 0: none.
     """
 
     at_least: int = 1
     policy: str = DEFAULT_POLICY
     every: int = 0
     error_usd: float | None = None
+    earlier: int = DEFAULT_EARLIER
 
 
 @dataclass(frozen=True)
 class Monitoring:
     """The whole section; without `monitors` nothing is watched.
 
+    `provider`: who judges the windows, our own jobs or SageMaker Model Monitor's schedules.
     `instance`, `volume_gb` and `max_seconds` are of each monitor's job. `preprocess`: whether
     model.py's `preprocess_record` sees each captured record first.
     """
@@ -102,6 +109,12 @@ class Monitoring:
     max_seconds: int = 1800
     preprocess: bool = False
     retrain: Retrain = field(default_factory=Retrain)
+    provider: Provider = "perennial"
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether SageMaker's own schedules judge the windows."""
+        return self.provider == "sagemaker"
 
     def monitor(self, kind: str) -> Monitor | None:
         """The monitor of a kind; None when it is not asked for."""
@@ -119,15 +132,16 @@ class Watched:
     captured: bool
 
 
-def read_monitor(root: Reader, watched: Watched) -> Monitoring:
+def read_monitor(root: Reader, watched: Watched, provider: Provider = "perennial") -> Monitoring:
     """The whole section; empty or absent, nothing is watched."""
     value = root.raw("monitor")
     if value is None or value is False or value in ("off", {}):
         return Monitoring()
     before = len(root.mistakes)
     entry = root.section("monitor")
+    is_managed = provider == "sagemaker"
     monitors = tuple(
-        _monitor(_section(entry, kind), kind, watched)
+        _monitor(_section(entry, kind), kind, watched, is_managed=is_managed)
         for kind in MONITOR_KINDS
         if _asked(entry, kind)
     )
@@ -144,6 +158,7 @@ def read_monitor(root: Reader, watched: Watched) -> Monitoring:
         max_seconds=_max_seconds(entry, default.max_seconds),
         preprocess=_preprocess(entry),
         retrain=read_retrain(entry.section("retrain"), len(monitors)),
+        provider=provider,
     )
     entry.done()
     if len(root.mistakes) == before:
@@ -203,6 +218,7 @@ def read_retrain(retrain: Reader, monitors: int) -> Retrain:
         error_usd=retrain.number(
             "error_usd", None, accept=lambda x: x > 0, expected="USD per wrong answer, above 0"
         ),
+        earlier=retrain.integer("earlier", DEFAULT_EARLIER, least=0, most=MOST_EARLIER),
     )
     retrain.done()
     return read
@@ -216,6 +232,8 @@ def _retrain(retrain: Retrain) -> dict[str, Any]:
         found["every"] = duration(retrain.every)
     if retrain.error_usd is not None:
         found["error_usd"] = retrain.error_usd
+    if retrain.earlier != DEFAULT_EARLIER:
+        found["earlier"] = retrain.earlier
     return found
 
 
@@ -234,7 +252,8 @@ def _section(entry: Reader, kind: str) -> Reader:
     return Reader({} if plain else value, entry.at(kind), entry.mistakes)
 
 
-def _monitor(entry: Reader, kind: str, watched: Watched) -> Monitor:
+def _monitor(entry: Reader, kind: str, watched: Watched, *, is_managed: bool) -> Monitor:
+    capture_delay = 0 if is_managed else CAPTURE_DELAY
     every = _every(entry, HOUR if kind == DATA_QUALITY else DAY)
     read = Monitor(
         kind=kind,
@@ -243,7 +262,7 @@ def _monitor(entry: Reader, kind: str, watched: Watched) -> Monitor:
         window=entry.seconds("window", every, least=1, most=DAY),
         delay=entry.seconds(
             "delay",
-            LABEL_DELAY if kind in LABELLED else CAPTURE_DELAY,
+            LABEL_DELAY if kind in LABELLED else capture_delay,
             least=0,
             most=LONGEST_DELAY,
         ),

@@ -11,7 +11,14 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from perennial.domain.ledger.ab_rows import AbShare, AbStop, AbTest
-from perennial.domain.ledger.monitor_rows import MONITOR_SK, WINDOW_SK, MonitorRow, WindowRow
+from perennial.domain.ledger.monitor_rows import (
+    MONITOR_SK,
+    WINDOW_SK,
+    Earlier,
+    MonitorRow,
+    Proposal,
+    WindowRow,
+)
 from perennial.domain.ledger.move_rows import Move
 from perennial.domain.ledger.rows import (
     DONE_SK,
@@ -65,6 +72,8 @@ _NESTED: Mapping[type[Any], Mapping[str, type[Any]]] = {
         "ended_abs": AbTest,
         "move": Move,
     },
+    MonitorRow: {"proposal": Proposal},
+    WindowRow: {"earlier": Earlier},
     AbTest: {"shares": AbShare, "stop": AbStop},
     ReleaseRow: {"before": Live, "stop": StopRequest, "ending": ReleaseEnding},
     RunRow: {

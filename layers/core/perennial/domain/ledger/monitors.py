@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from perennial.domain.ledger import earlier
 from perennial.domain.ledger.limits import DAY_MS, REMEMBER_MS
 from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow, WindowState
 from perennial.domain.ledger.rows import ModelRow, SignalRow
@@ -106,10 +107,13 @@ def found_before(window: WindowRow) -> Found:
 
 
 def close_window(row: MonitorRow | None, window: WindowRow) -> Transaction:
-    """Let the next window open; empty when this one is not the open one any more."""
+    """Let the next window open; empty when this one is not the open one any more.
+
+    With labelled rows that were kept, the scoring of earlier versions begins.
+    """
     if row is None or row.open_ms != window.end_ms:
         return ()
-    return (change(row, open_ms=None),)
+    return earlier.begin(row, window, open_ms=None)
 
 
 def withdraw_alarm(signals: Iterable[SignalRow], alarm: str, now_ms: int) -> list[Transaction]:
