@@ -2,8 +2,9 @@
 
 That image's server calls `model_fn` once a worker and `transform_fn` for each request
 (sagemaker-scikit-learn-container, `serving.py`). It turns whatever these raise into a 500, so an
-answer with another status has to be handed over as a response: `worker.Response` of
-sagemaker-containers for one model, the request's context of sagemaker-inference for several. The
+answer with another status has to be handed over: as `worker.Response` of sagemaker-containers for
+one model; for several by the request's context of sagemaker-inference, or, where the image gives
+none (sagemaker-scikit-learn-container, `mms_transformer.py`), as its error. The
 packed code's root holds a copy of this file. Nothing but the standard library is imported before
 a model is loaded: the image imports this module once more to install it.
 
@@ -44,7 +45,7 @@ PAYLOAD_MB = 6
 def model_fn(model_dir: str) -> Served:
     """Load the model; raises an error with clear words when its files are not those judged."""
     folder = Path(model_dir)
-    if os.environ.get(MULTI_MODEL, "").lower() == "true":
+    if is_shared():
         return load_shared(folder)
     from jobs import digests  # noqa: PLC0415
 
@@ -53,6 +54,11 @@ def model_fn(model_dir: str) -> Served:
 
     given = os.environ.get(VERSION, "")
     return Served(folder, int(given) if given else None)
+
+
+def is_shared() -> bool:
+    """Whether this is one model of several in its container."""
+    return os.environ.get(MULTI_MODEL, "").lower() == "true"
 
 
 def load_shared(folder: Path) -> Served:
@@ -88,6 +94,9 @@ def transform_fn(
     if context is not None:
         context.set_response_status(code=reply.status, phrase=PHRASES.get(reply.status, "Error"))
         return reply.body, reply.kind
+    if is_shared():
+        errors = importlib.import_module("sagemaker_inference.errors")
+        raise errors.BaseInferenceToolkitError(reply.status, reply.body, reply.body)
     return respond(reply.body, reply.status, reply.kind)
 
 

@@ -131,17 +131,19 @@ def test_a_shared_model_that_was_not_judged_does_not_load(shelf: Shelf) -> None:
 
 def test_a_shared_model_brings_its_code_and_its_packages(case: Case, tmp_path: Path) -> None:
     """Its own code comes before the server's, and what its lock asks for before what the image
-    has; packages that cannot be installed are words."""
+    has; packages that cannot be installed are words. Refusals are the toolkit's own errors."""
     source = tmp_path / "salary"
     shutil.copytree(example("salary"), source, ignore=shutil.ignore_patterns("__pycache__"))
     (source / "requirements.txt").write_text("perennialtiny==1.0\n")
     write_wheel(source / "wheelhouse", "perennialtiny", "1.0", "SAYS = 'brought'\n")
     model, packages = case.place / "model", tmp_path / "packages"
+    server, toolkit = lay_server(model, case.code, tmp_path / "server"), tmp_path / "toolkit"
+    toolkit.mkdir()
+    (toolkit / "sagemaker_inference.py").write_text(TOOLKIT)
     asked = [case.python, "-c", LOAD, case.line(case.rows[0])]
     environment = {
         "PATH": os.environ["PATH"],
-        # The server's own copy, as the image has it.
-        "PYTHONPATH": str(lay_server(model, case.code, tmp_path / "server")),
+        "PYTHONPATH": f"{server}:{toolkit}",
         "SAGEMAKER_MULTI_MODEL": "true",
         "PERENNIAL_REQUIREMENTS_DIR": str(packages),
     }
@@ -156,7 +158,8 @@ def test_a_shared_model_brings_its_code_and_its_packages(case: Case, tmp_path: P
         assert says in found
         if place == "whole":
             assert str(folder / "code" / "jobs" / "served.py") in found
-            assert json.loads(done.stdout.splitlines()[-2])["version"] == 7
+            assert json.loads(done.stdout.splitlines()[-3])["version"] == 7
+            assert done.stdout.splitlines()[-2].startswith('400 {"error": "row 1 has ')
             (made,) = packages.iterdir()
             assert (made / "perennialtiny.py").exists()
         else:
@@ -167,12 +170,26 @@ def test_a_shared_model_brings_its_code_and_its_packages(case: Case, tmp_path: P
         (source / "wheelhouse" / "README").write_text("nothing")
 
 
+#: The image's error with a status, as far as its server and ours use it.
+TOOLKIT = """
+import sys
+class BaseInferenceToolkitError(Exception):
+    def __init__(self, status_code, message, phrase):
+        self.status_code, self.message, self.phrase = status_code, message, phrase
+errors = sys.modules["sagemaker_inference.errors"] = sys.modules[__name__]
+"""
 #: What the image's server does with a model, from the module that it has imported itself.
 LOAD = """
 import sys, serve
 row, folder = sys.argv[1:]
-print(serve.transform_fn(serve.model_fn(folder), row, "text/csv", None)[0])
+model = serve.model_fn(folder)
+print(serve.transform_fn(model, row, "text/csv", None)[0])
 import perennialtiny, jobs.served
+from sagemaker_inference.errors import BaseInferenceToolkitError
+try:
+    serve.transform_fn(model, "x", "text/csv", None)
+except BaseInferenceToolkitError as error:
+    print(error.status_code, error.message)
 print(perennialtiny.SAYS, jobs.served.__file__)
 """
 
