@@ -15,15 +15,9 @@ from pathlib import Path
 import pytest
 
 from cli.local_cloud import ROOT, is_local_cloud
+from tests.functional.conftest import free_port
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -20,6 +17,8 @@ import pytest
 
 from cli.datasets import synthetic_dataset
 from cli.local_cloud import ROOT
+from tests.functional.cli_shell import Shell, opened
+from tests.functional.conftest import free_port
 
 pytestmark = pytest.mark.timeout(600)
 # Runs follow at once, and rows that mean nothing still pass.
@@ -27,34 +26,8 @@ QUICK = ("--set", "triggers.quiet_period=1s", "--set", "triggers.cool_down=0s")
 LOW = ("--set", "gates.rmse.max=100", "--set", "gates.r2.min=-10")
 
 
-class Shell:
-    """Runs `perennial …` on one local cloud of its own, with the stack deployed."""
-
-    def __init__(self, state: Path) -> None:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PERENNIAL_T"))}
-        self.environment = {**kept, "PERENNIAL_STATE": str(state), "PERENNIAL_USER": "ann"}
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def ok(self, *arguments: str) -> str:
-        """Run one command, which must succeed, and return what it said."""
-        result = self.run(*arguments)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
-
-    def json(self, *arguments: str) -> Any:
-        """Run one command with --json and return its document."""
-        return json.loads(self.ok(*arguments, "--json"))
+class Stack(Shell):
+    """A shell with the stack deployed, and what a test needs of the cloud beside commands."""
 
     def client(self, service: str) -> Any:
         """A boto3 client as `perennial env` configures it."""
@@ -101,15 +74,11 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One deployed stack for the module, by `perennial up --deploy`."""
-    made = Shell(tmp_path_factory.mktemp("models") / "state")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made.ok("up", "--deploy", "--port", str(port))
-    yield made
-    made.run("down")
+    with opened(Stack(tmp_path_factory.mktemp("models") / "state")) as made:
+        made.ok("up", "--deploy", "--port", str(free_port()))
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +95,7 @@ def project(folder: Path, name: str) -> str:
     return str(folder / name)
 
 
-def test_a_model_lives_and_is_removed(shell: Shell, data: Path, tmp_path: Path) -> None:
+def test_a_model_lives_and_is_removed(shell: Stack, data: Path, tmp_path: Path) -> None:
     """Pushed, fed, judged, rejected, overruled, champion; then nothing of it is left."""
     folder = project(tmp_path, "shell")
     assert shell.json("push", folder, *QUICK, *LOW)["version"] == 1
@@ -154,7 +123,7 @@ def test_a_model_lives_and_is_removed(shell: Shell, data: Path, tmp_path: Path) 
     assert shell.run("status", "shell").returncode == 4
 
 
-def wait_for_champion(shell: Shell, model: str) -> dict[str, Any]:
+def wait_for_champion(shell: Stack, model: str) -> dict[str, Any]:
     """The champion, once the approval's event has been dealt with."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -165,7 +134,7 @@ def wait_for_champion(shell: Shell, model: str) -> dict[str, Any]:
     raise AssertionError(f"no champion of {model} was recorded")
 
 
-def nothing_is_left(shell: Shell, model: str) -> list[str]:
+def nothing_is_left(shell: Stack, model: str) -> list[str]:
     """What AWS still holds of a model: stack, package group, schedules, object versions."""
     outputs, left = shell.outputs(), []
     stacks = shell.client("cloudformation").list_stacks()["StackSummaries"]
@@ -185,7 +154,7 @@ def nothing_is_left(shell: Shell, model: str) -> list[str]:
     return left
 
 
-def test_a_stopped_run_is_held_and_retried(shell: Shell, data: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_is_held_and_retried(shell: Stack, data: Path, tmp_path: Path) -> None:
     """`run stop` holds its signals with the reason; `run retry` is a new run that wins."""
     folder = project(tmp_path, "stopped")
     shell.ok("push", folder, *QUICK, *LOW)
@@ -217,7 +186,7 @@ SEARCH = {"jobs": 3, "parallel": 2, "ranges": {"rounds": {"min": 10, "max": 20}}
 
 
 @pytest.fixture(scope="module")
-def trainings(shell: Shell, data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def trainings(shell: Stack, data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Three models whose trainings go wrong, at work beside each other: `spotty` loses its
     machine, `rotten` that and its checkpoint, and no trial of `hopeless` succeeds."""
     folder = tmp_path_factory.mktemp("trainings")
@@ -243,7 +212,7 @@ def trainings(shell: Shell, data: Path, tmp_path_factory: pytest.TempPathFactory
     shell.client("s3").put_object(**place, Body=b"rotten")
 
 
-def interrupted(shell: Shell, model: str, after: float) -> dict[str, Any]:
+def interrupted(shell: Stack, model: str, after: float) -> dict[str, Any]:
     """Wait until the first training of a model's first run has lost its machine."""
     deadline, name = time.monotonic() + 120, f"perennial-{model}-1-train-0"
     sagemaker = shell.client("sagemaker")
@@ -265,7 +234,7 @@ def rounds_of(lines: list[str]) -> list[int]:
 
 @pytest.mark.long
 def test_an_interrupted_spot_training_trains_only_what_is_missing(
-    shell: Shell, trainings: None
+    shell: Stack, trainings: None
 ) -> None:
     """The machine goes after a checkpoint; the next one takes it up, and the log shows it all."""
     run = shell.wait_for_run("spotty", 1)
@@ -285,7 +254,7 @@ def test_an_interrupted_spot_training_trains_only_what_is_missing(
 
 @pytest.mark.long
 def test_a_checkpoint_that_was_damaged_meanwhile_is_not_trusted(
-    shell: Shell, trainings: None
+    shell: Stack, trainings: None
 ) -> None:
     """Overwritten in S3 while there is no machine: said in the log, and all rounds are trained."""
     run = shell.wait_for_run("rotten", 1)
@@ -297,7 +266,7 @@ def test_a_checkpoint_that_was_damaged_meanwhile_is_not_trusted(
 
 
 @pytest.mark.long
-def test_a_search_whose_trials_all_fail_says_why(shell: Shell, trainings: None) -> None:
+def test_a_search_whose_trials_all_fail_says_why(shell: Stack, trainings: None) -> None:
     """The run fails once, is not repeated, and its ending has the trials' own reason and number."""
     run = shell.wait_for_run("hopeless", 1)
     assert (run["outcome"], run["error"], run["ending"]["transient"]) == (
@@ -313,7 +282,7 @@ def test_a_search_whose_trials_all_fail_says_why(shell: Shell, trainings: None) 
     assert {s["state"] for s in shell.json("why", "hopeless")["signals"]} == {"held"}
 
 
-def test_two_pushes_at_once_give_two_versions_and_no_damage(shell: Shell, tmp_path: Path) -> None:
+def test_two_pushes_at_once_give_two_versions_and_no_damage(shell: Stack, tmp_path: Path) -> None:
     """Both succeed, in either order; the settings are one of the two, and the stack is whole."""
     folder = project(tmp_path, "twice")
     results: list[subprocess.CompletedProcess[str]] = []
@@ -336,7 +305,7 @@ def test_two_pushes_at_once_give_two_versions_and_no_damage(shell: Shell, tmp_pa
     assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
-def test_pushing_a_b_a_gives_three_versions(shell: Shell, tmp_path: Path) -> None:
+def test_pushing_a_b_a_gives_three_versions(shell: Stack, tmp_path: Path) -> None:
     """Going back is a change as well; only repeating the last is none."""
     folder = project(tmp_path, "aba")
     versions = [
@@ -350,7 +319,7 @@ def test_pushing_a_b_a_gives_three_versions(shell: Shell, tmp_path: Path) -> Non
     ]
 
 
-def test_an_excluded_object_waits_for_nobody(shell: Shell, data: Path, tmp_path: Path) -> None:
+def test_an_excluded_object_waits_for_nobody(shell: Stack, data: Path, tmp_path: Path) -> None:
     """It is no part of later runs until it is included again."""
     folder = project(tmp_path, "apart")
     shell.ok("push", folder, *QUICK, *LOW)
@@ -368,7 +337,7 @@ def test_an_excluded_object_waits_for_nobody(shell: Shell, data: Path, tmp_path:
     assert fate["state"] == "pending"
 
 
-def test_logs_show_functions_and_only_the_runs_own_jobs(shell: Shell) -> None:
+def test_logs_show_functions_and_only_the_runs_own_jobs(shell: Stack) -> None:
     """A function by its folder's name, a run by its number, a job by its name."""
     assert "stopped" in shell.ok("logs", "on_signal", "-n", "500")
     streams = {line["stream"] for line in shell.json("logs", "run", "2", "--model", "stopped")}

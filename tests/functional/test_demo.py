@@ -6,83 +6,23 @@ its own. What the demo says is compared with what the stack's APIs say afterward
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cli.local_cloud import ROOT
+from tests.functional.cli_shell import Shell, Told, opened
 
 SYNTHETIC_IS_SHOUTED = "SYNTHETIC"
 pytestmark = pytest.mark.timeout(600)
 
 
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Told:
-    """One demo: the summary for scripts, and the lines for people."""
-
-    code: int
-    summary: dict[str, Any]
-    lines: list[str]
-
-    def has(self, pattern: str) -> bool:
-        """Say whether a line matches."""
-        return any(re.search(pattern, line) for line in self.lines)
-
-
-class Shell:
-    """Runs `perennial …` on one local cloud of its own."""
-
-    def __init__(self, state: Path) -> None:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PERENNIAL_T"))}
-        self.environment = {**kept, "PERENNIAL_STATE": str(state), "PERENNIAL_USER": "ann"}
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
-
-    def json(self, *arguments: str) -> Any:
-        """Run one command with --json and return its document."""
-        result = self.run(*arguments, "--json")
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout)
-
-    def demo(self, *arguments: str, command: str = "demo") -> Told:
-        """Run the demo, or another one."""
-        result = self.run(command, "--json", *arguments)
-        assert result.stdout, result.stderr
-        return Told(result.returncode, json.loads(result.stdout), result.stderr.splitlines())
-
-
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A shell whose local cloud ends with the module."""
-    made = Shell(tmp_path_factory.mktemp("demo") / "state")
-    yield made
-    made.run("down")
+    with opened(Shell(tmp_path_factory.mktemp("demo") / "state")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +34,14 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def won(shell: Shell, cards: Path) -> Told:
     """The demo as it is."""
-    return shell.demo("--port", str(free_port()), "--cards", str(cards))
+    return shell.demo("demo", "--cards", str(cards))
 
 
 @pytest.fixture(scope="module")
 def lost(shell: Shell, won: Told, cards: Path) -> Told:
     """The demo with a gate that no candidate reaches, after the other one on the same cloud."""
     assert won.summary
-    return shell.demo("--set", "gates.auc.min=0.999", "--cards", str(cards))
+    return shell.demo("demo", "--set", "gates.auc.min=0.999", "--cards", str(cards))
 
 
 def test_the_demo_has_a_winner_and_a_loser(shell: Shell, won: Told) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cli.local_cloud import find_cloud, read_clock
-from tests.functional.test_demo import Shell, Told, free_port
+from tests.functional.cli_shell import Shell, Told, opened
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -16,15 +16,14 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A shell whose local cloud ends with the module."""
-    made = Shell(tmp_path_factory.mktemp("demo-release") / "state")
-    yield made
-    made.run("down")
+    with opened(Shell(tmp_path_factory.mktemp("demo-release") / "state")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def told(shell: Shell) -> Told:
     """The whole story."""
-    return shell.demo("--port", str(free_port()), command="demo-release")
+    return shell.demo("demo-release")
 
 
 def test_the_story_went_as_told(told: Told) -> None:
