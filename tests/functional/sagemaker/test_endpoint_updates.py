@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.alarms import put_alarm
 from tests.functional.sagemaker.hosting import Hosting
 
 SLOW = """
@@ -153,17 +154,7 @@ def ruined(hosting: Hosting) -> tuple[str, str]:
     )
     alarm = f"watch-{name}"
     cloudwatch = hosting.cloud.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName=alarm,
-        Namespace="AWS/SageMaker",
-        MetricName="Invocation5XXErrors",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="notBreaching",
-    )
+    put_alarm(cloudwatch, alarm, TreatMissingData="notBreaching")
     old = set(hosting.processes(name))
     green = hosting.config(hosting.variant(hosting.model("green"), count=2))
     canary = policy("CANARY", 3600, alarms=[alarm], step=("CAPACITY_PERCENT", 50))

@@ -19,6 +19,7 @@ from perennial.domain.settings import parse_settings
 from perennial.publish_settings import publish_settings
 from perennial.wiring import connect
 
+from tests.alarms import put_alarm, sound
 from tests.functional.conftest import LocalCloud
 from tests.functional.sagemaker.hosting import Hosting
 from tests.functional.stack.conftest import hold_sweeps
@@ -171,18 +172,8 @@ class Deployed:
             naming.monitor_alarm(self.name, MODEL, kind),
             f"{self.token}-guard-{MODEL}-ab1-errors",
         ):
-            cloudwatch.put_metric_alarm(
-                AlarmName=name,
-                Namespace="Test",
-                MetricName="none",
-                Statistic="Sum",
-                Period=60,
-                EvaluationPeriods=1,
-                Threshold=1,
-                ComparisonOperator="GreaterThanThreshold",
-                TreatMissingData="ignore",
-            )
-            cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+            put_alarm(cloudwatch, name)
+            sound(cloudwatch, name)
 
     def _run_machines(self) -> None:
         """Executions that hold no run and no release, and fail at once."""

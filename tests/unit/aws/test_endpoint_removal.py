@@ -13,6 +13,8 @@ from perennial.aws import alarms, endpoints
 from perennial.aws.clients import client, forget_clients
 from perennial.domain.errors import Denied, NotFound, Rejected
 
+from tests.alarms import put_alarm
+
 # As AWS says it, without an error of its own (aws-facts: un-modelled ValidationException).
 GONE = {
     "describe_endpoint": 'Could not find endpoint "arn:aws:sagemaker:eu-west-1:1:endpoint/x".',
@@ -99,16 +101,7 @@ def test_alarms_are_removed_also_when_some_are_gone(aws: None) -> None:
     """One that does not exist keeps no other from going."""
     cloudwatch: Any = boto3.client("cloudwatch")
     for name in ("g-1", "g-2", "other"):
-        cloudwatch.put_metric_alarm(
-            AlarmName=name,
-            Namespace="n",
-            MetricName="m",
-            Statistic="Sum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1,
-            ComparisonOperator="GreaterThanThreshold",
-        )
+        put_alarm(cloudwatch, name)
     assert sorted(alarms.list_alarms("g-")) == ["g-1", "g-2"]
     alarms.delete_alarms(["g-0", "g-1", "g-2"])
     assert alarms.list_alarms("g-") == []

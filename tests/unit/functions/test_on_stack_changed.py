@@ -18,6 +18,8 @@ from perennial import custom_resource
 from perennial.aws import objects, registry
 from perennial.aws.clients import client
 
+from tests.alarms import put_alarm
+
 MAIN = {
     "Kind": "Stack",
     "StackName": "dev-perennial",
@@ -201,16 +203,7 @@ def test_what_a_models_releases_made_is_removed(change: Any) -> None:
             ProductionVariants=[{**variant, "InitialInstanceCount": 1}],
         )
         sagemaker.create_endpoint(EndpointName=f"dev-perenn-live-{model}", EndpointConfigName=name)
-        cloudwatch.put_metric_alarm(
-            AlarmName=f"dev-perenn-guard-{model}-r3-errors",
-            Namespace="AWS/SageMaker",
-            MetricName="Invocation5XXErrors",
-            Statistic="Sum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1,
-            ComparisonOperator="GreaterThanThreshold",
-        )
+        put_alarm(cloudwatch, f"dev-perenn-guard-{model}-r3-errors")
     properties = {"Kind": "Model", "StackName": "dev-perennial", "Model": "census"}
     properties["PackageGroup"] = "dev-perenn-census"
     assert change("Delete", properties, PhysicalResourceId="p")["Status"] == "SUCCESS"

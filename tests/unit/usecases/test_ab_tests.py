@@ -29,6 +29,7 @@ from perennial.stop_ab import stop_test
 from perennial.sweep import sweep
 from perennial.try_challenger import check_trial, try_challenger
 
+from tests import alarms
 from tests.unit.usecases.model_server import Reply, Runtime, model_error
 from tests.unit.usecases.test_releases import LIVE, make_config, version
 from tests.unit.world import MODEL, REGION, World, boto_client
@@ -75,12 +76,8 @@ def weights() -> dict[str, float]:
 def sound(name: str = ALARM) -> None:
     """Let an alarm sound."""
     cloudwatch = boto_client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName=name, MetricName="Invocation5XXErrors", Namespace="AWS/SageMaker", Period=60,
-        EvaluationPeriods=1, Threshold=0.01, Statistic="Average",
-        ComparisonOperator="GreaterThanThreshold",
-    )  # fmt: skip
-    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+    alarms.put_alarm(cloudwatch, name)
+    alarms.sound(cloudwatch, name)
 
 
 def of_test(notices: list[dict[str, Any]]) -> list[str]:
@@ -279,7 +276,7 @@ def test_a_test_that_is_open_keeps_its_model(tested: World) -> None:
     with pytest.raises(NotAllowed, match=f"A/B test 1 of {MODEL} is open"):
         remove_model(tested.ports, MODEL, by="ann", with_data=False, tell=print)
     sound()
-    removed = remove_served("perennial", MODEL, float("inf"))
+    removed = remove_served("perennial", "artifacts", MODEL, float("inf"))
     assert set(removed.configs) == {MAIN_CONFIG, CONFIG}
     assert removed.alarms == (ALARM,)
     assert boto_client("sagemaker").list_models()["Models"] == []

@@ -18,6 +18,7 @@ from perennial.domain.monitor_windows import hour_folders
 from perennial.send_labels import allowed_labels, send_labels
 from perennial.wiring import now_ms
 
+from tests.alarms import put_alarm
 from tests.unit.world import DOCUMENT, MODEL, World, boto_client
 
 HOUR = 3_600_000
@@ -62,16 +63,7 @@ def watched(world: World, told: list[dict[str, Any]]) -> World:
     world.ledger.commit([change(row, **fields), *map(drop, world.signals())])
     world.wakes()
     put("runs/census/1/baselines/data_quality/constraints.json")
-    boto_client("cloudwatch").put_metric_alarm(
-        AlarmName=ALARM,
-        Namespace="Perennial/Monitoring",
-        MetricName="violations",
-        Statistic="Maximum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanOrEqualToThreshold",
-    )
+    put_alarm(boto_client("cloudwatch"), ALARM)
     return world
 
 

@@ -31,6 +31,7 @@ from perennial.rollback_release import rollback_release
 from perennial.sum_costs import sum_costs
 from perennial.tell_releases import tell_releases
 
+from tests.alarms import put_alarm
 from tests.unit.usecases.test_people import registered
 from tests.unit.world import MODEL, REGION, World, boto_client
 
@@ -387,16 +388,8 @@ def test_what_a_failed_release_left_behind_is_removed(served: World) -> None:
     sagemaker, cloudwatch = boto_client("sagemaker"), boto_client("cloudwatch")
     make_config(f"{row.config}-staging")
     sagemaker.create_endpoint(EndpointName=STAGING, EndpointConfigName=f"{row.config}-staging")
-    alarm = {"Namespace": "AWS/SageMaker", "MetricName": "Invocation5XXErrors", "Period": 60}
     for name in (f"perennial-guard-{MODEL}-r1-errors", f"perennial-guard-{MODEL}-r11-errors"):
-        cloudwatch.put_metric_alarm(
-            AlarmName=name,
-            EvaluationPeriods=1,
-            Threshold=1,
-            Statistic="Sum",
-            ComparisonOperator="GreaterThanThreshold",
-            **alarm,
-        )
+        put_alarm(cloudwatch, name)
     backend: Any = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION]
     backend.endpoints[LIVE].endpoint_status = "Failed"
     done = end_release(
