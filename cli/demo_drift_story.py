@@ -24,6 +24,7 @@ from cli.demo_drift_stream import (
 )
 from cli.demo_frame import DemoSummary
 from cli.demo_release_story import leave_out_facets
+from cli.demo_release_summary import gate_words
 from cli.errors import CommandError
 from cli.live import Progress
 from cli.model_file import parse_sets, read_settings
@@ -154,7 +155,7 @@ class DriftStory:
 
     def push(self, folder: Path) -> None:
         """Publish the model with the demo's settings."""
-        self.progress.say(f"\n[bold]The model[/] [dim]models/census, pushed as {self.model}[/]")
+        self.progress.say(f"\n[bold]The model[/] · [dim]models/census, pushed as {self.model}[/]")
         before = time.monotonic()
         leave_out_facets(folder)
         given = {pair.partition("=")[0] for pair in self.sets}
@@ -167,7 +168,7 @@ class DriftStory:
             f"monitors data-quality and model-quality look at windows of {WINDOW_S} s",
             "runs learn from what landed and from labelled traffic, the newest 6,000 rows",
             f"[dim]for the demo only: the clock goes {FACTOR} times as fast, no quiet period,[/]",
-            "[dim]one server, no explanations, no bias figures[/]",
+            "[dim]one server, no explanations, no bias figures; only alarms ask for runs[/]",
         ):
             self.progress.say(f"    {words}")
 
@@ -187,14 +188,14 @@ class DriftStory:
         text = self.dataset.tables[0].text(0, FIRST_ROWS)
         bucket = self.session.ports.deployment.landing_bucket
         put_bytes(bucket, f"{landing_prefix(self.model)}adult-1.csv", text.encode())
-        run = self.follow_run(0, before, f"{FIRST_ROWS:,} landed rows")
+        run = self.follow_run(0, before, f" with {FIRST_ROWS:,} landed rows")
         self.approve(run)
         self.until_live(1)
 
     def feature_chapter(self, phase: Phase, after: Phase) -> None:
         """Other people come, and nobody knows yet what is right: data quality notices."""
         self.progress.say(
-            f"\n[bold]Only people of {OLD} and more ask now[/] [dim]genuine rows; what is right"
+            f"\n[bold]Only people of {OLD} and more ask now[/] · [dim]genuine rows; what is right"
             " becomes known later[/]"
         )
         ids = self.send(phase, labelled=False)
@@ -210,7 +211,7 @@ class DriftStory:
     def relation_chapter(self, phase: Phase) -> None:
         """The same people, but what they earn follows another rule: model quality notices."""
         self.progress.say(
-            f"\n[bold]The relation itself changes[/] [dim]the same kind of people; the label of"
+            f"\n[bold]The relation itself changes[/] · [dim]the same kind of people; the label of"
             f" those with {SCHOOLED} and more years of school is the other one[/]"
         )
         self.send(phase)
@@ -294,7 +295,8 @@ class DriftStory:
         self.progress.say(
             f"  [bold red]![/] [red]{escape(seen.name)} is in ALARM[/] · {escape(found)}"
         )
-        self.progress.say(f"    [dim]CloudWatch: {escape(seen.reason[:150])}[/]")
+        # What follows says how many points such a change takes.
+        self.progress.say(f"    [dim]CloudWatch: {escape(seen.reason.partition(' (min')[0])}[/]")
         self.line("noticed", before, "by its own metric; no other monitor's alarm sounds")
         others = [each for each in ("data-quality", "model-quality") if each != kind]
         sounding = [each for each in others if self.alarm(each, "ALARM") is not None]
@@ -350,9 +352,8 @@ class DriftStory:
                 f"Run {number} of {self.model} should have won, but {run.outcome}: {why}",
                 f"Look at: perennial run show {self.model} {number}",
             )
-        verdict = read_report(self.session.ports, self.model, number).verdict
-        said = str(verdict.get("words", "")) or words
-        self.line("trained, judged", before, f"run {number} {run.outcome} {words or said}"[:150])
+        said = gate_words(read_report(self.session.ports, self.model, number))
+        self.line("trained, judged", before, f"run {number} {run.outcome}{words}: {said}")
         return run
 
     def approve(self, run: RunRow) -> None:

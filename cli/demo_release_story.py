@@ -104,7 +104,7 @@ class ReleaseStory:
         with Load(ask, PER_SECOND) as load:
             self.load = load
             self.progress.say(
-                f"\n[bold]Clients begin to ask[/] [dim]{PER_SECOND} calls of invoke_endpoint"
+                f"\n[bold]Clients begin to ask[/] · [dim]{PER_SECOND} calls of invoke_endpoint"
                 " a second, each counted, none tried again; they do not stop until the end[/]"
             )
             self.canary_chapter()
@@ -114,7 +114,7 @@ class ReleaseStory:
 
     def push(self, title: str) -> None:
         """Publish the model with the demo's settings, and say which they are."""
-        self.progress.say(f"\n[bold]{title}[/] [dim]models/census, pushed as {self.model}[/]")
+        self.progress.say(f"\n[bold]{title}[/] · [dim]models/census, pushed as {self.model}[/]")
         before = time.monotonic()
         given = {pair.partition("=")[0] for pair in self.sets}
         ours = (f"{key}={value}" for key, value in SETTINGS.items() if key not in given)

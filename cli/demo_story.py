@@ -113,7 +113,7 @@ class Story:
 
     def push(self, folder: Path) -> None:
         """Publish the model with shortened waits, and say what was shortened."""
-        self.progress.say(f"\n[bold]The model[/] [dim]models/census, pushed as {self.model}[/]")
+        self.progress.say(f"\n[bold]The model[/] · [dim]models/census, pushed as {self.model}[/]")
         settings = read_settings(folder)
         usual = settings.triggers
         quick = tuple(f"{key}={value}" for key, value in QUICK.items())
@@ -301,14 +301,15 @@ class Story:
                 )
         self.summary.quarantined += [plain(found) for found in report.quarantined]
         good = sum(not found.get("quarantined") for found in report.check.get("objects", []))
-        self.progress.say(f"    the other {count(good, 'object')} went on without it")
+        others = f"{good:,} objects" if good != 1 else "object"
+        self.progress.say(f"    the run went on with the other {others}")
 
     def keep_cards(self) -> None:
         """Write the cards of the last two judged runs to a folder, as `run card --to` does."""
         from perennial.read_card import read_card  # noqa: PLC0415 - boto3 costs 0.2 s
 
         self.cards.mkdir(parents=True, exist_ok=True)
-        self.progress.say("\n[bold]The cards[/] [dim]one printable page each[/]")
+        self.progress.say("\n[bold]The cards[/] · [dim]one printable page each[/]")
         judged = [run for run, report in self.summary.runs if report.verdict]
         for run in judged[-2:]:
             card = read_card(self.session.ports, self.model, run.number)

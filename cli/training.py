@@ -111,7 +111,8 @@ class TrainingTeller:
                     self._told[key] = at
         for at, figures in sorted(new.items()):
             since = duration((at - found.began_ms) / 1000)
-            self.progress.say(f"    [dim]after {since}: {escape(', '.join(sorted(figures)))}[/]")
+            said = escape(", ".join(sorted(figures)))
+            self.progress.say(f"    [dim]training, after {since}: {said}[/]")
 
 
 def live_lines(view: TrainingView, width: int, height: int) -> Iterable[str]:

@@ -51,10 +51,10 @@ def test_a_file_gets_each_point_once() -> None:
         assert teller.tell(path()) == ()
     lines = [line.strip() for line in stream.getvalue().splitlines()]
     assert lines[:4] == [
-        "after 1.0 s: auc=0.5100",
-        "after 2.0 s: auc=0.5200",
-        "after 2.0 s: logloss=0.2500",
-        "after 3.0 s: auc=0.5300",
+        "training, after 1.0 s: auc=0.5100",
+        "training, after 2.0 s: auc=0.5200",
+        "training, after 2.0 s: logloss=0.2500",
+        "training, after 3.0 s: auc=0.5300",
     ]
     assert len(lines) == len(set(lines)) == 21
 
@@ -68,7 +68,7 @@ def test_a_point_that_may_still_change_waits_for_the_end() -> None:
     assert stream.getvalue() == ""
     teller.tell(path(now))
     teller.tell(path(now))
-    assert stream.getvalue().split() == ["after", "4.0", "s:", "auc=0.9000"]
+    assert stream.getvalue().split() == ["training,", "after", "4.0", "s:", "auc=0.9000"]
 
 
 def test_a_terminal_gets_the_picture_and_keeps_a_line_a_metric() -> None:
@@ -143,7 +143,7 @@ def test_a_file_hears_of_a_search_when_it_changes() -> None:
     assert [line.strip() for line in stream.getvalue().splitlines()] == [
         "3 of 10 trials done · 2 running · no auc yet",
         search_words(changed.search or SEARCH),
-        "after 9.0 s: auc=0.9123",
+        "training, after 9.0 s: auc=0.9123",
     ]
 
 
