@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from perennial.domain.errors import NotFound
 from perennial.domain.ledger.release_words import waiting_words
 from perennial.request_release import read_steady
+from perennial.tell_proposal import proposal_words, read_proposal
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Production:
     """What the last confirmed release left, and the open one; `version` is 0 for nothing live.
 
-    `waits` says in words how far the open release is, of an open A/B test, and what comes next.
+    `waits` says in words how far the open release is, of an open A/B test, what comes next, and
+    which earlier version does better.
     """
 
     version: int
@@ -35,6 +37,7 @@ def describe_production(ports: Ports, model: str) -> Production:
     if book is None:
         raise NotFound(f"there is no model '{model}'")
     live, release = book.model.live, book.release
+    proposal = read_proposal(ports, book.model)
     return Production(
         version=live.version if live else 0,
         endpoint=live.endpoint if live else "",
@@ -42,5 +45,8 @@ def describe_production(ports: Ports, model: str) -> Production:
         since_ms=live.since_ms if live else 0,
         open_release=release.number if release else None,
         open_version=release.version if release else 0,
-        waits=waiting_words(book),
+        waits=(
+            *waiting_words(book),
+            *(() if proposal is None else proposal_words(model, proposal)),
+        ),
     )

@@ -19,6 +19,7 @@ from perennial.domain.ledger.store import read_signals
 from perennial.domain.manifest import is_selected
 from perennial.domain.signals import DATA
 from perennial.request_release import read_steady
+from perennial.tell_proposal import proposal_words, read_proposal
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -44,7 +45,8 @@ class SignalWait:
 class Explanation:
     """Why no run opens now; `opens_ms` is the earliest moment one could, None: not by time.
 
-    `releases` says in words what the model's releases wait for; empty: nothing is released.
+    `releases` says in words what the model's releases wait for, and which earlier version does
+    better than the live one; empty: nothing is released, none does.
     """
 
     model: str
@@ -76,6 +78,7 @@ def explain_wait(ports: Ports, model: str) -> Explanation:
     limits = read_limits(ports, row)
     now_ms = ports.clock()
     decision = decide(book, limits, now_ms) if book.run is None else Waiting(None, ())
+    proposal = read_proposal(ports, row)
     explained = {each.id: each for each in explain(book, limits, now_ms).signals}
     ordered = sorted(book.signals, key=lambda signal: (signal.admitted_ms, signal.id))
     return Explanation(
@@ -84,7 +87,10 @@ def explain_wait(ports: Ports, model: str) -> Explanation:
         opens_ms=decision.until_ms if isinstance(decision, Waiting) else now_ms,
         holds=decision.holds if isinstance(decision, Waiting) else (),
         signals=tuple(_wait(signal, explained[signal.id]) for signal in ordered),
-        releases=waiting_words(_release_book(ports, model)),
+        releases=(
+            *waiting_words(_release_book(ports, model)),
+            *(() if proposal is None else proposal_words(model, proposal)),
+        ),
     )
 
 

@@ -34,6 +34,7 @@ from perennial.look_after import look_after
 from perennial.look_after_monitors import look_after_monitors
 from perennial.note_labels import note_new_labels
 from perennial.tell_people import tell_people
+from perennial.tell_proposal import tell_proposal
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -114,6 +115,7 @@ def _look(ports: Ports, found: ModelSweep, _deadline: float) -> None:
     found.told = tell_people(ports, found.model)
     note_new_labels(ports, found.model)
     found.monitors = look_after_monitors(ports, row)
+    tell_proposal(ports, row)
     if row.ab is not None:
         row = look_after_test(ports, found) or row
     is_at_work = row.open_release is not None or row.waiting is not None

@@ -68,6 +68,11 @@ def test_the_longest_names_are_valid(stack, model, run):
             job = naming.monitor_job(stack, model, kind, mark_ms)
             assert fits(job, "sagemaker", "CreateProcessingJob", "ProcessingJobName")
             assert naming.parse_monitor_job(job, naming.token(stack)) == (model, kind)
+            assert naming.parse_earlier_job(job, naming.token(stack)) is None
+            job = naming.earlier_job(stack, model, mark_ms, 999_999)
+            assert fits(job, "sagemaker", "CreateProcessingJob", "ProcessingJobName")
+            assert naming.parse_earlier_job(job, naming.token(stack)) == model
+            assert naming.parse_monitor_job(job, naming.token(stack)) is None
         look = naming.monitor_schedule(stack, model, kind)
         assert fits(look, "scheduler", "CreateSchedule", "Name")
 
@@ -206,6 +211,9 @@ def test_jobs_of_monitors():
     assert parse(name, "perennia") is None
     assert parse("perennial-monitor-12-check-data-0", "perennial") is None
     assert parse("perennial-monitor-census-other-mywpiww0", "perennial") is None
+    other = naming.earlier_job("perennial", "census", 1_800_000_000_000, 7)
+    assert other == "perennial-monitor-census-earlier-mywpiww0-7"
+    assert naming.parse_earlier_job(other, "perennia") is None
     key = naming.monitoring_base("census", "bias", "2026/11/20/14", 5)
     assert key == "monitoring/census/bias/2026/11/20/14/5"
     assert naming.blind_alarm("perennial", "census", "bias") == "perennial-blind-census-bias"

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from perennial.domain.naming import parse_monitor_job
+from perennial.domain.naming import earlier_job, parse_monitor_job
 from perennial.domain.signals import Signal, parse_signal
 
 from tests.unit.functions.test_handlers import golden, lines, world
@@ -58,3 +58,22 @@ def test_an_alarm_that_stays_is_a_signal() -> None:
     assert signal.parts == ("perennial-monitor-census-data-quality", "window 1795183200000")
     assert signal.evidence["datapoints"] == [0.31]
     assert signal.evidence["again"] is True
+
+
+def test_scores_of_earlier_versions_go_their_own_way(
+    world: World, handler: Callable[[str], Any], context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of a job that scores one is no monitor's end; with nothing to score, nothing is
+    done, also for a model that is gone."""
+    due = handler("on_monitor_due")
+    asked = {"perennial": "earlier", "model": MODEL, "monitor": "model-quality"}
+    found = due(asked, context)
+    assert (found["decision"], "there is no model" in found["words"]) == ("none", True)
+    world.push()
+    assert due(asked, context) == {"decision": "none", "words": ""}
+    event = golden("sagemaker_processing_job_state_change")
+    event["detail"]["ProcessingJobName"] = earlier_job("perennial", MODEL, 1795183200000, 4)
+    handler("on_monitoring_ended")(event, context)
+    handler("on_monitoring_ended")({"model": MODEL, "monitor": "model-quality"}, context)
+    scored = [each for each in lines(caplog) if each["message"] == "earlier versions scored"]
+    assert [each["decision"] for each in scored] == ["none", "none"]
