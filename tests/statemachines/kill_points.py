@@ -84,7 +84,22 @@ def _failed(*states: str) -> tuple[str, ...]:
 #: Another candidate is champion than the verdict knows; the release's own jobs judge once more.
 JUDGING = ("EvaluateChampion", "Compare", "JudgeRelease")
 SERVERLESS = frozenset({"CreateUncapturedConfig", "ShiftTraffic"})
-PLAIN = frozenset({*JUDGING, "CreateModelInVpc", "AwaitApproval", "WhatIsNew>GuardEndpoint"})
+#: What only a version does that shares its endpoint with other models; and what it passes by.
+SHARING = frozenset(
+    {
+        *("ShareModel", "StagingReady>GuardEndpoint", "SmokeTestPassed>NeedsAPerson"),
+        *("IsCaptured>GuardEndpoint", "EndpointExists>ShiftTraffic"),
+    }
+)
+OF_ITS_OWN = frozenset(
+    {
+        *("CreateModel", "CreateStagingConfig", "RemoveStaging", "CreateEndpointConfig"),
+        *("CreateUncapturedConfig", "CreateEndpoint", "UpdateEndpoint"),
+    }
+)
+PLAIN = frozenset(
+    {*JUDGING, *SHARING, "CreateModelInVpc", "AwaitApproval", "WhatIsNew>GuardEndpoint"}
+)
 
 RELEASE_SCENARIOS = (
     Scenario(
@@ -114,12 +129,14 @@ RELEASE_SCENARIOS = (
     Scenario(
         "a rollback: its configuration and model are there",
         ("GuardEndpoint", "CheckRelease", "UpdateEndpoint", "WaitForEndpoint", "ConfirmRelease"),
-        SERVERLESS | {"WhatIsNew>WhereItRuns", "WhatIsNew>EvaluateChampion", "CreateEndpoint"},
+        SERVERLESS
+        | SHARING
+        | {"WhatIsNew>WhereItRuns", "WhatIsNew>EvaluateChampion", "CreateEndpoint"},
     ),
     Scenario(
         "a champion that the verdict does not know",
         _failed(*JUDGING),
-        frozenset({"WhatIsNew>WhereItRuns", "WhatIsNew>GuardEndpoint"}),
+        SHARING | {"WhatIsNew>WhereItRuns", "WhatIsNew>GuardEndpoint"},
     ),
     Scenario(
         "a stack in a VPC",
@@ -139,6 +156,16 @@ RELEASE_SCENARIOS = (
             *("WaitForTraffic", "TrafficMoved", "ConfirmRelease", "Released"),
         ),
         PLAIN | {"CreateEndpointConfig", "UpdateEndpoint", "EndpointSettled>ConfirmRelease"},
+    ),
+    Scenario(
+        "an endpoint that several models share: an archive is brought there",
+        (
+            *_failed("ShareModel"),
+            *("WaitForStaging", "DescribeStaging", "StagingReady", "SmokeTest", "SmokeTestPassed"),
+            *("NeedsAPerson", "GuardEndpoint", "CheckRelease", "EndpointExists", "ShiftTraffic"),
+            *("WaitForTraffic", "WatchTraffic", "TrafficMoved", "ConfirmRelease", "Released"),
+        ),
+        PLAIN - SHARING | OF_ITS_OWN | {"StagingReady>GuardEndpoint"},
     ),
 )
 

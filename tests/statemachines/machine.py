@@ -74,7 +74,7 @@ SUBSTITUTIONS = {
         for name in (
             *("CheckClaim", "PlanRun", "JudgeCandidate", "RegisterVersion", "ApproveCandidate"),
             *("PlanRelease", "JudgeRelease", "AwaitApproval", "GuardEndpoint", "CheckRelease"),
-            *("ShiftTraffic", "WatchTraffic", "ConfirmRelease"),
+            *("ShareModel", "ShiftTraffic", "WatchTraffic", "ConfirmRelease"),
         )
     },
 }

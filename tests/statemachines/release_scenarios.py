@@ -21,8 +21,8 @@ from tests.statemachines.scenarios import (
 )
 
 JOBS = ("EvaluateChampion", "Compare", "SmokeTest")
-FUNCTIONS = ("PlanRelease", "JudgeRelease", "GuardEndpoint", "CheckRelease", "ShiftTraffic",
-             "WatchTraffic", "ConfirmRelease")  # fmt: skip
+FUNCTIONS = ("PlanRelease", "JudgeRelease", "ShareModel", "GuardEndpoint", "CheckRelease",
+             "ShiftTraffic", "WatchTraffic", "ConfirmRelease")  # fmt: skip
 ASKING = "AwaitApproval"
 CALLS = ("CreateModel", "CreateModelInVpc", "CreateStagingConfig", "CreateStaging",
          "DescribeStaging", "RemoveStaging", "CreateEndpointConfig", "CreateUncapturedConfig",
@@ -32,7 +32,7 @@ TASKS = (*FUNCTIONS, ASKING, *JOBS, *CALLS, "ReadSmokeTest")
 FAILS_AS = {"CreateModelInVpc": "CreateModel", "CreateUncapturedConfig": "CreateEndpointConfig"}
 #: Who ends in which of the named ends, besides its own failure.
 CLAIMING = (*FUNCTIONS, ASKING)
-WITHDRAWING = ("PlanRelease", ASKING, "CheckRelease")
+WITHDRAWING = ("PlanRelease", "ShareModel", ASKING, "CheckRelease")
 STALE = ("PlanRelease", "JudgeRelease")
 CALL_ERRORS = {
     "SageMaker.SageMakerException": 5,
@@ -72,6 +72,7 @@ def planned(*, vpc: bool = False, **changes: Any) -> dict[str, Any]:
         "staging_variants": VARIANTS,
         "variants": VARIANTS,
         "moves": False,
+        "shared": False,
         "traffic": {"step": 0, "looks": 0},
         "captures": True,
         "capture": {
@@ -130,6 +131,10 @@ SERVERLESS = [{"VariantName": "main", "ModelName": NAMES["config"],
                "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}]  # fmt: skip
 MOVED = planned(moves=True, captures=False, deployment={}, variants=SERVERLESS,
                 staging_variants=SERVERLESS)  # fmt: skip
+SHARED_NAMES = {**NAMES, "endpoint": "perennial-shared", "staging": "perennial-shared"}
+SHARED = planned(moves=True, shared=True, captures=False, deployment={}, variants=[],
+                 staging_variants=[], names=SHARED_NAMES)  # fmt: skip
+SHARED_BACK = {**SHARED, "is_deployed_before": True}
 
 
 def described(status: str) -> dict[str, Any]:
@@ -161,6 +166,7 @@ ANSWERS: dict[str, Sequence[Any]] = {
     "GuardEndpoint": [{"alarms": []}],
     "CheckRelease": [{"exists": True, "keeps_counts": True}],
     "CreateUncapturedConfig": [{"EndpointConfigArn": "arn"}],
+    "ShareModel": [{"endpoint": "perennial-shared", "target": "census/perennial-census-r3.tar.gz"}],
     "CreateEndpoint": [{"EndpointArn": "arn"}],
     "ShiftTraffic": [{"permille": 100, "step": 1, "looks": 0}],
     "WatchTraffic": Visits([watched("wait"), watched("shift"), watched("wait"), watched("done")]),
@@ -173,7 +179,9 @@ PLANS = {
     "CreateModelInVpc": planned(vpc=True),
     ASKING: ASKED,
     **dict.fromkeys(("CreateUncapturedConfig", "ShiftTraffic", "WatchTraffic"), MOVED),
+    "ShareModel": SHARED,
 }
+SHARED_READY = {"exists": False, "keeps_counts": False}
 FIRST = {"CheckRelease": [{"exists": False, "keeps_counts": False}]}
 
 
@@ -252,6 +260,21 @@ def _whole_releases() -> list[ReleaseScenario]:
                         answers={"PlanRelease": [planned(moves=True)], **FIRST,
                                  "WatchTraffic": [watched("done")]},
                         visits=("CreateEndpointConfig",), avoids=("CreateUncapturedConfig",)),
+        ReleaseScenario("moved on a shared endpoint", "ShareModel", "SUCCEEDED", "Released",
+                        answers={"PlanRelease": [SHARED], "CheckRelease": [SHARED_READY]}, slept=6,
+                        visits=("DescribeStaging", "SmokeTest", "GuardEndpoint", "ShiftTraffic",
+                                "WatchTraffic"),
+                        avoids=("CreateModel", "CreateStaging", "RemoveStaging",
+                                "CreateUncapturedConfig", "CreateEndpointConfig",
+                                "CreateEndpoint", "UpdateEndpoint")),
+        ReleaseScenario("back on a shared endpoint", "ShareModel", "SUCCEEDED", "Released",
+                        answers={"PlanRelease": [SHARED_BACK], "CheckRelease": [SHARED_READY]},
+                        visits=("DescribeStaging", "GuardEndpoint", "ShiftTraffic"),
+                        avoids=("SmokeTest", "NeedsAPerson", "CreateEndpoint", "UpdateEndpoint")),
+        ReleaseScenario("not fit to be shared", "ReadSmokeTest", "FAILED", "SmokeTestNotPassed",
+                        "SmokeTestNotPassed", "did not pass 1 of 7 checks",
+                        answers={"PlanRelease": [SHARED], "ReadSmokeTest": [POOR]},
+                        avoids=("ShiftTraffic", "RemoveStaging")),
         ReleaseScenario("its own endpoint never comes up", "ConfirmRelease", "FAILED",
                         "NotReleased", "NotReleased", avoids=("ShiftTraffic",),
                         answers={**plan_of("ShiftTraffic"), "ConfirmRelease": [failed],

@@ -79,14 +79,14 @@ MUTANTS = list(mutants(DEFINITION))
 # Where to look first for the scenario that notices: trying all of them would take minutes.
 HINTS = {
     "WhatIsNew": "back to the last good one",
-    "WhereItRuns": "released, in the VPC",
-    "StagingReady": "staging never comes up",
+    "WhereItRuns": "moved on a shared endpoint",
+    "StagingReady": "back on a shared endpoint",
     "SmokeTestPassed": "the smoke test finds something",
     "NeedsAPerson": "let in by a person",
-    "EndpointExists": "first release",
+    "EndpointExists": "moved on a shared endpoint",
     "EndpointSettled": "DescribeEndpoint: still RollingBack",
     "IsLive": "rolled back",
-    "IsCaptured": "moved",
+    "IsCaptured": "moved on a shared endpoint",
     "TrafficMoved": "moved",
 }
 

@@ -89,6 +89,11 @@ def moving() -> dict[str, Any]:
     }
 
 
+def sharing() -> dict[str, Any]:
+    """The plan of a release onto the endpoint that several models share."""
+    return {**moving(), "shared": True, "variants": [], "staging_variants": []}
+
+
 @pytest.fixture(scope="module")
 def ran() -> dict[str, Ran]:
     """One execution for each kind of network, of an update and of a first release."""
@@ -100,6 +105,7 @@ def ran() -> dict[str, Ran]:
             answers = {**ANSWERS, "PlanRelease": [longest(network)], **more}
             found[f"{name}, {kind}"] = run(program, given, answers)
     found["moved"] = run(program, given, {**ANSWERS, "PlanRelease": [moving()], **FIRST})
+    found["shared"] = run(program, given, {**ANSWERS, "PlanRelease": [sharing()], **FIRST})
     return found
 
 
@@ -135,12 +141,17 @@ def test_payloads_stay_small(ran: dict[str, Ran]) -> None:
 
 
 #: What a few functions are told besides; of traffic, so that a repeated call does nothing twice.
-TOLD = {ASKING: {"token"}, "ShiftTraffic": {"step"}, "WatchTraffic": {"step", "looks"}}
+TOLD = {ASKING: {"token"}, "ShiftTraffic": {"step"}, "WatchTraffic": {"step", "looks"},
+        "ShareModel": {"container"}}  # fmt: skip
 
 
 def test_functions_are_told_the_same(ran: dict[str, Ran]) -> None:
     """Each is told the release and who asks, and nothing of what it must see for itself."""
-    sent = {**ran["open, update"].payloads, **ran["moved"].payloads}
+    sent = {
+        **ran["open, update"].payloads,
+        **ran["moved"].payloads,
+        **ran["shared"].payloads,
+    }
     for state in CLAIMING:
         given = sent[state][0]["Payload"] if state == ASKING else sent[state][0]
         asked = {"model", "release", "execution", *TOLD.get(state, ())}

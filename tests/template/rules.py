@@ -343,16 +343,18 @@ MACHINES = {"RetrainMachineRole", "ReleaseMachineRole"}
 #: Who may do what nobody else may.
 RESERVED = (
     (IAM, set()),
-    (DEPLOYING, {"ReleaseMachineRole"}),
+    (DEPLOYING, {"ReleaseMachineRole", "ShareModelFunctionRole"}),
     (REMOVING, {"ReleaseMachineRole", "ConfirmReleaseFunctionRole", "OnReleaseEndedFunctionRole",
-                "OnSweepDueFunctionRole", "OnStackChangedFunctionRole"}),
+                "OnSweepDueFunctionRole", "OnStackChangedFunctionRole",
+                "ShareModelFunctionRole"}),
     (SCALING, {"OnReleaseEndedFunctionRole", "OnSweepDueFunctionRole"}),
     (TRAINING, {"RetrainMachineRole"}),
     (TOUCHING, {"OnStackChangedFunctionRole", "RegisterVersionFunctionRole",
                 "ApproveCandidateFunctionRole", "AwaitApprovalFunctionRole",
                 "ConfirmReleaseFunctionRole", "OnReleaseEndedFunctionRole",
                 "OnSweepDueFunctionRole"}),
-    (re.compile(r"iam:PassRole"), {*MACHINES, "OnMonitorDueFunctionRole"}),
+    (re.compile(r"iam:PassRole"), {*MACHINES, "OnMonitorDueFunctionRole",
+                                   "ShareModelFunctionRole"}),
     (re.compile(r"sagemaker:InvokeEndpoint"), {"SmokeTestRole", "PredictFunctionRole"}),
 )  # fmt: skip
 
@@ -375,6 +377,17 @@ def roles_keep_to_their_task(template: Template) -> Iterator[str]:
             for reserved, holders in RESERVED:
                 if reserved.search(action) and role not in holders:
                     yield f"{role} may {action}"
+
+
+@rule(_grant("ShareModelFunction", "sagemaker:UpdateEndpoint", "x"), "ShareModelFunctionRole")
+def sharing_touches_one_endpoint(template: Template) -> Iterator[str]:
+    """Who brings models to the shared endpoint can change that one, and none of one model's own."""
+    for statement in _roles(template)["ShareModelFunctionRole"]:
+        if not any(DEPLOYING.search(each) for each in as_list(statement["Action"])):
+            continue
+        for resource in as_list(statement["Resource"]):
+            if not re.search(r"/\$\{StackIdentity\.Token\}-shared(-\*)?\"", json.dumps(resource)):
+                yield f"ShareModelFunctionRole may change {resource}"
 
 
 @rule(_grant("ReleaseMachine", "sagemaker:CreateTrainingJob", "x"), "ReleaseMachineRole")
@@ -410,11 +423,12 @@ def batches_write_predictions_alone(template: Template) -> Iterator[str]:
     "SmokeTestRole",
 )
 def tests_call_staging_alone(template: Template) -> Iterator[str]:
-    """The smoke test's job can invoke the staging endpoints of this stack, and no others."""
+    """The smoke test's job can invoke what versions are tested on in this stack, and no others."""
     for statement in _roles(template)["SmokeTestRole"]:
         if "sagemaker:InvokeEndpoint" in as_list(statement["Action"]):
             for resource in as_list(statement["Resource"]):
-                if "endpoint/${StackIdentity.Token}-staging-*" not in json.dumps(resource):
+                if not re.search(r"endpoint/\$\{StackIdentity\.Token\}-(staging-\*|shared)\"",
+                                 json.dumps(resource)):  # fmt: skip
                     yield f"SmokeTestRole may invoke {resource}"
 
 
@@ -466,7 +480,7 @@ def endpoints_are_asked_by_name(template: Template) -> Iterator[str]:
                 continue
             for resource in as_list(statement["Resource"]):
                 if not re.search(
-                    r":endpoint/\$\{StackIdentity\.Token\}-(live|next|staging)-\*",
+                    r":endpoint/\$\{StackIdentity\.Token\}-((live|next|staging)-\*|shared\")",
                     json.dumps(resource),
                 ):
                     yield f"{role} may ask {resource}"

@@ -12,10 +12,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from perennial.aws.endpoints import describe_endpoint
 from perennial.aws.machine import Execution, describe
 from perennial.describe_model import read_settings_of
-from perennial.domain import naming
+from perennial.domain import naming, shared_naming
 from perennial.domain.errors import Rejected, Retryable, Terminal
 from perennial.domain.ledger import releases
 from perennial.domain.ledger.moves import Place, end_move, move_of, place_of
@@ -25,6 +24,7 @@ from perennial.domain.move_truth import outcome_of_move
 from perennial.domain.release_truth import AtWork, SeenExecution, outcome_of
 from perennial.domain.settings import Endpoint
 from perennial.repeat_steps import repeat_steps
+from perennial.see_place import is_gone, see_live, see_target
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -131,10 +131,11 @@ def _place(ports: Ports, row: ModelRow, wanted: Wanted) -> Place:
     """Where a release goes by the newest settings; without an endpoint its plan refuses it."""
     stack = ports.deployment.stack
     endpoint = read_settings_of(ports.ledger, row).release.endpoint or Endpoint()
-    captured = round(100 * endpoint.capture) if endpoint.kind == "serverless" else 0
+    captured = round(100 * endpoint.capture) if endpoint.kind != "instances" else 0
     places = (naming.live_endpoint(stack, row.model), naming.next_endpoint(stack, row.model))
     slots = {each: naming.other_slot(stack, row.model, each) for each in ("", *places)}
-    return place_of(row, wanted, (endpoint.kind, captured), slots)
+    shared = shared_naming.endpoint(stack)
+    return place_of(row, wanted, (endpoint.kind, captured), slots, shared)
 
 
 def _bring_about(now: _Pass, step: releases.OpenRelease | releases.StartRelease) -> bool:
@@ -187,7 +188,7 @@ def _judge(
 ) -> bool:
     """Record how the release ended, by the endpoint; True while it goes on."""
     ports, now_ms = now.ports, now.ports.clock()
-    seen = describe_endpoint(release.endpoint)
+    seen = see_target(ports, release)
     if release.moves:
         before = release.before
         ending = outcome_of_move(
@@ -196,7 +197,7 @@ def _judge(
             seen,
             execution,
             now_ms,
-            is_before_gone=before is not None and describe_endpoint(before.endpoint) is None,
+            is_before_gone=before is not None and is_gone(see_live(ports, release.model, before)),
         )
     else:
         ending = outcome_of(release, seen, execution, now_ms)

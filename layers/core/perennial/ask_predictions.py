@@ -76,7 +76,10 @@ class Direct:
         body = json.dumps({"instances": list(rows)}).encode()
         question = read_question(body, known.inputs(known.live), explain=explain)
         request_id, sent = str(uuid.uuid4()), question.body()
-        invoked = runtime.invoke(model, known.live.endpoint, sent, request_id, ALL_SECONDS)
+        live = known.live
+        invoked = runtime.invoke(
+            model, live.endpoint, sent, request_id, ALL_SECONDS, target=live.target
+        )
         by = Answered(model, known.live.version, invoked.variant, request_id)
         return answer_to(question, invoked.body, by)
 

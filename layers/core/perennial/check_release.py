@@ -16,11 +16,13 @@ from perennial.domain.ledger.moves import open_move
 from perennial.domain.ledger.release_claims import announce_update, note_figures
 from perennial.domain.ledger.rows import ReleaseRow
 from perennial.domain.ledger.store import Transaction
+from perennial.domain.move_truth import trouble_with
 from perennial.domain.release_plan import MAIN
 from perennial.domain.release_truth import CHANGING, SeenEndpoint
 from perennial.domain.scaling_plan import keeps_count
 from perennial.own_release import own_release
 from perennial.plan_release import approved_version
+from perennial.see_place import is_gone, see_live, see_target
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -50,7 +52,7 @@ def check_release(ports: Ports, model: str, release: int, execution: str) -> Rea
     row = own_release(ports, model, release, execution)
     approved_version(row)
     if row.moves:
-        _check_place(row)
+        _check_place(ports, row)
         exists, endpoint_ms = False, None
     else:
         seen = describe_endpoint(row.endpoint)
@@ -94,10 +96,17 @@ def _figures(ports: Ports, row: ReleaseRow) -> Mapping[str, Any]:
     return figures
 
 
-def _check_place(row: ReleaseRow) -> None:
-    """Nothing may stand yet where traffic will move to, and what answers now be as it was."""
-    target = describe_endpoint(row.endpoint)
-    if target is not None:
+def _check_place(ports: Ports, row: ReleaseRow) -> None:
+    """Nothing may stand yet where traffic will move to, and what answers now be as it was.
+
+    Of an endpoint that several models share the version must be ready to be asked.
+    """
+    target = see_target(ports, row)
+    if row.endpoint_kind == "multi-model":
+        trouble = trouble_with(row, target)
+        if trouble:
+            raise Rejected(f"{trouble}; release again: perennial release {row.model}")
+    elif target is not None:
         raise Rejected(
             f"endpoint {row.endpoint} is there already ({target.status}, serves {target.config}), "
             f"and no release of {row.model} left it; delete it, then `perennial release "
@@ -105,8 +114,8 @@ def _check_place(row: ReleaseRow) -> None:
         )
     if row.before is None or row.kind != "approval":
         return
-    seen = describe_endpoint(row.before.endpoint)
-    if seen is not None and seen.config != row.before.config:
+    seen = see_live(ports, row.model, row.before)
+    if not is_gone(seen) and seen is not None and seen.config != row.before.config:
         raise Rejected(_of_another(row, row.before.endpoint, seen.config))
 
 

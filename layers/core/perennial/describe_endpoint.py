@@ -14,6 +14,7 @@ from perennial.domain.errors import NotFound
 from perennial.domain.ledger.moves import moving_words
 from perennial.domain.ledger.rows import Live, ModelRow
 from perennial.domain.release_truth import IN_SERVICE, SeenEndpoint
+from perennial.see_place import see_live
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -70,6 +71,8 @@ def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
         )
         raise NotFound(f"{model} has no endpoint; to have one: {how}")
     config = seen.config if seen is not None else ""
+    if seen is not None and row.live is not None:
+        seen = see_live(ports, model, row.live)
     return EndpointDescription(
         model=model,
         endpoint=name,
@@ -106,6 +109,8 @@ def _trouble(name: str, model: str, seen: SeenEndpoint | None, row: ModelRow) ->
         return f"{name} is {seen.status}{f': {seen.reason}' if seen.reason else ''}"
     if test is not None and seen.config in (test.config, test.main_config):
         return ""
+    if live is not None and not seen.config:
+        return f"{live.config} was taken from {name} by someone; `perennial release {model}`"
     if live is None or live.config != seen.config:
         return (
             f"{name} serves {seen.config}, which no release of the ledger put there; `perennial "

@@ -30,6 +30,7 @@ def guard_endpoint(ports: Ports, model: str, release: int, execution: str) -> tu
         config=row.config,
         place=row.endpoint,
         moves=row.moves,
+        is_shared=row.endpoint_kind == "multi-model",
         bucket=ports.deployment.artifact_bucket,
         tags=settings.tags,
     )

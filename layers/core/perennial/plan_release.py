@@ -100,10 +100,11 @@ def plan_release(ports: Ports, model: str, release: int, execution: str) -> dict
         "container": _container(subject, basis, isolated=network_of(ports.deployment).isolated),
         "staging_variants": release_plan.variants(subject.config, endpoint, count=1),
         "variants": release_plan.variants(subject.config, endpoint, count=endpoint.count),
-        # SageMaker captures nothing of a serverless endpoint, and refuses to be asked.
+        # SageMaker captures nothing of endpoints of other kinds, and refuses to be asked.
         "captures": endpoint.kind == "instances",
         "capture": release_plan.capture(subject, endpoint.capture),
         "moves": row.moves,
+        "shared": subject.is_shared,
         "traffic": {"step": 0, "looks": 0},
         "deployment": {} if row.moves else _deployment(subject, _way(basis)),
         "tags": release_plan.tags(subject),
@@ -153,7 +154,20 @@ def _endpoint(ports: Ports, basis: Basis) -> Endpoint:
         )
     if endpoint.kind == "serverless" and basis.row.kind != "rollback":
         _check_serverless(ports, model)
+    if basis.row.endpoint_kind == "multi-model":
+        _check_shared(basis)
     return endpoint
+
+
+def _check_shared(basis: Basis) -> None:
+    """Raise `Rejected` for a version whose archive is not whole enough to be shared."""
+    row = basis.row
+    if not release_plan.has_code(basis.registered):
+        raise Rejected(
+            f"release.endpoint of {row.model} is multi-model, and version {row.version} was "
+            "trained before it was: its archive lacks the server's code, which models that share "
+            f"an endpoint bring along. Train a version that has it: perennial retrain {row.model}"
+        )
 
 
 def _check_serverless(ports: Ports, model: str) -> None:
@@ -182,6 +196,7 @@ def subject_of(ports: Ports, basis: Basis) -> release_plan.Subject:
         tags=basis.now.tags,
         place=basis.row.endpoint,
         moves=basis.row.moves,
+        is_shared=basis.row.endpoint_kind == "multi-model",
     )
 
 
@@ -293,7 +308,8 @@ def _smoke_test(ports: Ports, subject: release_plan.Subject, basis: Basis) -> di
     live = basis.row.before
     base = naming.release_base(subject.model, subject.release)
     target = {
-        "endpoint": naming.staging_endpoint(subject.stack, subject.model),
+        "endpoint": subject.tested_on,
+        "target_model": subject.target,
         "variant": release_plan.MAIN,
         "model": subject.model,
         "version": subject.version,

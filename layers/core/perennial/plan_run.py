@@ -86,7 +86,7 @@ class Plan:
 
     `training` is what trains and on what, as SageMaker takes it (`algorithm`, `channels`), and
     whether the evaluation completes the artifact (`packaged`), which is of another's making or
-    lacks the server's code (`packs_code`: yes or no) in a stack whose containers have no network.
+    lacks the server's code (`packs_code`: yes or no) where the server cannot fetch it.
     `clarify` is the URI of Clarify's configuration if it measures the bias; `warm_start` is what
     the search continues from, if it was asked for.
     """
@@ -156,7 +156,7 @@ def plan_run(ports: Ports, model: str, run: int, execution: str, images: RegionI
             settings=settings_document,
             champion=(champion.arn, *champion.digests),
             trainer=trainer,
-            packs_code=given["network"]["isolated"],
+            packs_code=packs_code(given, settings),
         )
     )
     found = _find_finished(ports, row, keys, settings.reuse * 1000)
@@ -195,15 +195,27 @@ def _training(
 ) -> dict[str, Any]:
     """What trains, on the tables or rows that the check wrote below `checked`."""
     train, isolated = settings.train, bool(given["network"]["isolated"])
+    packs = packs_code(given, settings)
     return {
         "algorithm": algorithm_specification(train, trainer, given["training"]["metrics"]),
         "channels": channels(
             train, checked, given["settings_uri"], given["code"] if isolated else ""
         ),
         "environment": environment(train, isolated=isolated),
-        "packaged": reads_tables(train) or isolated,
-        "packs_code": "yes" if isolated else "no",
+        "packaged": reads_tables(train) or packs,
+        "packs_code": "yes" if packs else "no",
     }
+
+
+def packs_code(given: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether the evaluation puts the server's code into the model's archive.
+
+    Where the server cannot fetch it, having no network, or serves several models, each by its own.
+    """
+    endpoint = settings.release.endpoint
+    return bool(given["network"]["isolated"]) or (
+        endpoint is not None and endpoint.kind == "multi-model"
+    )
 
 
 def _with_clarify(plan: Plan, base: str, settings: Settings, image: str) -> Plan:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from perennial.domain.prediction_answer import (
     TooSlow,
     UnknownModel,
     answer_to,
+    is_models_fault,
     refusal_of,
     response,
 )
@@ -43,7 +44,7 @@ from perennial.domain.prediction_request import (
 from perennial.domain.prediction_route import Route, drawn, instead_of, routes
 from perennial.domain.settings import Settings
 from perennial.domain.text import printable
-from perennial.observability import logger
+from perennial.observability import logger, note_answer
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -185,7 +186,7 @@ def _read(ports: Ports, model: str) -> Served:
     row = read_model(ports.ledger, model) if is_model_name(model) else None
     if row is None:
         raise UnknownModel(f"there is no model {printable(model[:40])!r}")
-    found = routes(row.live, row.move)
+    found = routes(model, row.live, row.move)
     if not found:
         raise NoEndpoint(_nothing_live(row))
     settings = {
@@ -250,7 +251,7 @@ def _ask(ports: Ports, request: Request, route: Route, question: Question) -> An
     except NoEndpoint:
         # What was believed may be seconds old, and traffic have moved on since then.
         known = served(ports, request.model)
-        other = instead_of(known.routes, route.endpoint)
+        other = instead_of(known.routes, route)
         if other is None:
             raise
     body, explain = body_of(request.event), question.explain
@@ -263,13 +264,37 @@ def _ask_one(ports: Ports, request: Request, route: Route, question: Question) -
     if left < runtime.SHORTEST:
         raise TooSlow(f"there was no time left to ask the model {model}")
     sent = question.body()
+    with _noted(ports, model, route):
+        try:
+            said = runtime.invoke(
+                model, route.endpoint, sent, request.id, left, target=route.target
+            )
+        except NoEndpoint:
+            forget(ports, model)
+            raise
+        by = Answered(model, route.version, said.variant, request.id)
+        document = answer_to(question, said.body, by)
+    return Answer(document, route, sent, said, ports.clock())
+
+
+@contextlib.contextmanager
+def _noted(ports: Ports, model: str, route: Route) -> Iterator[None]:
+    """Put into CloudWatch how an answer went that a release's alarms look at by our figures."""
+    if not route.guarded:
+        yield
+        return
+    began, is_bad = time.monotonic(), False
     try:
-        said = runtime.invoke(model, route.endpoint, sent, request.id, left)
-    except NoEndpoint:
-        forget(ports, model)
+        yield
+    except PerennialError as error:
+        is_bad = is_models_fault(error)
         raise
-    by = Answered(model, route.version, said.variant, request.id)
-    return Answer(answer_to(question, said.body, by), route, sent, said, ports.clock())
+    finally:
+        spent_ms = (time.monotonic() - began) * 1000
+        stack = ports.deployment.stack
+        note_answer(
+            stack=stack, model=model, release=route.guarded, is_bad=is_bad, spent_ms=spent_ms
+        )
 
 
 def _once(

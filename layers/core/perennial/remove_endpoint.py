@@ -14,7 +14,7 @@ from perennial.domain import naming
 from perennial.domain.errors import Retryable
 from perennial.domain.ledger.releases import forget_endpoint
 from perennial.domain.ledger.store import Transaction
-from perennial.settle_release import remove_endpoint_named
+from perennial.leave_shared import leave_shared
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -39,7 +39,9 @@ def remove_endpoint(ports: Ports, model: str) -> RemovedEndpoint:
     not gone in time; ask again then.
     """
     forget_endpoint(known_model(ports.ledger, model))  # refuses before anything is touched
-    removed = remove_served(ports.deployment.stack, model, time.monotonic() + LONGEST_S)
+    deployment = ports.deployment
+    deadline = time.monotonic() + LONGEST_S
+    removed = remove_served(deployment.stack, deployment.artifact_bucket, model, deadline)
 
     def decide() -> Transaction:
         return forget_endpoint(known_model(ports.ledger, model))
@@ -48,18 +50,19 @@ def remove_endpoint(ports: Ports, model: str) -> RemovedEndpoint:
     return removed
 
 
-def remove_served(stack: str, model: str, deadline: float) -> RemovedEndpoint:
+def remove_served(stack: str, bucket: str, model: str, deadline: float) -> RemovedEndpoint:
     """Remove a model's endpoints, configurations, SageMaker Models, scaling and guarding alarms.
 
-    By name, so also those that no ledger knows any more. Raises `Retryable` at the monotonic
-    `deadline`; again is harmless.
+    Its archives leave the endpoint that it shares with others; `bucket` has them. By name, so also
+    those that no ledger knows any more. Raises `Retryable` at the monotonic `deadline`; again is
+    harmless.
     """
     serving = (naming.live_endpoint(stack, model), naming.next_endpoint(stack, model))
     for name in serving:
         scaling.remove_scaling(name)  # nobody may scale what is about to go
     names = (*serving, naming.staging_endpoint(stack, model))
     gone = tuple(name for name in names if endpoints.describe_endpoint(name) is not None)
-    while any([remove_endpoint_named(name) for name in names]):  # noqa: C419  # asks for each
+    while _are_left([*names], leave_shared(stack, bucket, model)):
         if time.monotonic() > deadline:
             raise Retryable(f"{' and '.join(gone)} are not gone yet; ask again in some minutes")
         time.sleep(PAUSE_S)
@@ -74,6 +77,12 @@ def remove_served(stack: str, model: str, deadline: float) -> RemovedEndpoint:
     ours = _alarms(stack, model)
     alarms.delete_alarms(ours)
     return RemovedEndpoint(gone, configs, ours)
+
+
+def _are_left(names: Iterable[str], is_shared_left: bool) -> bool:
+    """Ask for the removal of each; whether any is still there."""
+    left = [endpoints.remove_endpoint_named(name) for name in names]
+    return any(left) or is_shared_left
 
 
 def _ours(stack: str, model: str, listing: Callable[[str], Iterable[str]]) -> list[str]:

@@ -33,7 +33,8 @@ def change_stack(event: Mapping[str, Any], deadline: float) -> dict[str, str]:
     if kind == "Model":
         if deleted:
             stack, model = properties["StackName"], properties["Model"]
-            remove_served(stack, model, deadline)
+            # A stack of before there were shared endpoints does not name the bucket.
+            remove_served(stack, properties.get("ArtifactBucket", ""), model, deadline)
             empty_group(properties["PackageGroup"], deadline)
         return {}
     raise Rejected(f"Kind is {kind!r}; expected Stack or Model")

@@ -11,11 +11,12 @@ from perennial.aws.machine import describe
 from perennial.domain import naming
 from perennial.domain.errors import Conflict, NotFound
 from perennial.domain.ledger import releases
-from perennial.domain.ledger.moves import endpoint_left, leaves_until
+from perennial.domain.ledger.moves import archives_kept, endpoint_left, leaves_until
 from perennial.domain.ledger.releases import ReleaseBook
 from perennial.domain.ledger.rows import ModelRow, ReleaseRow
 from perennial.domain.ledger.store import read_release
 from perennial.domain.release_truth import is_stillborn
+from perennial.leave_shared import leave_shared
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -65,7 +66,7 @@ def _remove_endpoints(ports: Ports, release: ReleaseRow, *, is_at_work: bool) ->
     if live is not None and not release.moves and is_stillborn(release, live):
         gone.append(release.endpoint)
     for name in gone:
-        if remove_endpoint_named(name):
+        if endpoints.remove_endpoint_named(name):
             return f"endpoint {name} is being removed"
     return ""
 
@@ -73,9 +74,18 @@ def _remove_endpoints(ports: Ports, release: ReleaseRow, *, is_at_work: bool) ->
 def _leave(ports: Ports, model: ModelRow, release: ReleaseRow) -> str:
     """Remove the endpoint that a move has left, and what scales it; in words what is not gone yet.
 
+    On an endpoint that several models share it is the archives that nobody asks for any more.
+
     Not at once: who divides the requests may not know yet. One that somebody else has changed is
     theirs to remove.
     """
+    if "multi-model" in (release.endpoint_kind, release.before.kind if release.before else ""):
+        if ports.clock() < leaves_until(model, release):
+            return f"requests leave an archive of {release.endpoint}"
+        kept = archives_kept(releases.live_after(model, release)[0])
+        deployment = ports.deployment
+        if leave_shared(deployment.stack, deployment.artifact_bucket, release.model, kept):
+            return "the shared endpoint is being removed, as its last model left"
     name = endpoint_left(release)
     seen = endpoints.describe_endpoint(name) if name else None
     if seen is None or (name == release.endpoint and seen.config != release.config):
@@ -85,18 +95,8 @@ def _leave(ports: Ports, model: ModelRow, release: ReleaseRow) -> str:
     before = release.before
     if before is not None and name == before.endpoint and before.kind == "instances":
         scaling.remove_scaling(name)  # nobody may scale what is about to go
-    remove_endpoint_named(name)
+    endpoints.remove_endpoint_named(name)
     return f"endpoint {name} is being removed"
-
-
-def remove_endpoint_named(name: str) -> bool:
-    """Ask for an endpoint's removal; False once it is gone. One that changes is asked later."""
-    found = endpoints.describe_endpoint(name)
-    if found is None:
-        return False
-    if found.status not in ("Deleting", "Creating", "Updating", "RollingBack", "SystemUpdating"):
-        endpoints.delete_endpoint(name)
-    return True
 
 
 def _remove_configs(ports: Ports, book: ReleaseBook, release: ReleaseRow) -> None:

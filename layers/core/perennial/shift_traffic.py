@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perennial.aws.endpoints import describe_endpoint
 from perennial.commit_change import commit_change
 from perennial.describe_model import known_model, read_settings_of
 from perennial.domain.ledger import moves
 from perennial.domain.ledger.rows import ReleaseRow
 from perennial.domain.ledger.store import Transaction
 from perennial.own_release import own_release
+from perennial.see_place import is_gone, see_live
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -38,7 +38,7 @@ def shift_traffic(ports: Ports, model: str, release: int, execution: str, step: 
     section = read_settings_of(ports.ledger, known_model(ports.ledger, model), row.settings).release
     # A rollback goes at once, for what is live does harm.
     strategy = "all-at-once" if row.kind == "rollback" else section.strategy
-    alone = _is_alone(row)
+    alone = _is_alone(ports, row)
 
     def decide() -> Transaction:
         return moves.shift(
@@ -56,6 +56,6 @@ def shift_traffic(ports: Ports, model: str, release: int, execution: str, step: 
     return Shifted(move.permille, move.step) if move is not None else Shifted(0, 0)
 
 
-def _is_alone(row: ReleaseRow) -> bool:
-    """Whether no other endpoint of the model could answer."""
-    return row.before is None or describe_endpoint(row.before.endpoint) is None
+def _is_alone(ports: Ports, row: ReleaseRow) -> bool:
+    """Whether nothing else of the model could answer."""
+    return row.before is None or is_gone(see_live(ports, row.model, row.before))

@@ -42,7 +42,7 @@ def send_release_notice(ports: Ports, release: ReleaseRow) -> None:
     if release.outcome == "released":
         from perennial.count_guarded import guarded_words  # noqa: PLC0415  # spares a cold start
 
-        guarded = guarded_words(release)
+        guarded = guarded_words(ports.deployment.stack, release)
     subject, text = words_of_release(release, ports.deployment.stack, guarded)
     ports.notices.publish(subject, text, _attributes(ports, release, release.outcome or ""))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.aws.alarms import ALARM, see_alarms
-from perennial.aws.endpoints import describe_endpoint
 from perennial.commit_change import commit_change
 from perennial.describe_model import known_model, read_settings_of
 from perennial.domain import naming
@@ -17,6 +16,7 @@ from perennial.domain.move_truth import trouble_with
 from perennial.domain.release_plan import guard_kinds
 from perennial.domain.settings import Guard
 from perennial.own_release import own_release
+from perennial.see_place import see_target
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
@@ -45,9 +45,7 @@ def watch_traffic(  # noqa: PLR0913  # what the machine's document says, member 
     """
     row = own_release(ports, model, release, execution)
     section = read_settings_of(ports.ledger, known_model(ports.ledger, model), row.settings).release
-    trouble = trouble_with(row, describe_endpoint(row.endpoint)) or _sounding(
-        ports, row, section.guard
-    )
+    trouble = trouble_with(row, see_target(ports, row)) or _sounding(ports, row, section.guard)
     found = moves.Watched("wait")
 
     def decide() -> Transaction:

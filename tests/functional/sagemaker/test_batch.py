@@ -406,6 +406,6 @@ def test_removing_a_model_removes_what_its_batches_left(stack: Stack, tmp_path: 
         stack.hosting.sagemaker.create_model(
             ModelName=name, PrimaryContainer=container, ExecutionRoleArn=stack.hosting.role
         )
-    remove_served("batches", MODEL, time.monotonic() + 60)
+    remove_served("batches", "", MODEL, time.monotonic() + 60)
     assert stack.models() == [other]
     stack.hosting.sagemaker.delete_model(ModelName=other)

@@ -61,6 +61,8 @@ def watched(
 
 
 INSTANCES, SERVERLESS = ("instances", 0), ("serverless", 40)
+MULTI_MODEL, SHARED = ("multi-model", 60), "perennial-shared"
+ON_SHARED = Place(SHARED, "multi-model", moves=True, captured=60)
 
 
 @pytest.mark.parametrize(
@@ -77,13 +79,29 @@ INSTANCES, SERVERLESS = ("instances", 0), ("serverless", 40)
             INSTANCES,
             Place(ENDPOINT, "instances", moves=True),
         ),
+        (None, MULTI_MODEL, ON_SHARED),
+        (live(), MULTI_MODEL, ON_SHARED),
+        (live(endpoint=SHARED, kind="multi-model"), MULTI_MODEL, ON_SHARED),
+        (
+            live(endpoint=SHARED, kind="multi-model"),
+            INSTANCES,
+            Place(ENDPOINT, "instances", moves=True),
+        ),
+        (
+            live(endpoint=SHARED, kind="multi-model"),
+            SERVERLESS,
+            Place(ENDPOINT, "serverless", moves=True, captured=40),
+        ),
     ],
 )
 def test_only_instances_are_updated_in_place(present: Any, asked: Any, place: Place) -> None:
-    """Whatever is serverless before or after gets the other of two endpoints."""
+    """Whatever is of another kind before or after gets the other of two endpoints, or the shared.
+
+    Each version has its own archive there.
+    """
     before = live(kind="serverless", captured=70, release=1)
     model = served_model(live=present, previous=before)
-    assert moves.place_of(model, wanted(), asked, SLOTS) == place
+    assert moves.place_of(model, wanted(), asked, SLOTS, SHARED) == place
 
 
 def test_a_rollback_brings_the_old_kind_back() -> None:
@@ -92,12 +110,12 @@ def test_a_rollback_brings_the_old_kind_back() -> None:
         live=live(endpoint=NEXT), previous=live(kind="serverless", captured=70, release=1)
     )
     back = wanted(kind="rollback", config="perennial-census-r1")
-    place = moves.place_of(model, back, INSTANCES, SLOTS)
+    place = moves.place_of(model, back, INSTANCES, SLOTS, SHARED)
     assert place == Place(ENDPOINT, "serverless", moves=True, captured=70)
     model = replace(model, previous=live(release=1))
-    assert moves.place_of(model, back, SERVERLESS, SLOTS) == Place(NEXT)
+    assert moves.place_of(model, back, SERVERLESS, SLOTS, SHARED) == Place(NEXT)
     model = replace(model, previous=None)  # the plan refuses what has nowhere to go back to
-    assert moves.place_of(model, back, SERVERLESS, SLOTS).kind == "serverless"
+    assert moves.place_of(model, back, SERVERLESS, SLOTS, SHARED).kind == "serverless"
 
 
 def test_a_place_is_of_instances_and_in_place_unless_said_otherwise() -> None:
@@ -257,12 +275,25 @@ def test_an_endpoint_is_left_when_nobody_can_ask_it_any_more() -> None:
     assert moves.endpoint_left(moving(ending=released, before=None)) == ""
     assert moves.endpoint_left(moving(ending=released, before=live(endpoint=NEXT))) == ""
     assert moves.endpoint_left(release(ending=failed)) == ""
+    # Others ask the shared endpoint: it is never left by one model alone.
+    shared = live(endpoint=SHARED, kind="multi-model")
+    there = {"endpoint": SHARED, "endpoint_kind": "multi-model"}
+    assert moves.endpoint_left(moving(ending=failed, **there)) == ""
+    assert moves.endpoint_left(moving(ending=released, **there)) == ENDPOINT
+    assert moves.endpoint_left(moving(ending=released, before=shared)) == ""
     row = moving()
     assert moves.leaves_until(at_work(row, step=1, since_ms=NOW), row) == NOW + 15 * SECOND
     assert moves.leaves_until(at_work(row, since_ms=NOW), row) == 0
     assert moves.leaves_until(served_model(), row) == 0
     # Nobody goes by an older reading for longer.
     assert moves.LEAVE_MS > 2 * moves.BELIEVED_MS == 10 * SECOND
+
+
+def test_the_archive_of_what_is_live_stays_on_the_shared_endpoint() -> None:
+    """And no other: a rollback brings its own again."""
+    shared = live(endpoint=SHARED, kind="multi-model")
+    assert moves.archives_kept(shared) == {shared.config}
+    assert moves.archives_kept(live()) == moves.archives_kept(None) == frozenset()
 
 
 def test_a_release_that_moved_is_live_where_it_stands() -> None:

@@ -135,6 +135,17 @@ def test_a_move_that_was_turned_back_is_not_released_any_more() -> None:
     assert found.outcome == "rolled_back"
 
 
+def test_what_happens_to_a_shared_endpoint_is_not_held_against_one_model() -> None:
+    """Another's release may change it, and it answers meanwhile; an archive that is gone counts."""
+    shared = row(endpoint="perennial-shared", endpoint_kind="multi-model")
+    for status in ("InService", "Updating", "RollingBack", "SystemUpdating"):
+        assert trouble_with(shared, endpoint(status, ASKED)) == ""
+    assert trouble_with(row(), endpoint("Updating", ASKED)) != ""
+    assert "is Failed" in trouble_with(shared, endpoint("Failed", ASKED))
+    gone = trouble_with(shared, endpoint("InService", ""))
+    assert gone == f"the archive of {ASKED} was taken from perennial-shared by someone"
+
+
 def test_without_traffic_the_execution_tells_why() -> None:
     """No client was ever answered by it, so nothing was rolled back."""
     failed = execution(error="SmokeTestNotPassed", cause="p99 of 900 ms")

@@ -151,6 +151,34 @@ def test_alarms_look_at_the_new_endpoint_where_traffic_moves() -> None:
         }
 
 
+def test_alarms_look_at_our_own_figures_where_models_share_an_endpoint() -> None:
+    """SageMaker's are of all models together; ours are of what this release brings."""
+    shared = replace(SUBJECT, place="perennial-shared", moves=True, is_shared=True)
+    errors, latency = release_plan.alarms(shared, Guard(errors=0.02, latency_p99=500.0))
+    for alarm in (errors, latency):
+        assert mistakes("cloudwatch", "putMetricAlarm", alarm) == []
+        dimensions = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
+        assert dimensions == {"stack": "perennial", "model": "census", "release": "3"}
+        assert alarm["Namespace"] == "Perennial"
+    assert (errors["MetricName"], errors["Statistic"]) == ("BadAnswers", "Average")
+    assert (latency["MetricName"], latency["ExtendedStatistic"], latency["Threshold"]) == (
+        *("AnswerMilliseconds", "p99"),
+        500.0,
+    )
+
+
+def test_a_version_is_tested_on_the_endpoint_that_it_shares() -> None:
+    """As a target of it; else on an endpoint of the release's own."""
+    shared = replace(SUBJECT, place="perennial-shared", moves=True, is_shared=True)
+    assert release_plan.names(shared)["staging"] == "perennial-shared"
+    assert shared.target == "census/perennial-census-r3.tar.gz"
+    assert (release_plan.names(SUBJECT)["staging"], SUBJECT.target) == (
+        *("perennial-staging-census",),
+        "",
+    )
+    assert release_plan.variants("m", Endpoint("multi-model"), count=2) == []
+
+
 def test_a_serverless_variant_has_a_size_and_no_machines() -> None:
     """However many instances are asked for, and whatever a machine's limits are."""
     endpoint = Endpoint("serverless", memory_mb=6144, concurrency=200)

@@ -142,6 +142,21 @@ def test_all_at_once_scales_down_to_one_machine() -> None:
     assert endpoint.scaling.min == 1
 
 
+@given(st.integers(0, 100))
+def test_a_shared_endpoint_has_no_size_of_one_model(captured: int) -> None:
+    """Only how much is captured; its machines are the stack's, and need no second one."""
+    kind = {"kind": "multi-model", "capture": captured}
+    settings = parsed({"endpoint": kind, "strategy": "canary", "share": 20})
+    assert settings.release.endpoint == Endpoint(kind="multi-model", capture=captured / 100)
+    written = settings.to_json()["release"]["endpoint"]
+    assert written == {"kind": "multi-model", "capture": f"{captured}%"}
+    for key in ("instance", "count", "scaling", "memory_mb", "concurrency"):
+        assert (
+            "as kind is multi-model"
+            in mistakes({"endpoint": {**kind, key: 1024}})[f"release.endpoint.{key}"]
+        )
+
+
 def test_all_at_once_serves_from_one_machine() -> None:
     """It has no steps, so it has no share, and needs no second machine."""
     document = {"endpoint": {"count": 1}, "strategy": "all-at-once"}
@@ -154,12 +169,7 @@ def test_all_at_once_serves_from_one_machine() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "where", "words"),
     [
-        (
-            "endpoint.kind",
-            "multi-model",
-            "endpoint.kind",
-            "expected instances or serverless: multi-model endpoints are not built yet: SageMaker",
-        ),
+        ("endpoint.kind", "multi-model", "endpoint.count", "as kind is multi-model; it is of kind"),
         ("endpoint.memory_mb", 2048, "endpoint.memory_mb", "as kind is instances; it is of kind"),
         ("endpoint.concurrency", 5, "endpoint.concurrency", "as kind is instances; it is of kind"),
         ("endpoint.kind", "instance", "endpoint.kind", "did you mean instances?"),

@@ -22,10 +22,12 @@ from moto.sagemaker.models import sagemaker_backends
 from moto.stepfunctions.models import stepfunctions_backends
 from perennial.await_approval import await_approval
 from perennial.aws import endpoints, registry
+from perennial.aws.shared_archives import list_archives
 from perennial.check_release import check_release
 from perennial.confirm_release import confirm_release
 from perennial.domain.errors import Unavailable
 from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.shared_naming import archive
 from perennial.end_release import end_release, look_after_releases
 from perennial.guard_endpoint import guard_endpoint
 from perennial.list_releases import known_release
@@ -33,6 +35,7 @@ from perennial.plan_release import plan_release
 from perennial.release_again import release_again
 from perennial.remove_endpoint import remove_endpoint
 from perennial.rollback_release import rollback_release
+from perennial.share_model import share_model
 from perennial.shift_traffic import shift_traffic
 from perennial.watch_traffic import watch_traffic
 
@@ -43,15 +46,16 @@ from tests.statemachines.kill_points import (
     uncovered,
     way_to,
 )
-from tests.unit.usecases.test_release_steps import ARTIFACT, MODEL_BYTES, put, servable
+from tests.unit.usecases.test_release_steps import ARTIFACT, put, servable
 from tests.unit.usecases.test_releases import STAGING
+from tests.unit.usecases.test_shared_releases import BYTES, STACK, VARIABLES
 from tests.unit.world import MODEL, REGION, World, boto_client
 
 MACHINE = json.loads(
     (Path(__file__).parents[3] / "statemachines" / "release.asl.json").read_text("utf-8")
 )
 ROLE = "arn:aws:iam::111122223333:role/endpoint"
-FIRST, UPDATE, ROLLBACK, JUDGED, VPC, PERSON, MOVED = RELEASE_SCENARIOS
+FIRST, UPDATE, ROLLBACK, JUDGED, VPC, PERSON, MOVED, SHARED = RELEASE_SCENARIOS
 SETTINGS: dict[str, Any] = {
     "endpoint": {"count": 2},
     "strategy": "all-at-once",
@@ -191,6 +195,7 @@ ACTS: dict[str, Callable[[Life], Any]] = {
     # More looks than any bake takes.
     "WatchTraffic": lambda life: watch_traffic(*life._own, step=1, looks=10_000),
     "ConfirmRelease": Life.confirm,
+    "ShareModel": lambda life: share_model(*life._own, life.plan["container"]),
 }
 
 
@@ -206,7 +211,7 @@ def begun(world: World, scenario: Scenario) -> Life:
             one_by_one(world, 2)
         (number,) = rollback_release(world.ports, MODEL, by="ann", because="worse").opened
         return Life(world, number)
-    if scenario in (UPDATE, MOVED) and row.live is None:
+    if scenario in (UPDATE, MOVED, SHARED) and row.live is None:
         one_by_one(world, 1)
     live = world.model().live
     other = 1 if live is None or live.version == 2 else 2
@@ -237,13 +242,25 @@ def one_by_one(world: World, count: int) -> None:
 def is_clean(world: World) -> None:
     """What is live is what the ledger says, and nothing else is left of any release."""
     model = world.model()
-    kept = {each.config for each in (model.live, model.previous) if each is not None}
+    backend: Any = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION]
+    serving = {name: each.endpoint_config_name for name, each in backend.endpoints.items()}
+    kept = {
+        each.config
+        for each in (model.live, model.previous)
+        if each is not None and each.kind != "multi-model"
+    }
+    live = {model.live.endpoint: model.live.config} if model.live else {}
+    archives = list_archives("artifacts", "shared/")
+    if model.live is not None and model.live.kind == "multi-model":
+        assert archives == (archive(MODEL, model.live.config),)
+        kept |= {serving[model.live.endpoint]}
+        live = {model.live.endpoint: serving[model.live.endpoint]}
+    else:
+        assert archives == ()
     assert set(endpoints.list_configs("perennial-")) == kept
     assert set(endpoints.list_models("perennial-")) == kept
     assert endpoints.describe_endpoint(STAGING) is None
-    backend: Any = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION]
-    serving = {name: each.endpoint_config_name for name, each in backend.endpoints.items()}
-    assert serving == ({model.live.endpoint: model.live.config} if model.live else {})
+    assert serving == live
     alarms = boto_client("cloudwatch").describe_alarms(AlarmNamePrefix="perennial-guard-")
     assert alarms["MetricAlarms"] == []
     assert (model.waiting, model.open_release) == (None, None)
@@ -272,19 +289,26 @@ def test_a_release_may_be_killed_around_its_update(world: World) -> None:
     kill_in_each(world, UPDATE, ("SmokeTest", "EndpointExists", "WaitForEndpoint"))
 
 
+def test_a_release_to_a_shared_endpoint_may_be_killed_around_its_shares(world: World) -> None:
+    """When its archive is there, when it answers, and when it was never brought."""
+    kill_in_each(world, SHARED, ("ShareModelFailed", "WaitForStaging", "WaitForTraffic"))
+
+
 def kill_in_each(world: World, scenario: Scenario, states: tuple[str, ...]) -> None:
     """Make the scenario's world, and kill a release in each of these states, one by one."""
-    put(ARTIFACT, MODEL_BYTES)
+    put(ARTIFACT, BYTES)
     world.push(release=SETTINGS)
     for _ in range(2):
-        servable(world)
+        servable(world, Environment=VARIABLES)
     if scenario is PERSON:
         world.push("b" * 64, release={**SETTINGS, "production": "person"})
-    if scenario is MOVED:
+    if scenario in (MOVED, SHARED):
         for number, arn in enumerate(versions(), 1):
             registry.update_approval(arn, registry.APPROVED, f"{number} approved by ann: good")
         one_by_one(world, 1)
-        world.push("b" * 64, release={**SETTINGS, "endpoint": {"kind": "serverless"}})
+        kind = "serverless" if scenario is MOVED else "multi-model"
+        world.push("b" * 64, release={**SETTINGS, "endpoint": {"kind": kind}})
+        world.outputs.update(STACK)
     for state in dict.fromkeys(states):
         way = way_to(MACHINE, state, scenario.shuns)
         for was_done in (False, True) if way and way[-1].error else (True,):

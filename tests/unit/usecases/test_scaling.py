@@ -167,7 +167,7 @@ def test_scaling_goes_with_its_endpoint(scaled: World) -> None:
     approve(scaled, version(scaled))
     released(scaled, 2)
     assert scaling.describe_scaling(LIVE) is not None
-    remove_served("perennial", MODEL, time.monotonic() + 60)
+    remove_served("perennial", "artifacts", MODEL, time.monotonic() + 60)
     assert scaling.describe_scaling(LIVE) is None
 
 

@@ -126,6 +126,16 @@ def delete_endpoint(name: str) -> bool:
     return True
 
 
+def remove_endpoint_named(name: str) -> bool:
+    """Ask for an endpoint's removal; False once it is gone. One that changes is asked later."""
+    found = describe_endpoint(name)
+    if found is None:
+        return False
+    if found.status not in ("Deleting", "Creating", "Updating", "RollingBack", "SystemUpdating"):
+        delete_endpoint(name)
+    return True
+
+
 def delete_config(name: str) -> bool:
     """Remove a configuration that no endpoint serves; False when there is none."""
     try:

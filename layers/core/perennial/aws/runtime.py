@@ -15,6 +15,8 @@ SHORTEST, LONGEST = 1, 60  # seconds; SageMaker itself gives a model 60
 JSON = "application/json"
 NOT_FOUND = "not found"
 NOT_READY = "ModelNotReadyException"
+#: What SageMaker says of a TargetModel that is not below its endpoint's prefix.
+NO_ARCHIVE = "failed to download model data"
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ def invoke(  # noqa: PLR0913  # each is a part of the request
     *,
     content_type: str = JSON,
     variant: str = "",
+    target: str = "",
 ) -> Invoked:
     """Ask a model's endpoint, for at most `seconds` (whole ones count).
 
-    `variant`: the one that must answer, "" for whichever has the turn. `inference_id` stands in
+    `variant`: the one that must answer, "" for whichever has the turn. `target`: the archive of an
+    endpoint that several models share. `inference_id` stands in
     the captured request, where ground truth finds it. Raises `ModelFailed`, `NoEndpoint`,
     `TooSlow`, `Throttled`, `Unavailable`, `Denied`, `Rejected`.
     """
@@ -50,6 +54,7 @@ def invoke(  # noqa: PLR0913  # each is a part of the request
         "Accept": JSON,
         "InferenceId": inference_id,
         **({"TargetVariant": variant} if variant else {}),
+        **({"TargetModel": target} if target else {}),
     }
     with translated(f"asking the endpoint {endpoint} of {model}"):
         try:
@@ -80,6 +85,11 @@ def _failure(model: str, endpoint: str, error: ClientError) -> Exception:
         return NoEndpoint(
             f"the endpoint {endpoint} of {model} is not there; perennial endpoint {model} says "
             "what became of it"
+        )
+    if code.startswith("Validation") and NO_ARCHIVE in words.lower():
+        return NoEndpoint(
+            f"the version of {model} that was asked is not on {endpoint} any more; perennial "
+            f"endpoint {model} says what became of it"
         )
     if code == NOT_READY:
         return Unavailable(f"the endpoint {endpoint} of {model} is still loading the model")

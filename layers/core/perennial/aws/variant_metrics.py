@@ -13,6 +13,7 @@ from typing import Any
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.ab_report import Period
+from perennial.domain.release_plan import BAD_ANSWERS, OWN_METRICS, answer_dimensions
 
 NAMESPACE = "AWS/SageMaker"
 MICROSECONDS = 1000.0  # to a millisecond
@@ -77,16 +78,32 @@ def count_requests(endpoint: str, variant: str, config: str, began_ms: int, ende
 
     `config`: under this configuration alone, "" for any. Raises as `read_variants`.
     """
-    length = period_ms(began_ms, ended_ms)
     names = {"EndpointName": endpoint, "VariantName": variant}
     if config:
         names["EndpointConfigName"] = config
-    begin = began_ms - began_ms % length
+    length = period_ms(began_ms, ended_ms)
+    query = _query("requests", "Invocations", "Sum", names, length)
+    return _sum(query, endpoint, began_ms - began_ms % length, ended_ms)
+
+
+def count_answers(stack: str, model: str, release: int, began_ms: int, ended_ms: int) -> int:
+    """The answers that `predict` noted of what a release brought, good or bad, in a span of time.
+
+    For an endpoint that several models share. Raises as `read_variants`.
+    """
+    names = answer_dimensions(stack, model, release)
+    length = period_ms(began_ms, ended_ms)
+    query = _query("answers", BAD_ANSWERS, "SampleCount", names, length, OWN_METRICS)
+    return _sum(query, f"release {release} of {model}", began_ms - began_ms % length, ended_ms)
+
+
+def _sum(query: Mapping[str, Any], what: str, begin_ms: int, ended_ms: int) -> int:
+    """All that a query finds, added up."""
     paginator: Any = client("cloudwatch").get_paginator("get_metric_data")
-    with translated(f"reading the metrics of {endpoint}"):
+    with translated(f"reading the metrics of {what}"):
         pages = paginator.paginate(
-            MetricDataQueries=[_query("requests", "Invocations", "Sum", names, length)],
-            StartTime=_time(begin),
+            MetricDataQueries=[query],
+            StartTime=_time(begin_ms),
             EndTime=_time(ended_ms + MINUTE_MS),
         )
         results = [result for page in pages for result in page["MetricDataResults"]]
@@ -113,11 +130,16 @@ def _names(endpoint: str, variant: str, config: str) -> dict[str, str]:
     return {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": config}
 
 
-def _query(
-    key: str, metric: str, stat: str, names: Mapping[str, str], length: int
+def _query(  # noqa: PLR0913  # what a query of CloudWatch names
+    key: str,
+    metric: str,
+    stat: str,
+    names: Mapping[str, str],
+    length: int,
+    namespace: str = NAMESPACE,
 ) -> dict[str, Any]:
     dimensions = [{"Name": kind, "Value": name} for kind, name in names.items()]
-    described = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions}
+    described = {"Namespace": namespace, "MetricName": metric, "Dimensions": dimensions}
     return {
         "Id": key,
         "MetricStat": {"Metric": described, "Period": length // 1000, "Stat": stat},

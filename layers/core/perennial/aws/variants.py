@@ -6,12 +6,12 @@ What the requests hold is `perennial.domain.ab_plan`'s and `perennial.domain.led
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
-from perennial.domain.errors import NotFound
+from perennial.domain.errors import NotFound, Rejected
 from perennial.domain.ledger.ab_tests import SeenFleet
 from perennial.domain.release_truth import SeenEndpoint
 
@@ -61,33 +61,51 @@ def find_model(name: str) -> Mapping[str, Any] | None:
 
 def make_model(request: Mapping[str, Any]) -> None:
     """CreateModel, unless a model of that name is there."""
-    if find_model(request["ModelName"]) is None:
-        with translated(f"creating model {request['ModelName']}"):
-            client("sagemaker").create_model(**request)
+    name = request["ModelName"]
+    _make(f"model {name}", client("sagemaker").create_model, request, lambda: find_model(name))
 
 
 def make_config(request: Mapping[str, Any]) -> None:
     """CreateEndpointConfig, unless a configuration of that name is there."""
-    name = request["EndpointConfigName"]
-    if find_config(name) is None:
-        with translated(f"creating endpoint config {name}"):
-            client("sagemaker").create_endpoint_config(**request)
+    name, create = request["EndpointConfigName"], client("sagemaker").create_endpoint_config
+    _make(f"endpoint config {name}", create, request, lambda: find_config(name))
 
 
-def ask_for_config(endpoint: str, config: str) -> None:
-    """UpdateEndpoint at once, without guards; counts that scaling has set are kept.
+def make_endpoint(request: Mapping[str, Any]) -> None:
+    """CreateEndpoint, unless an endpoint of that name is there; it serves minutes later."""
+    name, create = request["EndpointName"], client("sagemaker").create_endpoint
+    _make(f"endpoint {name}", create, request, lambda: see_fleet(name))
+
+
+def _make(
+    what: str, create: Callable[..., Any], request: Mapping[str, Any], find: Callable[[], Any]
+) -> None:
+    """Create what is not there; whoever made it at the same moment has asked for the same."""
+    if find() is not None:
+        return
+    try:
+        with translated(f"creating {what}"):
+            create(**request)
+    except Rejected:
+        if find() is None:
+            raise
+
+
+def ask_for_config(endpoint: str, config: str, *, keeps_counts: bool = True) -> None:
+    """UpdateEndpoint at once, without guards; counts that scaling has set are kept, if asked for.
 
     Weights are those of the configuration. One that was just made may not be found at once: then
     it is asked for again, some seconds long.
     """
+    weights: list[Any] = [{"VariantPropertyType": "DesiredWeight"}]
     for pause in (*PAUSES_S, None):
         try:
             with translated(f"updating endpoint {endpoint} to {config}"):
                 client("sagemaker").update_endpoint(
                     EndpointName=endpoint,
                     EndpointConfigName=config,
-                    RetainAllVariantProperties=True,
-                    ExcludeRetainedVariantProperties=[{"VariantPropertyType": "DesiredWeight"}],
+                    RetainAllVariantProperties=keeps_counts,
+                    ExcludeRetainedVariantProperties=weights if keeps_counts else [],
                 )
         except NotFound:
             if pause is None:

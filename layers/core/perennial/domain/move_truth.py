@@ -27,6 +27,8 @@ from perennial.domain.release_truth import (
 
 #: An endpoint with one of these answers; SageMaker repairs one of the second by itself.
 ANSWERING = (IN_SERVICE, "SystemUpdating")
+#: One that several models share may be changed by another's release, and answers meanwhile.
+SHARED_ANSWERING = (*ANSWERING, "Updating", "RollingBack")
 
 
 def outcome_of_move(  # noqa: PLR0913  # what was seen, part by part
@@ -65,12 +67,15 @@ def trouble_with(release: ReleaseRow, target: SeenEndpoint | None) -> str:
     """What keeps a release's own endpoint from answering, in words; empty: nothing."""
     if target is None:
         return f"endpoint {release.endpoint} was deleted by someone"
-    if target.status in ANSWERING and target.config == release.config:
+    answering = SHARED_ANSWERING if release.endpoint_kind == "multi-model" else ANSWERING
+    if target.status in answering and target.config == release.config:
         return ""
     return _trouble(release, target)
 
 
 def _trouble(release: ReleaseRow, target: SeenEndpoint) -> str:
+    if not target.config:
+        return f"the archive of {release.config} was taken from {release.endpoint} by someone"
     if target.config != release.config:
         return f"endpoint {release.endpoint} was changed by someone to {target.config}"
     return f"endpoint {release.endpoint} is {target.status} ({target.reason or 'no reason given'})"

@@ -92,6 +92,13 @@ def answer_to(question: Question, body: bytes, answered: Answered) -> dict[str, 
     return document
 
 
+def is_models_fault(error: PerennialError) -> bool:
+    """Whether an error speaks against the version that was asked, and not against the request."""
+    if isinstance(error, ModelFailed):
+        return error.status not in CLIENTS_FAULT
+    return isinstance(error, TooSlow)
+
+
 def refusal_of(error: PerennialError, request_id: str) -> dict[str, Any] | None:
     """The response for an error; None for one that is ours to repair, not the client's."""
     status, facts, headers = _status_of(error)

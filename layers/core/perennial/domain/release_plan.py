@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perennial.domain import file_digests, naming
+from perennial.domain import file_digests, naming, shared_naming
 from perennial.domain.settings import Endpoint, Guard, Release
 
 #: The variant that every production configuration has; a guarded update demands the same name.
@@ -28,6 +28,8 @@ FLEET_SECONDS = 3600
 #: How long a fleet may take to download its model, and then to answer its first /ping.
 DOWNLOAD_SECONDS = START_SECONDS = 600
 METRICS = "AWS/SageMaker"
+#: Our own figures of answers, of each release where models share an endpoint: 0 or 1, and time.
+OWN_METRICS, BAD_ANSWERS, ANSWER_MS = "Perennial", "BadAnswers", "AnswerMilliseconds"
 MICROSECONDS = 1000.0  # to a millisecond: CloudWatch's ModelLatency is in microseconds
 CSV, JSON = "text/csv", "application/json"
 
@@ -38,7 +40,7 @@ class Subject:
 
     `config` names the production EndpointConfig and, but for a rollback, the SageMaker Model.
     `place` is the endpoint's name, if it is not the model's first one; `moves`: traffic goes over
-    to it from another endpoint.
+    to it from another endpoint. `is_shared`: other models are served there too.
     """
 
     stack: str
@@ -51,11 +53,24 @@ class Subject:
     tags: tuple[tuple[str, str], ...] = ()
     place: str = ""
     moves: bool = False
+    is_shared: bool = False
 
     @property
     def endpoint(self) -> str:
         """The production endpoint."""
         return self.place or naming.live_endpoint(self.stack, self.model)
+
+    @property
+    def tested_on(self) -> str:
+        """The endpoint that the smoke test asks: one of the release's own, or the shared one."""
+        if self.is_shared:
+            return self.endpoint
+        return naming.staging_endpoint(self.stack, self.model)
+
+    @property
+    def target(self) -> str:
+        """TargetModel of the version on a shared endpoint; empty on one of its own."""
+        return shared_naming.target(self.model, self.config) if self.is_shared else ""
 
 
 def names(subject: Subject) -> dict[str, str]:
@@ -63,7 +78,7 @@ def names(subject: Subject) -> dict[str, str]:
     return {
         "endpoint": subject.endpoint,
         "config": subject.config,
-        "staging": naming.staging_endpoint(subject.stack, subject.model),
+        "staging": subject.tested_on,
         "staging_config": naming.staging_config(subject.config),
     }
 
@@ -101,7 +116,12 @@ def has_code(registered: Mapping[str, Any]) -> bool:
 
 
 def variants(model_name: str, endpoint: Endpoint, *, count: int) -> list[dict[str, Any]]:
-    """The one production variant of a configuration; a serverless one has no `count`."""
+    """The one production variant of a configuration; a serverless one has no `count`.
+
+    None where several models share an endpoint: that is not the release's to configure.
+    """
+    if endpoint.kind == "multi-model":
+        return []
     if endpoint.kind == "serverless":
         size = {"MemorySizeInMB": endpoint.memory_mb, "MaxConcurrency": endpoint.concurrency}
         return [{"VariantName": MAIN, "ModelName": model_name, "ServerlessConfig": size}]
@@ -194,22 +214,21 @@ def alarms(subject: Subject, guard: Guard) -> list[dict[str, Any]]:
 
     Both fleets of an update serve under one endpoint and variant; only the dimension
     EndpointConfigName tells them apart. Where traffic moves, the endpoint does, and a serverless
-    one has no other dimensions. Invocation5XXErrors is 0 or 1 a request, so its average is the
-    share of errors. Without requests there is nothing to hold against the release.
+    one has no other dimensions. Where models share an endpoint, SageMaker's figures are of all of
+    them, so `predict`'s own are watched. Invocation5XXErrors is 0 or 1 a request, so its average is
+    the share of errors. Without requests there is nothing to hold against the release.
     """
     described = f"{subject.model} {subject.version} in production, release {subject.release}"
-    watched = {"EndpointName": subject.endpoint, "VariantName": MAIN}
-    if not subject.moves:
-        watched["EndpointConfigName"] = subject.config
+    namespace, watched = _watched(subject)
     found = []
     for kind in guard_kinds(guard):
         name = naming.guard_alarm(subject.stack, subject.model, subject.release, kind)
         found.append(
             {
                 "AlarmName": name,
-                **(_errors(guard) if kind == "errors" else _latency(guard)),
+                **_bound(guard, kind, is_shared=subject.is_shared),
                 "AlarmDescription": f"{described}: {_words(guard, kind)}. It is rolled back.",
-                "Namespace": METRICS,
+                "Namespace": namespace,
                 "Dimensions": [{"Name": name, "Value": value} for name, value in watched.items()],
                 "Period": guard.period,
                 "EvaluationPeriods": guard.evaluations,
@@ -222,19 +241,30 @@ def alarms(subject: Subject, guard: Guard) -> list[dict[str, Any]]:
     return found
 
 
-def _errors(guard: Guard) -> dict[str, Any]:
-    return {
-        "MetricName": "Invocation5XXErrors",
-        "Statistic": "Average",
-        "Threshold": guard.errors,
-    }
+def _watched(subject: Subject) -> tuple[str, dict[str, str]]:
+    """Namespace and dimensions of the figures that tell how the new version does."""
+    if subject.is_shared:
+        return OWN_METRICS, answer_dimensions(subject.stack, subject.model, subject.release)
+    watched = {"EndpointName": subject.endpoint, "VariantName": MAIN}
+    if not subject.moves:
+        watched["EndpointConfigName"] = subject.config
+    return METRICS, watched
 
 
-def _latency(guard: Guard) -> dict[str, Any]:
+def answer_dimensions(stack: str, model: str, release: int) -> dict[str, str]:
+    """Of which answers `BAD_ANSWERS` and `ANSWER_MS` are: those of what a release brings."""
+    return {"stack": stack, "model": model, "release": str(release)}
+
+
+def _bound(guard: Guard, kind: str, *, is_shared: bool) -> dict[str, Any]:
+    if kind == "errors":
+        name = BAD_ANSWERS if is_shared else "Invocation5XXErrors"
+        return {"MetricName": name, "Statistic": "Average", "Threshold": guard.errors}
+    unit = 1.0 if is_shared else MICROSECONDS
     return {
-        "MetricName": "ModelLatency",
+        "MetricName": ANSWER_MS if is_shared else "ModelLatency",
         "ExtendedStatistic": "p99",
-        "Threshold": (guard.latency_p99 or 0.0) * MICROSECONDS,
+        "Threshold": (guard.latency_p99 or 0.0) * unit,
     }
 
 

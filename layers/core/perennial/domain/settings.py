@@ -240,10 +240,11 @@ class Endpoint:
     """The endpoint that serves the model; `capture` is the share of requests that is recorded.
 
     Without `scaling` one of instances has `count` of them, else it begins with as many. A
-    serverless one has `memory_mb` for each of up to `concurrency` requests at once.
+    serverless one has `memory_mb` for each of up to `concurrency` requests at once. The machines
+    of a multi-model one are the stack's, for all of its models.
     """
 
-    kind: Literal["instances", "serverless"] = "instances"
+    kind: Literal["instances", "serverless", "multi-model"] = "instances"
     instance: str = "ml.m5.large"
     count: int = 2
     capture: float = 1.0

@@ -12,17 +12,13 @@ from perennial.domain.settings_scaling import MOST_INSTANCES, read_scaling, writ
 from perennial.domain.settings_training import INSTANCE
 
 STRATEGIES = ("canary", "linear", "all-at-once")
-KINDS = ("instances", "serverless")
+KINDS = ("instances", "serverless", "multi-model")
 #: What only an endpoint of each kind has.
 OF_KIND = {
     "instances": ("instance", "count", "scaling"),
     "serverless": ("memory_mb", "concurrency"),
+    "multi-model": (),  # the stack's parameters say how large the shared endpoint is
 }
-#: Why `endpoint.kind: multi-model` is more than other words in its configuration.
-NOT_BUILT = (
-    "multi-model endpoints are not built yet: SageMaker neither records their requests nor tells "
-    "their models' errors apart, so a release could do harm unseen"
-)
 MEMORY_SIZES = tuple(range(1024, 6145, 1024))  # of a serverless endpoint, in MB
 MOST_CONCURRENCY = 200
 #: What only a release to an endpoint can mean.
@@ -111,16 +107,13 @@ def _endpoint(release: Reader) -> Endpoint | None:
     if value is True or value == "on":
         return Endpoint()
     endpoint = release.section("endpoint")
-    if endpoint.raw("kind") == "multi-model":
-        endpoint.mistake("kind", f"instances or serverless: {NOT_BUILT}")
-        kind = "instances"
-    else:
-        kind = endpoint.text("kind", "instances", choices=KINDS)
+    kind = endpoint.text("kind", "instances", choices=KINDS)
     for other, keys in OF_KIND.items():
         for key in keys if other != kind else ():
             if endpoint.has(key):
                 endpoint.mistake(key, f"no value, as kind is {kind}; it is of kind {other}")
-    read = _serverless(endpoint) if kind == "serverless" else _instances(endpoint)
+    reads = {"serverless": _serverless, "multi-model": _multi_model}
+    read = reads.get(kind, _instances)(endpoint)
     endpoint.done()
     return read
 
@@ -153,8 +146,14 @@ def _serverless(endpoint: Reader) -> Endpoint:
     )
 
 
+def _multi_model(endpoint: Reader) -> Endpoint:
+    return Endpoint(kind="multi-model", capture=_whole_percent(endpoint, "capture", 1.0))
+
+
 def _write_endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    size: dict[str, Any] = {"memory_mb": endpoint.memory_mb, "concurrency": endpoint.concurrency}
+    size: dict[str, Any] = {}
+    if endpoint.kind == "serverless":
+        size = {"memory_mb": endpoint.memory_mb, "concurrency": endpoint.concurrency}
     if endpoint.kind == "instances":
         scaling = {"scaling": write_scaling(endpoint.scaling)} if endpoint.scaling else {}
         size = {"instance": endpoint.instance, "count": endpoint.count, **scaling}

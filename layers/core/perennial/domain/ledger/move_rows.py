@@ -2,7 +2,8 @@
 
 SageMaker guards no update of a serverless endpoint and changes no endpoint's kind. Such a release
 brings an endpoint of its own, and `predict` divides the requests between the two by what stands
-here. Shares are kept in thousandths, for rows hold no fractions.
+here. On an endpoint that several models share, a release brings an archive of its own instead; its
+configuration's name tells which. Shares are kept in thousandths, for rows hold no fractions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EndpointKind = Literal["instances", "serverless"]
+EndpointKind = Literal["instances", "serverless", "multi-model"]
 #: All requests, in thousandths.
 WHOLE = 1000
 

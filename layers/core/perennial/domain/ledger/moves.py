@@ -44,13 +44,18 @@ class Place:
 
 
 def place_of(
-    model: ModelRow, wanted: Wanted, asked: tuple[EndpointKind, int], slots: Mapping[str, str]
+    model: ModelRow,
+    wanted: Wanted,
+    asked: tuple[EndpointKind, int],
+    slots: Mapping[str, str],
+    shared: str,
 ) -> Place:
     """Where the wanted version goes. `asked`: kind and captured percentage by the settings.
 
-    `slots` names the other place of each, and the first one for "". A rollback brings back what
-    was there, kind and all. SageMaker updates an endpoint of instances under guard; what is
-    serverless, before or after, gets an endpoint of its own.
+    `slots` names the other place of each, and the first one for "" and what is none of them. A
+    rollback brings back what was there, kind and all. SageMaker updates an endpoint of instances
+    under guard; what is serverless, before or after, gets an endpoint of its own. `shared` is the
+    one endpoint of all models that share theirs.
     """
     live, before = model.live, model.previous
     kind, captured = asked
@@ -59,7 +64,9 @@ def place_of(
     present = live.endpoint if live is not None else ""
     if kind == "instances" and (live is None or live.kind == "instances"):
         return Place(present or slots[""])
-    return Place(slots[present], kind, moves=True, captured=captured)
+    if kind == "multi-model":
+        return Place(shared, kind, moves=True, captured=captured)
+    return Place(slots.get(present, slots[""]), kind, moves=True, captured=captured)
 
 
 def open_move(model: ModelRow, release: ReleaseRow) -> Transaction:
@@ -183,14 +190,25 @@ def leaves_until(model: ModelRow, release: ReleaseRow) -> int:
 def endpoint_left(release: ReleaseRow) -> str:
     """The endpoint that nobody asks any more once a release has ended; empty: none.
 
-    After a move that is the one before it, or the release's own when it was not released.
+    After a move that is the one before it, or the release's own when it was not released. One that
+    several models share is asked by others: `archives_kept` tells what a release leaves there.
     """
     before, ending = release.before, release.ending
     if not release.moves or ending is None:
         return ""
     if ending.outcome != "released":
-        return release.endpoint
-    return before.endpoint if before is not None and before.endpoint != release.endpoint else ""
+        return release.endpoint if release.endpoint_kind != "multi-model" else ""
+    if before is None or before.kind == "multi-model" or before.endpoint == release.endpoint:
+        return ""
+    return before.endpoint
+
+
+def archives_kept(live: Live | None) -> frozenset[str]:
+    """The configurations of a model whose archives stay where several models share an endpoint.
+
+    Only what is live: a rollback brings its archive again, from the registry's.
+    """
+    return frozenset({live.config} if live is not None and live.kind == "multi-model" else ())
 
 
 def moving_words(move: Move | None, live: Live | None) -> str:

@@ -1,0 +1,91 @@
+"""The archives of the shared endpoint: each a version's own archive, with its variables added."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from perennial.aws.clients import client
+from perennial.aws.errors import translated
+from perennial.aws.objects import split_uri
+from perennial.domain.errors import NotFound, Rejected
+from perennial.domain.shared_archive import repack
+from perennial.domain.shared_plan import LARGEST_ARCHIVE
+
+PIECE = 1 << 20
+#: The metadata of a shared archive: of which archive and variables it was made.
+MADE_OF = "made-of"
+
+
+def share(source: str, sha256: str, bucket: str, key: str, variables: Mapping[str, str]) -> None:
+    """Put a version's archive where the shared endpoint finds it; nothing if it is there already.
+
+    `source`: the URI of the archive that was judged, `sha256` its digest. Raises `NotFound`
+    without it, `Rejected` when it is another one by now, is too large to be shared, or cannot be
+    read.
+    """
+    made_of = hashlib.sha256(repr((sha256, sorted(variables.items()))).encode()).hexdigest()
+    if _made_of(bucket, key) == made_of:
+        return
+    with TemporaryDirectory(prefix="perennial-shared-") as folder:
+        theirs, ours = Path(folder) / "theirs", Path(folder) / "ours"
+        if _download(source, theirs) != sha256:
+            raise Rejected(f"{source} is not the archive any more that was judged ({sha256})")
+        with theirs.open("rb") as packed, ours.open("wb") as target:
+            repack(packed, target, variables)
+        theirs.unlink()  # a function's disk is small
+        with ours.open("rb") as body, translated(f"writing s3://{bucket}/{key}"):
+            client("s3").put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=body,
+                ContentType="application/gzip",
+                Metadata={MADE_OF: made_of},
+                ChecksumAlgorithm="SHA256",
+            )
+
+
+def delete_archives(bucket: str, prefix: str, kept: frozenset[str] = frozenset()) -> None:
+    """Delete the archives below a prefix, but for the `kept` keys."""
+    s3: Any = client("s3")
+    for key in list_archives(bucket, prefix):
+        if key not in kept:
+            with translated(f"deleting s3://{bucket}/{key}"):
+                s3.delete_object(Bucket=bucket, Key=key)
+
+
+def list_archives(bucket: str, prefix: str) -> tuple[str, ...]:
+    """The keys of all archives below a prefix."""
+    pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    with translated(f"listing s3://{bucket}/{prefix}"):
+        return tuple(entry["Key"] for page in pages for entry in page.get("Contents", []))
+
+
+def _made_of(bucket: str, key: str) -> str:
+    try:
+        with translated(f"looking for s3://{bucket}/{key}"):
+            found: Any = client("s3").head_object(Bucket=bucket, Key=key)
+    except NotFound:
+        return ""
+    return str(found.get("Metadata", {}).get(MADE_OF, ""))
+
+
+def _download(uri: str, target: Path) -> str:
+    """Copy an object into a file and answer its SHA-256; raises `Rejected` if it is too large."""
+    bucket, key = split_uri(uri)
+    found = hashlib.sha256()
+    with translated(f"reading {uri}"), target.open("wb") as file:
+        answer = client("s3").get_object(Bucket=bucket, Key=key)
+        if answer["ContentLength"] > LARGEST_ARCHIVE:
+            raise Rejected(
+                f"{uri} has {answer['ContentLength'] / 2**20:.0f} MiB; models that share an "
+                f"endpoint have at most {LARGEST_ARCHIVE >> 20} MiB. Write kind: instances in "
+                "model.yaml, push, and release again"
+            )
+        for piece in answer["Body"].iter_chunks(PIECE):
+            found.update(piece)
+            file.write(piece)
+    return found.hexdigest()
