@@ -168,7 +168,7 @@ def show_monitors(session: Session, costs: Costs) -> None:
         )
         for each in costs.monitors
     ]
-    columns = ("monitor", "windows", "billed", "cost", "")
+    columns = ("monitor", "jobs", "billed", "cost", "")
     session.screen.out.print(table(columns, rows, right=(1, 2, 3)))
     session.screen.line()
 

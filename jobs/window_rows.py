@@ -76,7 +76,7 @@ class WindowRows:
         """What the report tells of rows that no other version can be scored on."""
         if not self.refused:
             return []
-        words = f"{self.refused:,} labelled rows do not fit the model's columns"
+        words = f"labelled rows that do not fit the model's columns: {self.refused:,}"
         return [f"{words}; earlier versions are scored without them"]
 
     @property

@@ -18,13 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from perennial.domain.captured import Scored
 
+from jobs import pair_earlier
 from jobs.archives import pack
 from jobs.baseline import attribution, model_quality
-from jobs.casting import Caster, TrainingSchema, describe_prepared
+from jobs.casting import ROW, Caster, TrainingSchema, describe_prepared
 from jobs.check_data import write_json
+from jobs.evaluate import write_predictions
+from jobs.failures import JobError
 from jobs.model_quality import statistics
+from jobs.pair_earlier import paired
 from jobs.truth import Row
 from jobs.window_bias import Counts, measure, positive_of
+from jobs.window_rows import FILE, LOSS, WindowRows
 from tests.jobs.monitor_world import (
     FEATURES,
     HOUR,
@@ -361,6 +366,68 @@ def quality(folder: Path) -> Any:
     return found
 
 
+def kept(folder: Path) -> Any:
+    """Labelled rows that are kept for earlier versions, and one that is held against the live one.
+
+    One request has two rows, one no label, one a job that the closed column does not know.
+    """
+    made = quality_world(folder)
+    labels, scores = scored(8, 2)
+    told = answered(labels, scores)
+    both = {
+        "data": json.dumps({"instances": [{n: row[n] for n in FEATURES} for row in rows(2)]}),
+        "answer": json.dumps({"predictions": [{"prediction": "yes"}, {"prediction": "no"}]}),
+    }
+    form = {"answer_kind": "application/json", "answer_encoding": "JSON"}
+    told.append(line(both["data"], event="two", answer=both["answer"], **JSON, **form))
+    odd = json.dumps({**{n: rows(1)[0][n] for n in FEATURES}, "job": "pilot"})
+    one = json.dumps({"predictions": [{"prediction": "yes"}]})
+    told.append(line(odd, event="odd", answer=one, **JSON, **form))
+    made.captured(told)
+    given = {f"e{i}": "yes" if label else "no" for i, label in enumerate(labels[:7])}
+    made.labels({**given, "two": "no\nno", "odd": "yes"})
+    report = made.run("model-quality", labels=[str(made.base / "labels")], keep_rows=True)
+    table = pq.read_table(made.paths.output("rows") / FILE)
+    live = table.column(LOSS).to_numpy()
+    codes = np.array([1 if each == "yes" else 0 for each in table.column("paid").to_pylist()])
+    # The other version is always right but in the first row, and its file has another order.
+    other = np.where(np.arange(len(codes)) == 0, 1 - codes, codes).astype(float)
+    order = np.argsort(table.column(ROW).to_pylist())
+    rows_ = table.column(ROW).take(pa.array(order))
+    write_predictions(
+        made.paths.output("evaluation") / "predictions.parquet", rows_, codes[order], other[order]
+    )
+    holdout = made.paths.input("holdout")
+    pq.write_table(table, holdout / FILE)
+    words = pair_earlier.run(made.paths, made.settings)
+    pair = json.loads((made.paths.output("pair") / "pair.json").read_text("utf-8"))
+    pq.write_table(table.slice(1), holdout / FILE)
+    try:
+        pair_earlier.run(made.paths, made.settings)
+    except JobError as error:
+        words += f" | {error}"
+    sample = WindowRows(made.settings, TrainingSchema.of(made.settings, [set()] * 5), most=3)
+    list(sample.watch(Row("no", Scored("no"), given_row(i), f"e{i}") for i in range(50)))
+    return {
+        "report": report,
+        "rows": json.loads(table.drop_columns([ROW, LOSS]).to_pandas().to_json(orient="records")),
+        "identities": table.column(ROW).to_pylist(),
+        "live": live.tolist(),
+        "pair": pair,
+        "words": words,
+        "sample": [len(sample.kept), sample.total, len({row[-2] for row in sample.kept})],
+        "values": paired(
+            "regression", np.array([0.0, 2.0]), np.array([4.0, 0.0]), np.array([0.0, 2.0])
+        ),
+        "not_kept": made.run("model-quality", labels=[])["counts"].get("rows_kept"),
+    }
+
+
+def given_row(number: int) -> dict[str, str]:
+    """A row's features as texts."""
+    return {name: text(rows(50)[number][name]) for name in FEATURES}
+
+
 def merged(folder: Path) -> Any:
     """Labels that come late, twice, for nobody, with a mistake, and not at all."""
     made = quality_world(folder)
@@ -567,6 +634,7 @@ CASES: Mapping[str, Callable[[Path], Any]] = {
         nonsense,
         hook,
         quality,
+        kept,
         merged,
         other_problems,
         bias,

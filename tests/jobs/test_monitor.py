@@ -197,6 +197,42 @@ def test_model_quality_is_judged_with_room_for_chance(found: dict[str, Any]) -> 
     assert "bounds.speed is no bound" in cases["bad_bound"]["failure"]
 
 
+def test_labelled_rows_are_kept_for_other_versions(found: dict[str, Any]) -> None:
+    """Typed as a holdout's, with the live version's loss; a sample of very many; what the columns
+    refuse is told; and only where it is asked for."""
+    case = found["kept"]
+    report = case["report"]
+    assert (report["labelled_rows"], report["counts"]["rows_kept"]) == (10, 9)
+    assert any("do not fit the model's columns: 1; earlier" in note for note in report["notes"])
+    assert len(set(case["identities"])) == 9
+    assert all(len(each) == 32 for each in case["identities"])
+    first = case["rows"][0]
+    assert set(first) == {*FEATURES, "paid"}
+    assert isinstance(first["age"], int)
+    assert case["live"][-2:] == [1.0, 0.0]  # it said yes and no, and both are no
+    assert case["sample"] == [3, 50, 3]
+    assert case["not_kept"] is None
+
+
+def test_another_version_is_held_against_the_live_one_row_by_row(found: dict[str, Any]) -> None:
+    """In whatever order its predictions come; both errors, their difference, and its spread."""
+    case = found["kept"]
+    pair, live = case["pair"], case["live"]
+    other = [1.0] + [0.0] * 8
+    gains = [mine - theirs for mine, theirs in zip(live, other, strict=True)]
+    mean = sum(gains) / 9
+    assert (pair["rows"], pair["error"]) == (9, pytest.approx(1 / 9))
+    assert pair["live"] == pytest.approx(sum(live) / 9)
+    assert pair["gain"] == pytest.approx(mean)
+    assert pair["spread"] == pytest.approx((sum((g - mean) ** 2 for g in gains) / 9) ** 0.5)
+    assert case["words"].startswith("9 rows: this version errs 0.1111, the live one")
+    assert "the predictions are not those of the window's rows" in case["words"]
+    # Squared errors 4, 0 and 0, 2 of labels with variance 1: roots of 2 and of 1.
+    values = case["values"]
+    assert values["gain"] == pytest.approx(2**0.5 - 1)
+    assert values["spread"] == pytest.approx(3 / (2**0.5 + 1))
+
+
 def test_several_classes_and_values_are_judged_too(found: dict[str, Any]) -> None:
     """The other two problem types, calm and worse."""
     cases = found["other_problems"]

@@ -21,6 +21,7 @@ from perennial.describe_monitors import read_windows
 from perennial.domain import naming
 from perennial.domain.endpoint_hours import Served, served
 from perennial.domain.settings import STEPS
+from perennial.domain.settings_monitor import MODEL_QUALITY
 from perennial.gather_evidence import own_prices
 from perennial.list_releases import list_releases
 from perennial.list_runs import list_runs
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from perennial.domain.ledger.rows import ModelRow, RunRow
     from perennial.domain.prices import Prices
     from perennial.wiring import Ports
+
+
+#: The jobs that scored earlier versions on windows, beside those of the kinds of monitors.
+EARLIER = "earlier versions"
 
 
 @dataclass(frozen=True)
@@ -161,27 +166,37 @@ def costs_of_monitors(
 ) -> tuple[MonitorCost, ...]:
     """What the newest `limit` windows of each monitor cost; one that looked at nothing is left out.
 
-    A window without captured traffic had no job.
+    A window without captured traffic had no job. What scored earlier versions on the windows of
+    model quality is told apart (`EARLIER`).
     """
-    found = []
+    started: dict[str, list[str]] = {}
     for kind in naming.MONITOR_KINDS:
         windows = read_windows(ports, model, kind)[-limit:]
-        used = [use for each in windows if (use := job_use("processing", each.job)) is not None]
-        costs = [
-            None if use.seconds is None else prices.cost("processing", use.instance, use.seconds)
-            for use in used
-        ]
-        if used:
-            found.append(
-                MonitorCost(
-                    kind=kind,
-                    jobs=len(used),
-                    seconds=sum(use.seconds or 0.0 for use in used),
-                    usd=sum(usd or 0.0 for usd in costs),
-                    unknown=costs.count(None),
-                )
-            )
-    return tuple(found)
+        started[kind] = [each.job for each in windows]
+        if kind == MODEL_QUALITY:
+            started[EARLIER] = [
+                naming.earlier_job(ports.deployment.stack, model, each.end_ms, other.version)
+                for each in windows
+                for other in each.earlier
+            ]
+    costs = (_monitor_cost(kind, jobs, prices) for kind, jobs in started.items())
+    return tuple(each for each in costs if each.jobs)
+
+
+def _monitor_cost(kind: str, jobs: Iterable[str], prices: Prices) -> MonitorCost:
+    """What those of these jobs cost that there are."""
+    used = [use for job in jobs if (use := job_use("processing", job)) is not None]
+    costs = [
+        None if use.seconds is None else prices.cost("processing", use.instance, use.seconds)
+        for use in used
+    ]
+    return MonitorCost(
+        kind=kind,
+        jobs=len(used),
+        seconds=sum(use.seconds or 0.0 for use in used),
+        usd=sum(usd or 0.0 for usd in costs),
+        unknown=costs.count(None),
+    )
 
 
 def costs_of_batches(stack: str, model: str, prices: Prices, limit: int) -> tuple[BatchCost, ...]:

@@ -14,8 +14,9 @@ from perennial.aws.job_use import JobUse
 from perennial.compare_runs import compare_runs
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
-from perennial.domain.ledger.monitor_rows import WindowRow
+from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
 from perennial.domain.ledger.store import create
+from perennial.domain.naming import earlier_job
 from perennial.domain.prices import LISTED
 from perennial.end_run import end_run
 from perennial.read_card import read_card
@@ -66,9 +67,12 @@ def test_batches_are_counted_newest_first(world: World) -> None:
 def test_windows_of_monitors_are_counted_by_kind(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest ones, by what their jobs used; a window without traffic had none."""
+    """The newest ones, by what their jobs used; a window without traffic had none. What scored
+    earlier versions is told apart."""
     world.push()
     used = {
+        earlier_job("perennial", MODEL, 6, 3): JobUse("ml.m5.large", 30.0),
+        "job-5": JobUse("ml.m5.large", 90.0),
         "job-2": JobUse("ml.m5.large", 90.0),
         "job-3": JobUse("ml.m5.large", None),
         "job-4": JobUse("ml.m5.large", 30.0),
@@ -77,14 +81,19 @@ def test_windows_of_monitors_are_counted_by_kind(
     for number, kind in enumerate(["bias", "bias", "bias", "data-quality"], 1):
         window = WindowRow(MODEL, kind, number, number + 1, 1, 1, 1, 1, 1, job=f"job-{number}")
         world.ledger.commit([create(window)])
+    others = (Earlier(3, 3), Earlier(2, 2, words="it is gone"))
+    window = WindowRow(MODEL, "model-quality", 5, 6, 1, 1, 1, 1, 1, job="job-5", earlier=others)
+    world.ledger.commit([create(window)])
     half_minute, minute_and_a_half = (
         LISTED.cost("processing", "ml.m5.large", seconds) for seconds in (30, 90)
     )
     assert sum_costs(world.ports, MODEL).monitors == (
         MonitorCost("data-quality", 1, 30.0, half_minute, 0),
+        MonitorCost("model-quality", 1, 90.0, minute_and_a_half, 0),
+        MonitorCost("earlier versions", 1, 30.0, half_minute, 0),
         MonitorCost("bias", 2, 90.0, minute_and_a_half, 1),
     )
-    assert sum_costs(world.ports, MODEL, 1).monitors[1] == MonitorCost("bias", 1, 0.0, 0.0, 1)
+    assert sum_costs(world.ports, MODEL, 1).monitors[-1] == MonitorCost("bias", 1, 0.0, 0.0, 1)
 
 
 def train(name: str) -> None:
