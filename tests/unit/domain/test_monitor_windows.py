@@ -72,6 +72,17 @@ def test_by_hand_judges_what_there_is() -> None:
     assert next_window(monitor(), after, live, NOON + HOUR) == Window(now, NOON + HOUR, False)
 
 
+def test_windows_begin_and_end_with_whole_seconds() -> None:
+    """Captured times are whole seconds: what is answered in the release's second, or in that of a
+    look by hand, is in the window after it."""
+    live, asked = NOON + 900, NOON + 5_400
+    found = next_window(monitor(), Judged(), live, asked, by_hand=True)
+    assert found == Window(NOON, NOON + 5_000, is_whole=False)
+    assert next_window(monitor(), Judged(NOON + 5_000), live, asked, by_hand=True) is None
+    after = next_window(monitor(), Judged(NOON + 5_000), live, NOON + HOUR)
+    assert after == Window(NOON + 5_000, NOON + HOUR, is_whole=False)
+
+
 def test_by_hand_a_window_that_is_over_does_not_wait_for_its_delay() -> None:
     """Asked by hand, a window that is over is judged at once, as long as it is."""
     found = next_window(monitor(delay=300), Judged(NOON), 0, NOON + HOUR, by_hand=True)
@@ -115,7 +126,7 @@ def test_windows_are_contiguous_and_never_span_a_release(
             found = next_window(watch, judged, live, now, by_hand=act == "hand")
             if found is None:
                 break
-            assert found.start_ms == max(judged.until_ms, live)
+            assert found.start_ms == max(judged.until_ms, live // 1000 * 1000)
             assert found.start_ms < found.end_ms <= now
             assert found.end_ms - found.start_ms <= window * 1000
             assert found.is_whole == (found.end_ms - found.start_ms == window * 1000)

@@ -3,8 +3,9 @@
 Windows are explicit times, `[start, end)` in milliseconds. They follow each other without a gap
 or an overlap, end on the monitor's grid (full hours, midnights, or `offset` after them, UTC), and
 never span a release: the first one of a version begins when its release was confirmed. What the
-version before answered after its last window is not judged, for it is not live any more. After
-an outage the missed windows follow one after the other, each as long as it would have been.
+version before answered after its last window is not judged, for it is not live any more. They
+begin and end with whole seconds, for SageMaker's capture tells no more of a request's time: else
+what is answered in a part of a second would be in no window. After an outage the missed windows follow one after the other, each as long as it would have been.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def next_window(
     start = window_start(judged, since_ms)
     end = grid_end(monitor, start)
     if by_hand and now_ms < end:
-        return Window(start, now_ms, is_whole=False) if now_ms > start else None
+        until = _second(now_ms)
+        return Window(start, until, is_whole=False) if until > start else None
     if end + monitor.delay * SECOND_MS > now_ms and not by_hand:
         return None
     return Window(start, end, is_whole=end - start == monitor.window * SECOND_MS)
@@ -65,7 +67,7 @@ def next_window(
 
 def window_start(judged: Judged, since_ms: int) -> int:
     """Where the next window begins: at the last one's end, or with the release."""
-    return max(judged.until_ms, since_ms)
+    return max(judged.until_ms, _second(since_ms))
 
 
 def grid_end(monitor: Monitor, start_ms: int) -> int:
@@ -125,6 +127,11 @@ def words(start_ms: int, end_ms: int) -> str:
         return f"the day to {end:%Y-%m-%d %H:%M} UTC"
     form = "%H:%M" if seconds >= 10 * MINUTE else "%H:%M:%S"
     return f"the time from {start:%Y-%m-%d {form}} to {end:{form}} UTC"
+
+
+def _second(moment_ms: int) -> int:
+    """The whole second in which a moment lies."""
+    return moment_ms // SECOND_MS * SECOND_MS
 
 
 def _utc(moment_ms: int) -> datetime:
