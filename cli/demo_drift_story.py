@@ -34,6 +34,7 @@ from cli.session import Session
 
 if TYPE_CHECKING:
     from perennial.aws.alarms import SeenAlarm
+    from perennial.domain.ledger.monitor_rows import WindowRow
     from perennial.domain.ledger.rows import ModelRow, RunRow
     from perennial.domain.settings import Settings
 
@@ -206,7 +207,7 @@ class DriftStory:
         self.line("labels", before, f"{len(phase.rows):,}, by perennial label: something to learn")
         self.retrained(before)
         self.send(after, labelled=False)
-        self.until_cleared("data-quality")
+        self.until_cleared("data-quality", after)
 
     def relation_chapter(self, phase: Phase) -> None:
         """The same people, but what they earn follows another rule: model quality notices."""
@@ -222,7 +223,7 @@ class DriftStory:
         """The new champion answers; the alarm goes back to OK by what the monitor sees."""
         self.progress.say("\n[bold]The new champion answers[/]")
         self.send(phase)
-        self.until_cleared("model-quality")
+        self.until_cleared("model-quality", phase)
 
     def send(self, phase: Phase, *, labelled: bool = True) -> list[str]:
         """Ask for every row of a phase, count the right answers, and send the labels at once."""
@@ -303,12 +304,21 @@ class DriftStory:
         self.summary.alarms.append({"monitor": kind, "found": found, "reason": seen.reason})
         self.summary.alarms += [{"monitor": each, "found": "", "reason": ""} for each in sounding]
 
-    def until_cleared(self, kind: str) -> None:
-        """Wait until a monitor's alarm is OK again."""
-        before = time.monotonic()
-        seen = self.wait(f"the {kind} monitor looks again", lambda: self.alarm(kind, "OK"))
+    def until_cleared(self, kind: str, phase: Phase) -> None:
+        """Wait until a monitor has seen the version of a phase at work, and its alarm is OK."""
+        from perennial.drift_evidence import last_finding  # noqa: PLC0415 - boto3 costs 0.2 s
+
+        before, version = time.monotonic(), phase.versions[-1]
+
+        def seen_well() -> WindowRow | None:
+            window = last_finding(self.session.ports, self.model, kind)
+            if window is None or window.version != version or window.violations:
+                return None
+            return window if self.alarm(kind, "OK") is not None else None
+
+        window = self.wait(f"the {kind} monitor looks at version {version}", seen_well)
         self.summary.cleared.append(kind)
-        self.line("back to OK", before, seen.name)
+        self.line("back to OK", before, f"{window.rows:,} rows of version {version} broke no bound")
 
     def alarm(self, kind: str, state: str) -> SeenAlarm | None:
         """A monitor's alarm, if it is in this state."""

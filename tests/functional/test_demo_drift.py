@@ -45,9 +45,16 @@ def test_what_was_told_is_what_the_apis_say(shell: Shell, told: Told) -> None:
     rows = {row["number"]: row for row in shell.json("runs", model)}
     for run in told.summary["runs"]:
         assert rows[run["number"]]["because"] == run["because"]
-    drift = shell.run("drift", model).stdout
-    assert f"model-quality of {model} 2 in " in drift  # version 3 has broken no bound
-    assert "accuracy is" in drift
+    drift = shell.ok("drift", model)
+    assert f"{model} 3, live since" in drift
+    assert "✗" not in drift
+    (quality,) = [
+        each for each in shell.json("drift", model)["monitors"] if each["kind"] == "model-quality"
+    ]
+    last = [each for each in quality["windows"] if each["version"] == 3 and each["rows"]]
+    assert sum(each["violations"] for each in last) == 0
+    # A window may end between two requests; no row is lost between windows.
+    assert sum(each["labelled"] for each in last) == told.summary["phases"][-1]["rows"]
     watching = shell.json("monitor", "list", model)
     assert watching["version"] == 3
     assert [each["alarm"] for each in watching["monitors"]] == ["OK", "OK"]
