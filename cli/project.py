@@ -193,7 +193,13 @@ def pack(folder: Path, settings: Settings, *, changed: bool) -> Code:
             folder = copy
         try:
             train = settings.train
-            packed = pack_project(folder, algorithm=train.algorithm, image=train.image)
+            endpoint = settings.release.endpoint
+            packed = pack_project(
+                folder,
+                algorithm=train.algorithm,
+                image=train.image,
+                is_shared=endpoint is not None and endpoint.kind == "multi-model",
+            )
         except ProjectInvalid as error:
             raise CommandError(str(error), "Nothing was changed.") from error
     return Code(packed.body, packed.sha256)

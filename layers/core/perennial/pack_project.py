@@ -20,6 +20,7 @@ from pathlib import Path
 
 from perennial.domain.file_digests import CODE_LISTING, listing
 from perennial.domain.project import ProjectInvalid, find_model_mistakes, join_requirements
+from perennial.domain.shared_archive import OWN_PACKAGES_WORDS, names_packages
 
 # A wheelhouse of the whole lock has about 200 MiB.
 LARGEST_FILE = 100 << 20
@@ -37,10 +38,13 @@ class PackedProject:
     files: list[str]
 
 
-def pack_project(folder: Path, *, algorithm: str = "", image: str = "") -> PackedProject:
+def pack_project(
+    folder: Path, *, algorithm: str = "", image: str = "", is_shared: bool = False
+) -> PackedProject:
     """Pack a project folder; raises `ProjectInvalid` with everything that is wrong with it.
 
-    One that AWS's `algorithm` or an own `image` trains need not have every function.
+    One that AWS's `algorithm` or an own `image` trains need not have every function. One that
+    shares its endpoint with other models (`is_shared`) has no packages of its own.
     """
     name = folder.resolve().name
     mistakes: list[str] = []
@@ -62,6 +66,8 @@ def pack_project(folder: Path, *, algorithm: str = "", image: str = "") -> Packe
         lock = (jobs / "requirements.txt").read_text(encoding="utf-8")
         joined = join_requirements(lock, own.get("requirements.txt", b"").decode("utf-8"))
         files["requirements.txt"] = joined.encode()
+        if is_shared and names_packages(own.get("requirements.txt", b"")):
+            mistakes.append(OWN_PACKAGES_WORDS)
     except ValueError as error:
         mistakes.append(str(error))
     if mistakes:

@@ -155,13 +155,19 @@ def _endpoint(ports: Ports, basis: Basis) -> Endpoint:
     if endpoint.kind == "serverless" and basis.row.kind != "rollback":
         _check_serverless(ports, model)
     if basis.row.endpoint_kind == "multi-model":
-        _check_shared(basis)
+        _check_shared(ports, basis)
     return endpoint
 
 
-def _check_shared(basis: Basis) -> None:
-    """Raise `Rejected` for a version whose archive is not whole enough to be shared."""
+def _check_shared(ports: Ports, basis: Basis) -> None:
+    """Raise `Rejected` where nothing is shared, and for an archive that is not whole enough."""
     row = basis.row
+    if network_of(ports.deployment).isolated:
+        raise Rejected(
+            f"release.endpoint of {row.model} is multi-model, and this stack isolates its "
+            "containers from the network: such a server fetches its code as it starts. Write "
+            "kind: instances in model.yaml, push, and release again"
+        )
     if not release_plan.has_code(basis.registered):
         raise Rejected(
             f"release.endpoint of {row.model} is multi-model, and version {row.version} was "

@@ -41,23 +41,24 @@ def share_model(
     """
     row = own_release(ports, model, release, execution)
     bucket = ports.deployment.artifact_bucket
-    shared_archives.share(
+    server = shared_archives.share(
         container["ModelDataUrl"],
         container["Environment"]["PERENNIAL_MODEL_SHA256"],
         bucket,
         shared_naming.archive(model, row.config),
         variables_of(container),
     )
-    _bring_endpoint(_shared(ports, container["Image"]))
+    _bring_endpoint(_shared(ports, container["Image"], server))
     return SharedModel(row.endpoint, shared_naming.target(model, row.config))
 
 
-def _shared(ports: Ports, image: str) -> Shared:
+def _shared(ports: Ports, image: str, server: str) -> Shared:
     deployment = ports.deployment
     return Shared(
         stack=deployment.stack,
         bucket=deployment.artifact_bucket,
         image=image,
+        server=server,
         instance=deployment.shared_instance,
         count=int(deployment.shared_count),
         role=deployment.endpoint_role_arn,

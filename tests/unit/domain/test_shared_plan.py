@@ -14,6 +14,7 @@ SHARED = Shared(
     stack="perennial",
     bucket="artifacts",
     image="141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3",
+    server=f"s3://artifacts/server/{'a' * 64}.tar.gz",
     instance="ml.m5.large",
     count=1,
     role="arn:aws:iam::123456789012:role/perennial-endpoint",
@@ -43,7 +44,10 @@ def test_the_container_is_told_nothing_of_any_model() -> None:
     container = SHARED.model_request()["PrimaryContainer"]
     assert container["Mode"] == "MultiModel"
     assert container["ModelDataUrl"] == "s3://artifacts/shared/"
-    assert container["Environment"] == {"SAGEMAKER_PROGRAM": "serve.py"}
+    assert container["Environment"] == {
+        "SAGEMAKER_PROGRAM": "serve.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": SHARED.server,
+    }
     assert "DataCaptureConfig" not in SHARED.config_request()
     assert SHARED.endpoint == "perennial-shared"
 
@@ -52,6 +56,7 @@ def test_the_container_is_told_nothing_of_any_model() -> None:
     "other",
     [
         replace(SHARED, image=f"{SHARED.image}-next"),
+        replace(SHARED, server=f"s3://artifacts/server/{'b' * 64}.tar.gz"),
         replace(SHARED, instance="ml.m5.xlarge"),
         replace(SHARED, count=2),
         replace(SHARED, role=f"{SHARED.role}-2"),

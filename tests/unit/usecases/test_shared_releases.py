@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +16,11 @@ from perennial.check_release import check_release
 from perennial.describe_endpoint import describe_endpoint
 from perennial.domain.errors import NotAllowed, NotClaimed, Rejected, Unavailable
 from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.project import ProjectInvalid
 from perennial.guard_endpoint import guard_endpoint
 from perennial.leave_shared import leave_shared
 from perennial.observability import note_answer
+from perennial.pack_project import pack_project
 from perennial.release_again import release_again
 from perennial.remove_endpoint import remove_endpoint
 from perennial.rollback_release import rollback_release
@@ -46,11 +50,14 @@ RELEASE: dict[str, Any] = {
 }
 
 
-def archive(text: str = "a model") -> bytes:
+CODE = {"code/serve.py": b"# serves", "code/requirements.txt": b"numpy==2.2.6\n"}
+
+
+def archive(text: str = "a model", more: dict[str, bytes] | None = None) -> bytes:
     """A model's tar.gz with its code."""
     found = io.BytesIO()
     with tarfile.open(fileobj=found, mode="w:gz") as packed:
-        for name, body in (("model.txt", text.encode()), ("code/serve.py", b"")):
+        for name, body in {"model.txt": text.encode(), **CODE, **(more or {})}.items():
             member = tarfile.TarInfo(name)
             member.size = len(body)
             packed.addfile(member, io.BytesIO(body))
@@ -118,7 +125,7 @@ def archives() -> dict[str, dict[str, str]]:
     for key in shared_archives.list_archives("artifacts", "shared/"):
         body = s3.get_object(Bucket="artifacts", Key=key)["Body"].read()
         with tarfile.open(fileobj=io.BytesIO(body)) as packed:
-            assert packed.getnames() == ["perennial.json", "model.txt", "code/serve.py"]
+            assert packed.getnames() == ["perennial.json", "model.txt", *CODE]
             variables = packed.extractfile("perennial.json")
             assert variables is not None
             found[key] = json.load(variables)["environment"]
@@ -152,6 +159,10 @@ def test_the_first_release_makes_the_endpoint_and_brings_its_archive(served: Wor
     )
     assert (target["endpoint"], f"shared/{target['target_model']}") == (SHARED, key_of(1))
     assert share(served, 1) == share(served, 1)
+    (server,) = shared_archives.list_archives("artifacts", "server/")
+    (model, *_), _ = made()
+    described = boto_client("sagemaker").describe_model(ModelName=model)["PrimaryContainer"]
+    assert described["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"] == f"s3://artifacts/{server}"
     found = archives()
     assert set(found) == {key_of(1)}
     assert found[key_of(1)]["PERENNIAL_VERSION"] == "1"
@@ -314,12 +325,35 @@ def test_what_cannot_be_shared_is_refused_by_name(
     with pytest.raises(Rejected, match="not the archive any more that was judged"):
         share_model(served.ports, MODEL, 2, its.execution, planned["container"])
     put(ARTIFACT, BYTES)
+    isolated = Ports(Deployment({**served.outputs, "NETWORK_ISOLATION": "yes"}), served.clock)
+    with pytest.raises(Rejected, match="this stack isolates its containers from the network"):
+        plan(served, 2, isolated)
     with pytest.raises(NotClaimed):
         share_model(served.ports, MODEL, 2, "arn:of-somebody-else", planned["container"])
     monkeypatch.setattr(shared_archives, "LARGEST_ARCHIVE", 10)
     with pytest.raises(Rejected, match="kind: instances"):
         share_model(served.ports, MODEL, 2, its.execution, planned["container"])
     assert archives() == {}
+
+
+def test_a_project_with_packages_of_its_own_is_not_shared(served: World, tmp_path: Path) -> None:
+    """One server has one environment: the push says so, and the release of what was pushed."""
+    body = archive(more={"code/project/requirements.txt": b"scikit-survival==0.1\n"})
+    put(ARTIFACT, body)
+    digest = hashlib.sha256(body).hexdigest()
+    variables = {**VARIABLES, "PERENNIAL_MODEL_SHA256": digest}
+    approve(served, servable(served, Environment=variables))
+    with pytest.raises(Rejected, match=r"the project has a requirements.txt of its own"):
+        share(served, 1)
+    assert archives() == {}
+    folder = tmp_path / MODEL
+    shutil.copytree(Path(__file__).parents[3] / "models" / MODEL, folder)
+    (folder / "requirements.txt").write_text("# nothing more\n", encoding="utf-8")
+    assert pack_project(folder, is_shared=True).sha256
+    (folder / "requirements.txt").write_text("scikit-survival==0.1\n", encoding="utf-8")
+    assert pack_project(folder).sha256
+    with pytest.raises(ProjectInvalid, match=r"the project has a requirements.txt of its own"):
+        pack_project(folder, is_shared=True)
 
 
 def test_the_alarms_read_what_predict_notes(

@@ -93,7 +93,7 @@ def count_answers(stack: str, model: str, release: int, began_ms: int, ended_ms:
     """
     names = answer_dimensions(stack, model, release)
     length = period_ms(began_ms, ended_ms)
-    query = _query("answers", BAD_ANSWERS, "SampleCount", names, length, OWN_METRICS)
+    query = _query("answers", BAD_ANSWERS, "SampleCount", names, length, namespace=OWN_METRICS)
     return _sum(query, f"release {release} of {model}", began_ms - began_ms % length, ended_ms)
 
 
@@ -136,6 +136,7 @@ def _query(  # noqa: PLR0913  # what a query of CloudWatch names
     stat: str,
     names: Mapping[str, str],
     length: int,
+    *,
     namespace: str = NAMESPACE,
 ) -> dict[str, Any]:
     dimensions = [{"Name": kind, "Value": name} for kind, name in names.items()]

@@ -23,6 +23,12 @@ from typing import BinaryIO
 from perennial.domain.errors import Rejected
 from perennial.domain.file_digests import CODE_FOLDER
 
+#: Where the packed code keeps the packages that the project adds to those of all jobs.
+OWN_PACKAGES = f"{CODE_FOLDER}/project/requirements.txt"
+OWN_PACKAGES_WORDS = (
+    "the project has a requirements.txt of its own, and models that share an endpoint have one "
+    "environment, that of jobs/requirements.txt. Write kind: instances in model.yaml and push"
+)
 #: The file of the variables, at the archive's root.
 VARIABLES_FILE = "perennial.json"
 #: What the server of several models has itself: the module it asks, and the packages of all.
@@ -61,17 +67,21 @@ def server_code(source: BinaryIO) -> bytes:
     """What a server of several models installs as it starts, from a model's archive with its code.
 
     The tar.gz of two files that are the same in all archives of one version of Perennial, so its
-    digest names what a server is made of. Raises `Rejected` as `repack` does, and for an archive
-    without them.
+    digest names what a server is made of. Raises `Rejected` as `repack` does, for an archive
+    without them, and for a project with packages of its own: one server has one environment.
     """
     wanted = {f"{CODE_FOLDER}/{name}": name for name in SERVER_FILES}
     found: dict[str, bytes] = {}
     with _whole(source) as archive:
         for member in archive:
             _check(member)
-            file = archive.extractfile(member) if member.name in wanted else None
-            if file is not None:
+            file = archive.extractfile(member) if member.name in (*wanted, OWN_PACKAGES) else None
+            if file is None:
+                continue
+            if member.name in wanted:
                 found[wanted[member.name]] = file.read()
+            elif names_packages(file.read()):
+                raise Rejected(OWN_PACKAGES_WORDS)
     missing = [name for name in SERVER_FILES if name not in found]
     if missing:
         raise Rejected(f"the model's archive has no {' and no '.join(missing)} below code/")
@@ -84,6 +94,12 @@ def server_code(source: BinaryIO) -> bytes:
         for name in SERVER_FILES:
             made.addfile(_member(name, len(found[name])), io.BytesIO(found[name]))
     return body.getvalue()
+
+
+def names_packages(requirements: bytes) -> bool:
+    """Whether a requirements.txt asks for anything, and is not just comments."""
+    lines = requirements.decode("utf-8", "replace").splitlines()
+    return any(line.split("#", 1)[0].strip() for line in lines)
 
 
 def variables_text(environment: Mapping[str, str]) -> str:

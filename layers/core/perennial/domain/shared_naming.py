@@ -31,3 +31,8 @@ def target(model: str, config: str) -> str:
 def archive(model: str, config: str) -> str:
     """The key of that archive."""
     return f"{prefix()}{target(model, config)}"
+
+
+def server_key(sha256: str) -> str:
+    """Where the code lies that the endpoint's own server starts with; not below the prefix."""
+    return f"server/{sha256}.tar.gz"

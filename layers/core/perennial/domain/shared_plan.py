@@ -25,11 +25,15 @@ LARGEST_ARCHIVE = 100 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Shared:
-    """The shared endpoint as the stack asks for it. `key`: ARN of the stack's KMS key, or empty."""
+    """The shared endpoint as the stack asks for it. `key`: ARN of the stack's KMS key, or empty.
+
+    `server`: the URI of the code that its server starts with; AWS's image does not start without.
+    """
 
     stack: str
     bucket: str
     image: str
+    server: str
     instance: str
     count: int
     role: str
@@ -78,7 +82,7 @@ class Shared:
             "Image": self.image,
             "Mode": "MultiModel",
             "ModelDataUrl": f"s3://{self.bucket}/{shared_naming.prefix()}",
-            "Environment": {"SAGEMAKER_PROGRAM": SERVER},
+            "Environment": {"SAGEMAKER_PROGRAM": SERVER, "SAGEMAKER_SUBMIT_DIRECTORY": self.server},
         }
 
     def _place(self) -> dict[str, Any]:
