@@ -125,11 +125,13 @@ class ServerFault:
 
     A request waits `delay_ms`; then its server is killed (`crash`), or answers with `status`
     (0: its own answer). It hits the `rate` of the requests, at most `times` of them (0: no limit).
+    `target`: the model that is asked of an endpoint with several.
     """
 
     endpoint: str = "*"
     config: str = "*"
     variant: str = "*"
+    target: str = "*"
     delay_ms: int = 0
     status: int = 0
     crash: bool = False
@@ -137,11 +139,16 @@ class ServerFault:
     times: int = 0
     hits: int = 0
 
-    def is_at(self, endpoint: str, config: str, variant: str) -> bool:
-        """Whether a request to this variant can be hit."""
+    def is_at(self, endpoint: str, config: str, variant: str, target: str) -> bool:
+        """Whether a request to this variant, or to a model on it, can be hit."""
         if self.times and self.hits >= self.times:
             return False
-        pairs = ((endpoint, self.endpoint), (config, self.config), (variant, self.variant))
+        pairs = (
+            (endpoint, self.endpoint),
+            (config, self.config),
+            (variant, self.variant),
+            (target, self.target),
+        )
         return all(fnmatch.fnmatchcase(name, pattern) for name, pattern in pairs)
 
 
@@ -300,16 +307,19 @@ class Faults:
         """Whether any fault of model servers is on."""
         return bool(self._plan.serve)
 
-    def serves(self, endpoint: str, config: str, variant: str) -> ServerFault | None:
+    def serves(
+        self, endpoint: str, config: str, variant: str, target: str = ""
+    ) -> ServerFault | None:
         """What happens to this request to a model server, if anything."""
         with self._lock:
             for found in self._plan.serve:
-                if found.is_at(endpoint, config, variant) and self._random.random() < found.rate:
+                at = found.is_at(endpoint, config, variant, target)
+                if at and self._random.random() < found.rate:
                     found.hits += 1
                     break
             else:
                 return None
-        where = {"endpoint": endpoint, "config": config, "variant": variant}
+        where = {"endpoint": endpoint, "config": config, "variant": variant, "target": target}
         self._journal.add("fault", fault="serve", **where)
         return found
 

@@ -274,7 +274,8 @@ class _Attempt:
         variant = fleet.variant
         fault: ServerFault | None = None
         if self._cloud.faults.serving:
-            fault = self._cloud.faults.serves(self._endpoint.name, variant.config, variant.name)
+            name, target = self._endpoint.name, self._invocation.target
+            fault = self._cloud.faults.serves(name, variant.config, variant.name, target or "")
         if fault is not None:
             time.sleep(fault.delay_ms / 1000)
             if fault.crash:

@@ -1,7 +1,7 @@
 """The parts of a story of releases on the deployed stack, each beginning where one before ended.
 
-The same for each kind of endpoint: clients ask an endpoint of instances itself, and a serverless
-one through `predict`, which divides their requests while a release moves them.
+The same for each kind of endpoint: clients ask an endpoint of instances itself, and the others
+through `predict`, which divides their requests while a release moves them.
 Real model servers, real metrics and alarms; the cloud's clock goes twenty times as fast.
 """
 
@@ -23,10 +23,13 @@ from perennial.advance_releases import advance_releases
 from perennial.approve_version import approve_version
 from perennial.aws import endpoints
 from perennial.aws.predictions_api import PredictionsApi
+from perennial.aws.shared_archives import list_archives
 from perennial.describe_endpoint import describe_endpoint
 from perennial.describe_model import describe_model, known_model
 from perennial.domain.errors import NotAllowed
+from perennial.domain.ledger.moves import archives_kept
 from perennial.domain.ledger.rows import Live, ReleaseRow
+from perennial.domain.shared_naming import archive
 from perennial.list_releases import known_release, list_releases
 from perennial.pack_project import pack_project
 from perennial.push_project import Code, push_project
@@ -35,6 +38,7 @@ from perennial.release_again import release_again
 from perennial.remove_model import remove_model
 from perennial.request_retrain import request_retrain
 from perennial.rollback_release import rollback_release
+from perennial.see_place import see_live
 from perennial.wiring import Ports
 
 from cli.datasets import fetch_dataset
@@ -45,12 +49,13 @@ from tests.functional.stack.grants import called, not_granted
 
 MODEL = "abalone"
 LIVE, NEXT = f"perennial-live-{MODEL}", f"perennial-next-{MODEL}"
-STAGING = f"perennial-staging-{MODEL}"
+STAGING, SHARED = f"perennial-staging-{MODEL}", "perennial-shared"
 CLOCK = 20
 #: What the settings of each kind of endpoint say.
 KINDS: dict[str, dict[str, Any]] = {
     "instances": {"count": 2},
     "serverless": {"kind": "serverless", "memory_mb": 2048, "concurrency": 4},
+    "multi-model": {"kind": "multi-model"},
 }
 RELEASE = {
     "approval": "person",
@@ -65,6 +70,7 @@ RELEASE = {
 FUNCTIONS = {
     "instances": ("OnVersionApproved", "PlanRelease", "ConfirmRelease", "OnReleaseEnded"),
     "serverless": ("OnVersionApproved", "ShiftTraffic", "WatchTraffic", "ConfirmRelease"),
+    "multi-model": ("ShareModel", "ShiftTraffic", "WatchTraffic", "ConfirmRelease"),
 }
 
 
@@ -216,17 +222,23 @@ class Stack:
     def is_clean(self) -> None:
         """Nothing is left of any release but what is live or may be gone back to."""
         model = known_model(self.ports.ledger, MODEL)
-        kept = {each.config for each in (model.live, model.previous) if each is not None}
+        known = [each for each in (model.live, model.previous) if each is not None]
+        kept = {each.config for each in known if each.kind != "multi-model"}
+        shared = endpoints.describe_endpoint(SHARED)
+        kept |= {shared.config} if shared else set()
         assert set(endpoints.list_configs("perennial-")) == kept
         assert set(endpoints.list_models("perennial-")) == kept
-        standing = {each for each in (LIVE, NEXT, STAGING) if endpoints.describe_endpoint(each)}
+        places = (LIVE, NEXT, STAGING, SHARED)
+        standing = {each for each in places if endpoints.describe_endpoint(each)}
         assert standing == ({model.live.endpoint} if model.live else set())
+        archives = {archive(MODEL, config) for config in archives_kept(model.live)}
+        assert set(list_archives(self.ports.deployment.artifact_bucket, "shared/")) == archives
         assert model.move is None
         alarms = self.checkout.cloud.client("cloudwatch").describe_alarms(
             AlarmNamePrefix="perennial-guard-"
         )
         assert alarms["MetricAlarms"] == []
-        seen = endpoints.describe_endpoint(model.live.endpoint) if model.live else None
+        seen = see_live(self.ports, MODEL, model.live) if model.live else None
         assert (seen.config if seen else None) == (model.live.config if model.live else None)
         assert describe_endpoint(self.ports, MODEL).words == ""
 
@@ -340,8 +352,11 @@ def a_failing_version_is_rolled_back_by_its_alarm(stack: Stack) -> None:
     before = known_model(stack.ports.ledger, MODEL).last_release
     stack.approve(2)
     number = stack.next_release(_after(stack, before)).number
-    fault = {"endpoint": "*", "config": f"perennial-{MODEL}-r{number}", "status": 503}
-    stack.checkout.cloud.faults(serve=[{**fault, "times": 1_000_000}])
+    config = f"perennial-{MODEL}-r{number}"
+    bad = {"config": config} if stack.kind != "multi-model" else {"target": f"*/{config}.tar.gz"}
+    if stack.kind == "multi-model":
+        stack.reaches(number, "CheckRelease")  # what it is tested on serves in production too
+    stack.checkout.cloud.faults(serve=[{**bad, "status": 503, "times": 1_000_000}])
     with stack.asked() as seen, stack.unhurried(number, 2):
         row = stack.end(number)
     stack.checkout.cloud.faults()
@@ -372,10 +387,11 @@ def a_release_cut_off_in_production_is_still_told_true(stack: Stack) -> None:
 
 def a_move_cut_off_anywhere_is_told_true(stack: Stack) -> None:
     """Its execution dies in each state that changes production; the version before it serves on."""
+    making = ("CreateUncapturedConfig", "CreateEndpoint", "DescribeEndpoint")
+    if stack.kind == "multi-model":
+        making = ("ShareModel", "DescribeStaging", "CheckRelease")
     outcomes = {
-        "CreateUncapturedConfig": "stopped",
-        "CreateEndpoint": "stopped",
-        "DescribeEndpoint": "stopped",
+        **dict.fromkeys(making, "stopped"),
         "ShiftTraffic": None,  # it is killed before or after the share was given
         "WatchTraffic": "rolled_back",
     }
@@ -409,7 +425,7 @@ def traffic_moves_by_shares(stack: Stack) -> None:
 
 
 def an_endpoint_changes_its_kind_and_back(stack: Stack) -> None:
-    """By a second endpoint: requests go on meanwhile, and the first one is removed."""
+    """Requests go on meanwhile, and the endpoint that they leave is removed."""
     push(stack.ports, stack.folder, endpoint=KINDS["instances"])
     until("run 3", lambda: _is_over(stack.ports, 3))
     (number,) = release_again(stack.ports, MODEL, 2, "on machines", "ann").opened
@@ -422,7 +438,7 @@ def an_endpoint_changes_its_kind_and_back(stack: Stack) -> None:
     with stack.asked() as seen:
         row = stack.end(number)
     assert (row.outcome, row.moves, seen.failures) == ("released", True, []), row.words
-    assert (stack.live.kind if stack.live else "") == "serverless"
+    assert (stack.live.kind if stack.live else "") == stack.kind
     stack.is_clean()
 
 
@@ -524,7 +540,8 @@ def removing_the_model_leaves_nothing(stack: Stack) -> None:
     assert not {key for key in keys if f"/{MODEL}/" in key}
     assert not_granted(stack.checkout) == set()
     moves = {"ShiftTrafficFunction", "WatchTrafficFunction"}
-    assert (stack.kind == "serverless") == (moves <= set(called(stack.checkout)))
+    assert (stack.kind != "instances") == (moves <= set(called(stack.checkout)))
+    assert (stack.kind == "multi-model") == ("ShareModelFunction" in called(stack.checkout))
 
 
 def _after(stack: Stack, number: int) -> int:

@@ -6,6 +6,7 @@ data lands besides labelled traffic. The cloud's clock goes thirty times as fast
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from itertools import pairwise
@@ -17,13 +18,20 @@ import yaml
 from perennial.approve_version import approve_version
 from perennial.aws.predictions_api import PredictionsApi
 from perennial.describe_model import describe_model, known_model
-from perennial.describe_monitors import describe_monitors, read_report_of, read_windows
+from perennial.describe_monitors import (
+    describe_monitors,
+    find_window,
+    read_report_of,
+    read_windows,
+)
 from perennial.describe_run import known_run
+from perennial.domain.ledger.monitor_rows import Earlier, MonitorRow, WindowRow
 from perennial.domain.ledger.rows import OPEN_SK, model_pk
 from perennial.domain.ledger.store import read_signals
 from perennial.read_drift import read_drift
 from perennial.remove_model import remove_model
 from perennial.send_labels import send_labels
+from perennial.start_monitor import read_monitor_row
 from perennial.wiring import Ports
 
 from cli.datasets import fetch_dataset
@@ -32,7 +40,7 @@ from tests.functional.stack.conftest import Checkout, make_checkout
 from tests.functional.stack.grants import called, not_granted
 from tests.functional.stack.release_story import push, until
 
-MODEL, KIND = "abalone", "data-quality"
+MODEL, KIND, QUALITY = "abalone", "data-quality", "model-quality"
 ALARM = f"perennial-monitor-{MODEL}-{KIND}"
 ROWS, PER_REQUEST = 400, 100
 FUNCTIONS = {"OnMonitorDueFunction", "OnMonitoringEndedFunction"}
@@ -61,7 +69,12 @@ def project(folder: Path) -> Path:
         "guard": {"errors": "5%", "latency_p99": "off", "period": "1m", "evaluations": 1},
         "bake": "2m",
     }
-    document["monitor"] = {KIND: {"every": "1m", "window": "4s", "delay": "3s"}}
+    document["monitor"] = {
+        KIND: {"every": "1m", "window": "4s", "delay": "3s"},
+        # By hand alone: a day is longer than this story. Errors cost more than any run.
+        QUALITY: {"every": "1d", "window": "1d"},
+        "retrain": {"error_usd": 10_000},
+    }
     document["data"]["sources"] = ["landed", "labelled-traffic"]
     document["triggers"] |= {"quiet_period": "0s", "cool_down": "0s", "schedules": {}}
     document["train"]["hyperparameters"] |= {"rounds": 20}
@@ -116,9 +129,10 @@ def seen(ports: Ports, violations: bool) -> bool:
 
 @pytest.mark.timeout(400)
 def test_traffic_that_drifts_retrains(checkout: Checkout, ports: Ports, tmp_path: Path) -> None:
-    """Released, watched, drifted, told, labelled, retrained; removed without a trace."""
+    """Released, watched, drifted, told, labelled, retrained; then by the errors' cost alone, with
+    an earlier version beside the live one; removed without a trace."""
     push(ports, project(tmp_path))
-    assert schedules(checkout) == [f"perennial-{MODEL}.{KIND}"]
+    assert set(schedules(checkout)) == {f"perennial-{MODEL}.{each}" for each in (KIND, QUALITY)}
     assert set(alarms(checkout)) == {ALARM, f"perennial-blind-{MODEL}-{KIND}"}
     checkout.cloud.client("s3").put_object(
         Bucket=checkout.outputs["LandingBucket"],
@@ -146,10 +160,11 @@ def test_traffic_that_drifts_retrains(checkout: Checkout, ports: Ports, tmp_path
     assert because.startswith("drift: `length` drifted")
     assert because.endswith(f"(alarm {ALARM})")
 
+    learn_from_labels(checkout, ports)
     assert set(called(checkout)) >= FUNCTIONS
     assert not_granted(checkout) == set()
 
-    (watched,) = describe_monitors(ports, MODEL).monitors
+    watched = describe_monitors(ports, MODEL).monitors[0]
     drifted = next(each for each in reversed(watched.windows) if each.violations)
     report = read_report_of(ports, drifted)
     assert report["violations"][0]["name"] == "length"
@@ -170,6 +185,54 @@ def test_traffic_that_drifts_retrains(checkout: Checkout, ports: Ports, tmp_path
             Bucket=bucket, Prefix=f"{folder}/{MODEL}/"
         )
         assert left["KeyCount"] == 0, folder
+
+
+def learn_from_labels(checkout: Checkout, ports: Ports) -> None:
+    """Errors that cost more than a run open one, by the policy's signal; and the version that run
+    2 registered, and nobody released, is scored on what the live one answered since."""
+    until("version 2", lambda: known_run(ports.ledger, MODEL, 2).version and not _open(ports))
+    judge_by_hand(checkout, ports)
+    until("run 3", lambda: describe_model(ports, MODEL).last_run == 3)
+    (because,) = known_run(ports.ledger, MODEL, 3).because
+    assert because.startswith("schedule retrain-policy: a training would have saved")
+
+    send_labels(ports, MODEL, ask(ports, 1.0))
+    window = judge_by_hand(checkout, ports)
+    assert [each.version for each in window.earlier] == [2]
+    (scored,) = until("version 2's score", lambda: _scores(ports, window.end_ms))
+    assert scored.words == ""
+    # It has learnt from rows of the very same kind, which the live one had not seen.
+    assert abs(float(scored.gain)) < 1
+    assert float(scored.spread) > 0
+    until("the end of scoring", lambda: _monitor(ports).scoring_ms is None)
+
+
+def judge_by_hand(checkout: Checkout, ports: Ports) -> WindowRow:
+    """Let model quality judge what there is up to now."""
+    before = len(read_windows(ports, MODEL, QUALITY))
+    event = {"perennial": "monitor", "model": MODEL, "monitor": QUALITY, "by": "ann"}
+    checkout.cloud.client("lambda").invoke(
+        FunctionName=ports.deployment.monitor_due_arn, Payload=json.dumps(event)
+    )
+
+    def judged() -> WindowRow | None:
+        windows = read_windows(ports, MODEL, QUALITY)[before:]
+        return windows[0] if windows and windows[0].state != "open" else None
+
+    window: WindowRow = until("a judged window", judged)
+    assert (window.state, window.labelled) == ("done", ROWS), window.words
+    return window
+
+
+def _scores(ports: Ports, end_ms: int) -> tuple[Earlier, ...]:
+    window = find_window(ports, MODEL, QUALITY, end_ms)
+    return window.earlier if all(each.is_over for each in window.earlier) else ()
+
+
+def _monitor(ports: Ports) -> MonitorRow:
+    row = read_monitor_row(ports.ledger, MODEL, QUALITY)
+    assert row is not None
+    return row
 
 
 def _open(ports: Ports) -> bool:
