@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from statemachines import clarify_images, draw, gpu_images, images, release, retrain
+from statemachines import clarify_images, draw, gpu_images, images, monitor_images, release, retrain
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE.parent / "template.yaml"
@@ -33,7 +33,14 @@ def rendered() -> Mapping[Path, str]:
     template = TEMPLATE.read_text("utf-8")
     if not BLOCK.search(template):
         raise ValueError(f"{TEMPLATE.name} has no lines '# images: begin' and '# images: end'")
-    mappings = images.mappings() + clarify_images.mapping() + gpu_images.mapping()
+    mappings = "".join(
+        (
+            images.mappings(),
+            clarify_images.mapping(),
+            gpu_images.mapping(),
+            monitor_images.mapping(),
+        )
+    )
     files[TEMPLATE] = BLOCK.sub(lambda _: mappings, template)
     return files
 

@@ -37,6 +37,7 @@ def handler(event: Any, context: Any) -> dict[str, str]:
         "decision": done.decision,
         "words": done.words,
         **({"job": window.job, "end_ms": str(window.end_ms)} if window is not None else {}),
+        **({"schedule": done.schedule} if done.schedule else {}),
     }
 
 

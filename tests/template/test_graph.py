@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import pytest
-from perennial.domain.settings_monitor import Monitor
+from perennial.domain.settings_monitor import Monitor, Monitoring
 from perennial.model_stack import render_model_stack
 
 from tests.template.loading import ROOT, Template, dependencies, main_template, references
@@ -66,7 +66,7 @@ def unreached(template: Template) -> Iterator[str]:
         for reference in references(resource["Properties"])
     }
     # The schedules in the models' own stacks import whom they ask.
-    watch = (Monitor("data-quality", 3600, 0, 3600, 300),)
+    watch = Monitoring((Monitor("data-quality", 3600, 0, 3600, 300),))
     asked = render_model_stack("stack", "model", "stack", {"weekly": "rate(7 days)"}, watch)
     for name, output in template.raw["Outputs"].items():
         if f"${{StackName}}-{name}\n" in asked.template:

@@ -11,7 +11,7 @@ import pytest
 from perennial import model_stack
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
-from perennial.domain.settings_monitor import Monitor
+from perennial.domain.settings_monitor import Monitor, Monitoring
 from perennial.domain.signals import Signal, parse_signal
 from perennial.model_stack import render_model_stack
 
@@ -111,7 +111,7 @@ def watched(stack: str, model: str, monitors: tuple[Monitor, ...]) -> dict[str, 
     """The resources of a rendered stack with monitors."""
     token = naming.token(stack)
     found: dict[str, Any] = read(
-        render_model_stack(stack, model, token, SCHEDULES, monitors).template
+        render_model_stack(stack, model, token, SCHEDULES, Monitoring(monitors)).template
     ).raw["Resources"]
     return found
 
@@ -166,3 +166,16 @@ def test_without_a_checkout_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(model_stack, "TEMPLATE", Path("nowhere/model.yaml"))
     with pytest.raises(NotFound, match="from a checkout"):
         rendered({})
+
+
+def test_sagemakers_schedules_are_no_part_of_the_stack() -> None:
+    """With the provider sagemaker its alarms stay, our schedule does not, and whoever removes the
+    stack is told whose schedules to remove."""
+    monitors = (Monitor("data-quality", 3600, 0, 3600, 0),)
+    for provider, kinds in (("perennial", 3), ("sagemaker", 2)):
+        monitoring = Monitoring(monitors, provider=provider)  # type: ignore[arg-type]
+        text = render_model_stack("perennial", "census", "perennial", {}, monitoring).template
+        resources = read(text).raw["Resources"]
+        assert sum(name.startswith("Monitor") for name in resources) == kinds
+        told = resources["ModelRemains"]["Properties"].get("MonitorProvider")
+        assert told == ("sagemaker" if provider == "sagemaker" else None)

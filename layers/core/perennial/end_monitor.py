@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.aws import functions, jobs, objects
 from perennial.commit_change import commit_change
+from perennial.convert_report import convert_report
 from perennial.describe_model import read_settings_of
 from perennial.domain import naming
 from perennial.domain.errors import NotFound, Rejected
@@ -17,6 +18,7 @@ from perennial.domain.ledger.store import Transaction, read_model
 from perennial.domain.monitor_job import report_uri
 from perennial.domain.monitor_report import Report, ReportInvalid, read_report
 from perennial.domain.monitor_windows import due_ms
+from perennial.domain.sagemaker_monitor import nothing_done
 from perennial.domain.settings_monitor import Monitor
 from perennial.domain.text import printable
 from perennial.record_window import record_window
@@ -51,22 +53,29 @@ def end_monitor(ports: Ports, model: str, kind: str, job: str = "") -> EndedWind
         return EndedWindow(model, kind, "none")
     if window.state != "open":  # it was recorded, and not published
         return _finish(ports, window, found_before(window), _published(ports, window))
+    if not window.job:  # SageMaker found nothing for a job of its own to do
+        return _finish(ports, window, nothing_done(window.words), None)
     try:
         described = jobs.describe_processing_job(window.job)
     except NotFound:
         ask_for(ports, model, kind)
         return EndedWindow(model, kind, "lost", window)
-    status = described["ProcessingJobStatus"]
-    if status in AT_WORK:
+    if described["ProcessingJobStatus"] in AT_WORK:
         return EndedWindow(model, kind, "at work", window)
+    return _end(ports, window, described)
+
+
+def _end(ports: Ports, window: WindowRow, described: Any) -> EndedWindow:
+    """End a window by what its job, which is over, has found; or let another one try."""
+    status = described["ProcessingJobStatus"]
     if status == "Completed":
-        found, report = _read(ports, window)
-    else:
-        found, report = _failed(described, status), None
-        if may_try_again(window, found.words) and _try_again(ports, window):
-            ask_for(ports, model, kind)
-            return EndedWindow(model, kind, "again", window, found)
-    return _finish(ports, window, found, report)
+        return _finish(ports, window, *_read(ports, window, described))
+    found = _failed(described, status)
+    is_ours = not window.schedule  # SageMaker looks again by itself
+    if is_ours and may_try_again(window, found.words) and _try_again(ports, window):
+        ask_for(ports, window.model, window.kind)
+        return EndedWindow(window.model, window.kind, "again", window, found)
+    return _finish(ports, window, found, None)
 
 
 def _finish(ports: Ports, window: WindowRow, found: Found, report: Report | None) -> EndedWindow:
@@ -103,12 +112,17 @@ def _monitor_of(ports: Ports, row: ModelRow | None, kind: str) -> Monitor | None
     return None if row is None else read_settings_of(ports.ledger, row).monitor.monitor(kind)
 
 
-def _read(ports: Ports, window: WindowRow) -> tuple[Found, Report | None]:
-    """The job's report; a window whose report cannot be read has failed."""
+def _read(ports: Ports, window: WindowRow, described: Any = None) -> tuple[Found, Report | None]:
+    """The job's report; a window whose report cannot be read has failed.
+
+    Of a job of SageMaker's, as it is `described`, the report is made first.
+    """
     row = read_model(ports.ledger, window.model)
     monitor = _monitor_of(ports, row, window.kind)
     uri = report_uri(ports.deployment.artifact_bucket, window)
     try:
+        if window.schedule and described is not None:
+            convert_report(ports, window, described)
         report = read_report(
             objects.get_json(uri), per_feature=monitor is not None and monitor.per_feature
         )

@@ -7,18 +7,22 @@ alarms, are written out as resources.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
 from perennial.domain.monitor_windows import schedule as schedule_of
-from perennial.domain.settings_monitor import Monitor
+from perennial.domain.settings_monitor import Monitor, Monitoring
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "templates" / "model.yaml"
 PLACE = "  # schedules: rendered here\n"
 MONITORS_PLACE = "  # monitors: rendered here\n"
+PROVIDER_PLACE = "      # provider of monitors: rendered here\n"
+#: Tells the custom resource that SageMaker has schedules of the model, to be removed with it.
+PROVIDER = "      MonitorProvider: sagemaker\n"
+NO_MONITORS = Monitoring()
 
 # `scheduled` is filled in by EventBridge Scheduler; with the schedule's name it is the signal's id.
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
@@ -100,7 +104,7 @@ def render_model_stack(
     model: str,
     token: str,
     schedules: Mapping[str, str],
-    monitors: Sequence[Monitor] = (),
+    monitoring: Monitoring = NO_MONITORS,
 ) -> ModelStack:
     """The model's stack beside the main stack `stack`; `schedules` maps names to expressions.
 
@@ -116,12 +120,13 @@ def render_model_stack(
     rendered = [
         _schedule(stack, model, name, expression) for name, expression in sorted(schedules.items())
     ]
-    watching = [_monitor(stack, model, each) for each in monitors]
+    is_managed = monitoring.is_managed
+    watching = [_monitor(stack, model, each, is_managed) for each in monitoring.monitors]
     return ModelStack(
         name=naming.model_stack(stack, model),
-        template=template.replace(PLACE, "\n".join(rendered)).replace(
-            MONITORS_PLACE, "\n".join(watching)
-        ),
+        template=template.replace(PLACE, "\n".join(rendered))
+        .replace(MONITORS_PLACE, "\n".join(watching))
+        .replace(PROVIDER_PLACE, PROVIDER if is_managed else ""),
         parameters={"StackName": stack, "Model": model, "Token": token},
         tags={"perennial:stack": stack, "perennial:model": model},
     )
@@ -147,7 +152,8 @@ def _schedule(stack: str, model: str, schedule: str, expression: str) -> str:
     )
 
 
-def _monitor(stack: str, model: str, monitor: Monitor) -> str:
+def _monitor(stack: str, model: str, monitor: Monitor, is_managed: bool) -> str:
+    """A monitor's schedule and alarms; SageMaker's own schedules are no part of the stack."""
     message = {
         "perennial": "monitor",
         "model": model,
@@ -177,7 +183,7 @@ def _monitor(stack: str, model: str, monitor: Monitor) -> str:
         unseen=json.dumps(f"The {kind} monitor of {model} failed, or saw nothing."),
         dimensions=json.dumps([{"Name": n, "Value": v} for n, v in dimensions.items()]),
     )
-    return f"{looking}\n{alarms}"
+    return alarms if is_managed else f"{looking}\n{alarms}"
 
 
 def _logical_id(schedule: str) -> str:

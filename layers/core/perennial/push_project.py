@@ -66,7 +66,7 @@ def push_project(
         model,
         ports.deployment.token,
         dict(settings.triggers.schedules),
-        settings.monitor.monitors,
+        settings.monitor,
     )
     stack_changed = deploy_stack(stack.name, stack.template, stack.parameters, stack.tags, tell)
     published = publish_settings(ports, model, settings_json(settings), uri, code.sha256, pushed_by)

@@ -14,6 +14,7 @@ from perennial.domain import naming
 from perennial.domain.errors import Retryable
 from perennial.domain.ledger.releases import forget_endpoint
 from perennial.domain.ledger.store import Transaction
+from perennial.keep_watch import remove_watches
 from perennial.leave_shared import leave_shared
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def remove_endpoint(ports: Ports, model: str) -> RemovedEndpoint:
     not gone in time; ask again then.
     """
     forget_endpoint(known_model(ports.ledger, model))  # refuses before anything is touched
+    remove_watches(ports, model)
     deployment = ports.deployment
     deadline = time.monotonic() + LONGEST_S
     removed = remove_served(deployment.stack, deployment.artifact_bucket, model, deadline)

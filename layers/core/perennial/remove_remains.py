@@ -12,9 +12,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from perennial.aws import ledger_table, objects, registry
+from perennial.aws import ledger_table, monitoring_schedules, objects, registry
 from perennial.domain.errors import Rejected, Retryable
-from perennial.domain.naming import token
+from perennial.domain.naming import parse_watch_name, token
 from perennial.remove_endpoint import remove_served
 
 
@@ -33,11 +33,22 @@ def change_stack(event: Mapping[str, Any], deadline: float) -> dict[str, str]:
     if kind == "Model":
         if deleted:
             stack, model = properties["StackName"], properties["Model"]
+            if properties.get("MonitorProvider") == "sagemaker":
+                remove_schedules(stack, model)
             # A stack of before there were shared endpoints does not name the bucket.
             remove_served(stack, properties.get("ArtifactBucket", ""), model, deadline)
             empty_group(properties["PackageGroup"], deadline)
         return {}
     raise Rejected(f"Kind is {kind!r}; expected Stack or Model")
+
+
+def remove_schedules(stack: str, model: str) -> None:
+    """Remove SageMaker's monitoring schedules of a model, by name, with their definitions."""
+    mark = token(stack)
+    for name in monitoring_schedules.list_schedules(f"{mark}-watch-{model}-"):
+        named = parse_watch_name(name, mark)
+        if named is not None and named[0] == model:
+            monitoring_schedules.delete_watch(named[1], name)
 
 
 def remove_data(properties: Mapping[str, Any], deadline: float) -> None:

@@ -38,7 +38,8 @@ class Started:
     """What became of a look at a monitor: its open window, if any, in words.
 
     `decision`: `started` a job, `resumed` one that was lost, `open` (at work), `empty`, `failed`,
-    or `none` (nothing to judge now).
+    `kept` (SageMaker's schedule stands), or `none` (nothing to judge now). `schedule`: SageMaker's,
+    that looks once.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Started:
     decision: str
     words: str
     window: WindowRow | None = None
+    schedule: str = ""
 
 
 def start_monitor(ports: Ports, model: str, kind: str, *, by: str = "") -> Started:
@@ -56,6 +58,12 @@ def start_monitor(ports: Ports, model: str, kind: str, *, by: str = "") -> Start
     row = known_model(ports.ledger, model)
     settings = read_settings_of(ports.ledger, row)
     monitor = settings.monitor.monitor(kind)
+    if _is_watched(ports, settings, model, kind):
+        from perennial.keep_watch import keep_watch  # noqa: PLC0415  # it builds on this module
+
+        kept = keep_watch(ports, row, settings, kind, by)
+        if settings.monitor.is_managed:
+            return kept
     if monitor is None:
         return Started(model, kind, "none", f"the settings of {model} ask for no {kind} monitor")
     opened = _open(ports, row.model, monitor, by)
@@ -66,6 +74,13 @@ def start_monitor(ports: Ports, model: str, kind: str, *, by: str = "") -> Start
         span = words(window.start_ms, window.end_ms)
         return Started(model, kind, "open", f"{window.job} judges {span}", window)
     return _start_job(ports, row, settings, window, resumed=not opened)
+
+
+def _is_watched(ports: Ports, settings: Settings, model: str, kind: str) -> bool:
+    """Whether SageMaker's schedules judge a monitor's windows, or did until the last push."""
+    head = read_monitor_row(ports.ledger, model, kind)
+    is_placed = head is not None and bool(head.watch or head.watch_now)
+    return settings.monitor.is_managed or is_placed
 
 
 def read_monitor_row(store: Store, model: str, kind: str) -> MonitorRow | None:

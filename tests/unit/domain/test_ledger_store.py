@@ -343,7 +343,7 @@ def test_typed_reads():
 
 def test_what_absent_fields_of_monitors_mean():
     """The rows of monitors and of their windows, likewise."""
-    monitor = ("m", "bias", 0, 0, 0, None, 0, 0, "", 0, 0, None, None, 0, 0)
+    monitor = ("m", "bias", 0, 0, 0, None, 0, 0, "", 0, 0, "", None, None, 0, 0)
     assert astuple(MonitorRow("m", "bias")) == monitor
     window = WindowRow("m", "bias", 1, 2, 3, 4, 5, 6, 7)
     assert astuple(window) == (

@@ -109,7 +109,8 @@ MISTAKES: list[tuple[str, Any, str, str]] = [
     ("review", {"below": 0.6}, "review", "reviews; not built yet"),
     ("network", {"subnets": ["x"]}, "network", "VpcSubnetIds"),
     ("key", "arn", "key", "KmsKeyArn"),
-    ("providers", {"monitor": "sagemaker"}, "providers.monitor", "not built yet"),
+    ("providers", {"monitor": "sagemaker"}, "providers.monitor", "with data-quality"),
+    ("providers", {"monitor": "other"}, "providers.monitor", "perennial or sagemaker"),
     ("version", 9, "version", "a whole number from 1 to 1"),
     ("project", "other", "project", "game"),
 ]  # fmt: skip

@@ -48,7 +48,10 @@ def write_settings(settings: Settings) -> dict[str, Any]:
             "seed": settings.explain.seed,
         },
         "reuse": duration(settings.reuse),
-        "providers": {"bias": settings.bias.provider},
+        "providers": {
+            "bias": settings.bias.provider,
+            **({"monitor": "sagemaker"} if settings.monitor.is_managed else {}),
+        },
         "release": write_release(settings.release),
         **({"monitor": write_monitor(settings.monitor)} if settings.monitor.monitors else {}),
         "triggers": _triggers(settings.triggers),

@@ -136,7 +136,7 @@ def read_monitor(root: Reader, watched: Watched, provider: Provider = "perennial
     """The whole section; empty or absent, nothing is watched."""
     value = root.raw("monitor")
     if value is None or value is False or value in ("off", {}):
-        return Monitoring()
+        return Monitoring(provider=provider)
     before = len(root.mistakes)
     entry = root.section("monitor")
     is_managed = provider == "sagemaker"

@@ -24,7 +24,14 @@ from perennial.domain.settings import (
 )
 from perennial.domain.settings_algorithm import check_trainer
 from perennial.domain.settings_judgement import Judged, read_bias, read_explain, read_gates
-from perennial.domain.settings_monitor import Monitoring, Watched, read_monitor
+from perennial.domain.settings_managed import check_managed
+from perennial.domain.settings_monitor import (
+    PROVIDERS,
+    Monitoring,
+    Provider,
+    Watched,
+    read_monitor,
+)
 from perennial.domain.settings_reader import (
     Mistake,
     Reader,
@@ -90,7 +97,7 @@ def read_settings(document: Any, project: str, mistakes: list[Mistake]) -> Setti
         explain=(explain := read_explain(root)),
         reuse=root.seconds("reuse", REUSE, least=0, most=YEAR),
         release=(release := read_release(root.section("release"))),
-        monitor=_monitor(root, data, facets, explain, release),
+        monitor=_monitor(root, providers, (data, facets, explain, release)),
         triggers=_triggers(root.section("triggers")),
         tags=_tags(root.section("tags")),
     )
@@ -358,11 +365,10 @@ def _tags(tags: Reader) -> tuple[tuple[str, str], ...]:
 
 def _monitor(
     root: Reader,
-    data: DataSettings,
-    facets: tuple[Facet, ...],
-    explain: ExplainSettings,
-    release: Release,
+    providers: Reader,
+    rest: tuple[DataSettings, tuple[Facet, ...], ExplainSettings, Release],
 ) -> Monitoring:
+    data, facets, explain, release = rest
     endpoint = release.endpoint
     watched = Watched(
         problem=str(root.raw("problem") or ""),
@@ -371,11 +377,14 @@ def _monitor(
         explained=explain.enabled,
         captured=endpoint is not None and endpoint.capture > 0,
     )
-    return read_monitor(root, watched)
+    asked = providers.text("monitor", "perennial", choices=PROVIDERS)
+    provider: Provider = "sagemaker" if asked == "sagemaker" else "perennial"
+    read = read_monitor(root, watched, provider)
+    check_managed(root, read, endpoint.kind if endpoint is not None else "")
+    return read
 
 
 def _providers(providers: Reader) -> None:
-    providers.not_built("monitor", "SageMaker's own monitoring schedules", ("perennial",))
     providers.not_built("review", "reviews", ("perennial",))
     providers.done()
 

@@ -88,6 +88,7 @@ class MonitorRow:
     watch: str = ""
     watch_release: int = 0
     watch_settings: int = 0
+    watch_now: str = ""
     scoring_ms: int | None = None
     proposal: Proposal | None = None
     asked: int = 0
