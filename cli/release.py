@@ -173,6 +173,9 @@ def show_endpoint(session: Session, found: EndpointDescription) -> None:
     if found.live is not None:
         since = ago(found.live.since_ms)
         screen.line(f"live: version {found.version}, by release {found.live.release}, {since}")
+    if found.live is not None and found.live.kind == "multi-model":
+        others = ", ".join(found.shared_with) or "no other model now"
+        screen.line(f"shared with {escape(others)}")
     if found.previous is not None:
         previous = f"{found.model}: version {found.previous.version}"
         screen.line(f'back: {previous}  [dim]perennial rollback {found.model} --because "…"[/]')

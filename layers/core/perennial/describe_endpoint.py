@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import endpoints
+from perennial.aws.shared_archives import list_archives
 from perennial.describe_model import known_model, read_settings_of
 from perennial.describe_scaling import ScalingDescription, describe_scaling
-from perennial.domain import naming
+from perennial.domain import naming, shared_naming
 from perennial.domain.errors import NotFound
 from perennial.domain.ledger.moves import moving_words
 from perennial.domain.ledger.rows import Live, ModelRow
@@ -40,7 +41,7 @@ class EndpointDescription:
 
     `version` is what the ledger says is live (0: nothing). `words` name what is not as it should
     be, and what to do; empty: all is well. `moving` tells how requests are divided while a release
-    takes them to a second endpoint.
+    takes them to a second endpoint. `shared_with`: the other models that are served there too.
     """
 
     model: str
@@ -57,6 +58,7 @@ class EndpointDescription:
     words: str
     scaling: ScalingDescription | None = None
     moving: str = ""
+    shared_with: tuple[str, ...] = ()
 
 
 def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
@@ -88,7 +90,27 @@ def describe_endpoint(ports: Ports, model: str) -> EndpointDescription:
         words="" if row.open_release is not None else _trouble(name, model, seen, row),
         scaling=describe_scaling(ports, row, name) if seen is not None else None,
         moving=moving_words(row.move, row.live),
+        shared_with=_shared_with(ports, row),
     )
+
+
+def _shared_with(ports: Ports, row: ModelRow) -> tuple[str, ...]:
+    """The other models on the endpoint that this one shares; none on one of its own."""
+    if row.live is None or row.live.kind != "multi-model":
+        return ()
+    keys = list_archives(ports.deployment.artifact_bucket, shared_naming.prefix())
+    return tuple(sorted({key.split("/")[1] for key in keys} - {row.model}))
+
+
+def live_trouble(ports: Ports, model: str) -> str:
+    """What is not as it should be with what is live, in words; empty: nothing, or nothing is live.
+
+    While a release is at work the endpoint changes, and nothing is said. Raises `NotFound`.
+    """
+    row = known_model(ports.ledger, model)
+    if row.live is None or row.open_release is not None:
+        return ""
+    return _trouble(row.live.endpoint, model, see_live(ports, model, row.live), row)
 
 
 def live_place(ports: Ports, row: ModelRow) -> str:

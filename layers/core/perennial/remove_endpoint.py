@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.aws import alarms, endpoints, scaling
+from perennial.aws.shared_archives import list_archives
 from perennial.commit_change import commit_change
 from perennial.describe_model import known_model
-from perennial.domain import naming
+from perennial.domain import naming, shared_naming
 from perennial.domain.errors import Retryable
 from perennial.domain.ledger.releases import forget_endpoint
 from perennial.domain.ledger.store import Transaction
@@ -64,6 +65,8 @@ def remove_served(stack: str, bucket: str, model: str, deadline: float) -> Remov
         scaling.remove_scaling(name)  # nobody may scale what is about to go
     names = (*serving, naming.staging_endpoint(stack, model))
     gone = tuple(name for name in names if endpoints.describe_endpoint(name) is not None)
+    if bucket and list_archives(bucket, shared_naming.prefix(model)):
+        gone = (*gone, f"{shared_naming.endpoint(stack)}: the archives of {model}")
     while _are_left([*names], leave_shared(stack, bucket, model)):
         if time.monotonic() > deadline:
             raise Retryable(f"{' and '.join(gone)} are not gone yet; ask again in some minutes")

@@ -113,6 +113,12 @@ def _wanted(ports: Ports, row: ModelRow, version: registry.Version) -> AbTest:
 def _check_configs(row: ModelRow) -> None:
     """Raise `NotAllowed` unless the endpoint serves what is live, alone and on instances."""
     live = _live(row)
+    if live.kind == "multi-model":
+        raise NotAllowed(
+            f"{row.model} is served by {live.endpoint}, which several models share, and such an "
+            "endpoint takes one variant; to test on machines of its own: kind: instances in "
+            f"model.yaml, push, then perennial release {row.model}"
+        )
     seen = variants.see_fleet(live.endpoint)
     if seen is None or seen.endpoint.config != live.config:
         serves = "is not there" if seen is None else f"serves {seen.endpoint.config}"

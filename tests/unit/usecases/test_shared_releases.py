@@ -224,7 +224,9 @@ def test_a_model_leaves_the_shared_endpoint_and_the_last_one_takes_it_along(serv
     """To machines of its own; another model's archive keeps the endpoint."""
     one_more(served)
     released(served, 1)
+    assert describe_endpoint(served.ports, MODEL).shared_with == ()
     put("shared/other/perennial-other-r1.tar.gz", b"another model's")
+    assert describe_endpoint(served.ports, MODEL).shared_with == ("other",)
     served.push("b" * 64, release={**RELEASE, "endpoint": {"count": 2}})
     release_again(served.ports, MODEL, 1, "on machines", "ann")
     its = row(served, 2)
@@ -259,9 +261,11 @@ def test_an_endpoint_taken_away_by_a_person_takes_its_archives(served: World) ->
     """And the shared endpoint with the last of them; nothing answers then."""
     one_more(served)
     released(served, 1)
-    with pytest.raises(NotAllowed, match=r"share"):
-        start_test(served.ports, MODEL, 1, 100, because="b", by="ann")
-    remove_endpoint(served.ports, MODEL)
+    servable(served, Environment=VARIABLES)
+    with pytest.raises(NotAllowed, match=r"which several models share"):
+        start_test(served.ports, MODEL, 2, 100, because="b", by="ann")
+    removed = remove_endpoint(served.ports, MODEL)
+    assert removed.endpoints == (f"{SHARED}: the archives of {MODEL}",)
     assert (standing(served), archives()) == (set(), {})
     assert served.model().live is None
 
