@@ -171,6 +171,16 @@ class Stack:
         )
         return int(json.loads(answer["Body"].read())["version"])
 
+    def answers(self, version: int) -> None:
+        """Clients get this version: at once, or as soon as `predict` has read where it is.
+
+        It believes for half a minute what it has read, also on a clock that hurries. Where an
+        endpoint goes it learns at once; a shared one goes on with the archive that was loaded.
+        """
+        if self.kind == "multi-model":
+            until(f"version {version}", lambda: self.invoke() == version, 45)
+        assert self.invoke() == version
+
     def predict(self) -> int:
         """Ask the API; the version that answered."""
         api = PredictionsApi(self.ports.deployment.predictions_url)
@@ -318,7 +328,8 @@ def an_approval_goes_live(stack: Stack) -> None:
     assert row.outcome == "released", (row.words, row.cause)
     champion = known_model(stack.ports.ledger, MODEL).champion
     assert champion is not None
-    assert (champion.version, stack.invoke()) == (1, 1)
+    assert champion.version == 1
+    stack.answers(1)
     assert row.figures["rows"] > 0
     stack.is_clean()
 
@@ -448,7 +459,8 @@ def a_rollback_brings_the_last_good_version_back(stack: Stack) -> None:
     with stack.asked() as seen:
         row = stack.end(number)
     assert (row.outcome, row.kind) == ("released", "rollback"), (row.words, row.cause)
-    assert (stack.invoke(), seen.failures) == (1, [])
+    stack.answers(1)
+    assert seen.failures == []
     champion = known_model(stack.ports.ledger, MODEL).champion
     assert champion is not None
     assert champion.version == 1
@@ -466,7 +478,7 @@ def two_decisions_at_once_are_two_releases_one_after_the_other(stack: Stack) -> 
     assert stack.end(number).outcome == "released"
     second = stack.end(number + 1)
     assert (second.outcome, second.version) == ("released", 1), (second.words, second.cause)
-    assert stack.invoke() == 1
+    stack.answers(1)
     stack.is_clean()
 
 
@@ -489,7 +501,7 @@ def functions_that_die_are_made_up_for(stack: Stack) -> None:
         stack.checkout.cloud.faults()
         assert row.outcome == "released", (row.words, row.cause)
         until("rest", lambda: not advance_releases(stack.ports, MODEL).watching)
-        assert stack.invoke() == version
+        stack.answers(version)
         stack.is_clean()
 
 

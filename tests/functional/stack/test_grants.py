@@ -43,6 +43,7 @@ ELSEWHERE = {
     "OnMonitorDueFunction": "test_monitoring",
     "OnMonitoringEndedFunction": "test_monitoring",
     "OnPredictionCapturedFunction": "test_predictions",
+    "ShareModelFunction": "test_shared_releases",
     "ShiftTrafficFunction": "test_serverless_releases",
     "WatchTrafficFunction": "test_serverless_releases",
 }

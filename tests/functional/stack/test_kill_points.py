@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 from perennial.approve_version import approve_version
 from perennial.aws import endpoints
+from perennial.aws.shared_archives import list_archives
 from perennial.describe_model import known_model
+from perennial.domain.ledger.moves import archives_kept
 from perennial.domain.ledger.rows import ReleaseRow
+from perennial.domain.shared_naming import archive, target
 from perennial.list_releases import known_release
 from perennial.release_again import release_again
 from perennial.remove_endpoint import remove_endpoint
+from perennial.request_retrain import request_retrain
 from perennial.rollback_release import rollback_release
 
 from tests.functional.stack import release_story as story
@@ -42,7 +46,7 @@ from tests.statemachines.kill_points import (
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
-FIRST, UPDATE, ROLLBACK, JUDGED, VPC, PERSON, MOVED = RELEASE_SCENARIOS
+FIRST, UPDATE, ROLLBACK, JUDGED, VPC, PERSON, MOVED, SHARED = RELEASE_SCENARIOS
 
 
 @dataclass
@@ -52,6 +56,8 @@ class Machine:
     stack: Stack
     arn: str
     definition: dict[str, Any]
+    #: The approved versions that are released in turn.
+    versions: tuple[int, int] = (1, 2)
 
     def use(self, definition: dict[str, Any]) -> None:
         """Let the next execution run by this definition."""
@@ -98,6 +104,8 @@ def test_a_release_may_be_killed_in_every_state(machine: Machine, scenario: Scen
     found = machine.stack
     if scenario is MOVED:
         push(found, endpoint={"kind": "serverless"})
+    if scenario is SHARED:
+        machine.versions = shareable(found)
     before = RELEASE_SCENARIOS[: RELEASE_SCENARIOS.index(scenario)]
     known = {state for each in before for state in each.states}
     for state in dict.fromkeys(scenario.states):
@@ -110,10 +118,10 @@ def kill_in(machine: Machine, scenario: Scenario, state: str) -> None:
     stack = machine.stack  # noqa: F811
     way = way_to(machine.definition, state, scenario.shuns)
     machine.use(machine.definition)
-    prepare(stack, scenario)
+    prepare(machine, scenario)
     before = known_model(stack.ports.ledger, MODEL)
     machine.use(steered(machine.definition, way, state))
-    number = ask(stack, scenario)
+    number = ask(machine, scenario)
     stack.reaches(number, state)
     stack.stop(number)
     row = stack.end(number)
@@ -131,33 +139,57 @@ def kill_in(machine: Machine, scenario: Scenario, state: str) -> None:
     is_clean(stack, where)
 
 
-def prepare(stack: Stack, scenario: Scenario) -> None:  # noqa: F811
+def shareable(stack: Stack) -> tuple[int, int]:  # noqa: F811
+    """Two approved versions that were trained since the settings ask for a shared endpoint."""
+    found = []
+    for bake in ("61s", "62s"):
+        push(stack, endpoint={"kind": "multi-model"}, bake=bake)
+        if found:
+            rounds = {"train.hyperparameters.rounds": "25"}
+            last = known_model(stack.ports.ledger, MODEL).last_run
+            request_retrain(stack.ports, MODEL, "another one", rounds, "another", "ann")
+            until("its run", lambda n=last: story._is_over(stack.ports, n + 1))
+        versions = stack.checkout.cloud.client("sagemaker").list_model_packages(
+            ModelPackageGroupName=f"perennial-{MODEL}",
+            SortBy="CreationTime",
+            SortOrder="Descending",
+        )["ModelPackageSummaryList"]
+        number = max(each["ModelPackageVersion"] for each in versions)
+        approve_version(stack.ports, MODEL, number, "good", "ann")
+        at_rest(stack)
+        found.append(number)
+    return (found[0], found[1])
+
+
+def prepare(machine: Machine, scenario: Scenario) -> None:
     """What has to be live, or to have been live, in this scenario."""
+    stack = machine.stack  # noqa: F811
     row = known_model(stack.ports.ledger, MODEL)
     if scenario is FIRST and row.live is not None:
         remove_endpoint(stack.ports, MODEL)
-    if scenario in (UPDATE, MOVED, ROLLBACK) and row.live is None:
-        assert released(stack).outcome == "released"
+    if scenario in (UPDATE, MOVED, SHARED, ROLLBACK) and row.live is None:
+        assert released(machine).outcome == "released"
     row = known_model(stack.ports.ledger, MODEL)
     if scenario is ROLLBACK and row.previous is None:
-        assert released(stack).outcome == "released"
+        assert released(machine).outcome == "released"
 
 
-def released(stack: Stack) -> ReleaseRow:  # noqa: F811
+def released(machine: Machine) -> ReleaseRow:
     """A release that is left alone."""
-    number = ask(stack, UPDATE)
-    row = stack.end(number)
-    at_rest(stack)
+    number = ask(machine, UPDATE)
+    row = machine.stack.end(number)
+    at_rest(machine.stack)
     return row
 
 
-def ask(stack: Stack, scenario: Scenario) -> int:  # noqa: F811
+def ask(machine: Machine, scenario: Scenario) -> int:
     """Ask for the release of the version that is not live, or for a rollback; its number."""
+    stack = machine.stack  # noqa: F811
     if scenario is ROLLBACK:
         (number,) = rollback_release(stack.ports, MODEL, "worse", "ann").opened
         return number
-    live = known_model(stack.ports.ledger, MODEL).live
-    other = 1 if live is None or live.version == 2 else 2
+    live, (one, two) = known_model(stack.ports.ledger, MODEL).live, machine.versions
+    other = one if live is None or live.version == two else two
     (number,) = release_again(stack.ports, MODEL, other, "again", "ann").opened
     return number
 
@@ -165,7 +197,7 @@ def ask(stack: Stack, scenario: Scenario) -> int:  # noqa: F811
 def expected(way: list[Edge], scenario: Scenario) -> str:
     """How it must end, by what was done before."""
     done = {edge.source for edge in way if not edge.error}
-    if scenario is not MOVED:
+    if scenario not in (MOVED, SHARED):
         return "released" if {"CreateEndpoint", "UpdateEndpoint"} & done else "stopped"
     if "TrafficMoved" in done:
         return "released"
@@ -175,7 +207,13 @@ def expected(way: list[Edge], scenario: Scenario) -> str:
 def is_clean(stack: Stack, where: str) -> None:  # noqa: F811
     """Nothing is left of any release but what is live or may be gone back to; it answers."""
     model = known_model(stack.ports.ledger, MODEL)
-    kept = {each.config for each in (model.live, model.previous) if each is not None}
+    known = [each for each in (model.live, model.previous) if each is not None]
+    kept = {each.config for each in known if each.kind != "multi-model"}
+    shared = endpoints.describe_endpoint(story.SHARED)
+    kept |= {shared.config} if shared else set()
+    archives = {archive(MODEL, config) for config in archives_kept(model.live)}
+    bucket = stack.ports.deployment.artifact_bucket
+    assert set(list_archives(bucket, "shared/")) == archives, where
     assert set(endpoints.list_configs("perennial-")) == kept, where
     assert set(endpoints.list_models("perennial-")) == kept, where
     assert endpoints.describe_endpoint(STAGING) is None, where
@@ -190,6 +228,7 @@ def is_clean(stack: Stack, where: str) -> None:  # noqa: F811
     if model.live is not None:
         answer = stack.checkout.cloud.client("sagemaker-runtime").invoke_endpoint(
             EndpointName=model.live.endpoint,
+            **({"TargetModel": target(MODEL, model.live.config)} if archives else {}),
             ContentType="application/json",
             Body=json.dumps({"instances": [stack.row]}),
         )
