@@ -5,7 +5,8 @@ or an overlap, end on the monitor's grid (full hours, midnights, or `offset` aft
 never span a release: the first one of a version begins when its release was confirmed. What the
 version before answered after its last window is not judged, for it is not live any more. They
 begin and end with whole seconds, for SageMaker's capture tells no more of a request's time: else
-what is answered in a part of a second would be in no window. After an outage the missed windows follow one after the other, each as long as it would have been.
+what is answered in a part of a second would be in no window. After an outage the missed windows
+follow one after the other, each as long as it would have been.
 """
 
 from __future__ import annotations
