@@ -28,10 +28,11 @@ HELD = "what is held waits for a push, new data, 'perennial run retry' or 'peren
 
 @dataclass(frozen=True)
 class View:
-    """One model on the status screen."""
+    """One model on the status screen; `trouble` says what is wrong with its endpoint."""
 
     model: ModelDescription
     production: Production
+    trouble: str
     newest: Version | None
     now: dict[str, Any] | None
 
@@ -47,7 +48,8 @@ def status(session: Session, model: str | None) -> None:
       perennial status
       perennial status census --json
     """
-    from perennial.describe_model import describe_model  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.describe_endpoint import live_trouble  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.describe_model import describe_model  # noqa: PLC0415 - as above
     from perennial.describe_production import describe_production  # noqa: PLC0415 - as above
     from perennial.latest_version import latest_version  # noqa: PLC0415 - as above
     from perennial.list_models import list_models  # noqa: PLC0415 - as above
@@ -57,6 +59,7 @@ def status(session: Session, model: str | None) -> None:
         View(
             describe_model(session.ports, name),
             describe_production(session.ports, name),
+            live_trouble(session.ports, name),
             latest_version(session.ports, name),
             working(session, name),
         )
@@ -68,6 +71,7 @@ def status(session: Session, model: str | None) -> None:
             {
                 **plain(view.model),
                 "production": plain(view.production),
+                "trouble": view.trouble,
                 "latest_version": plain(view.newest),
                 "now": view.now,
             }
@@ -150,7 +154,12 @@ def notes(view: View) -> list[str]:
     lines = []
     model, paused = view.model, view.model.paused
     live = view.production
-    if live.version:
+    if view.trouble:
+        lines.append(
+            f"[red]{model.model} {live.version} does not serve as it should:[/] "
+            f"{escape(view.trouble)}"
+        )
+    elif live.version:
         lines.append(
             f"{model.model} {live.version} is live on {live.endpoint}, "
             f"released {ago(live.since_ms)}"

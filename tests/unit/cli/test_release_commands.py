@@ -114,6 +114,17 @@ def test_status_tells_what_is_live_and_what_is_on_its_way(cloud: Cloud, ports: P
     assert "version 1 ← 2 (release 2)" in text
 
 
+def test_status_tells_of_an_endpoint_that_is_gone(cloud: Cloud, ports: Ports) -> None:
+    """The ledger's word alone would call it live."""
+    approve(ports, 1)
+    go_live(ports, 1)
+    boto3.client("sagemaker").delete_endpoint(EndpointName=LIVE)
+    text = " ".join(cloud.run("status").stdout.split())
+    assert f"churn 1 does not serve as it should: {LIVE} was deleted by someone" in text
+    assert f"is live on {LIVE}" not in text
+    assert "was deleted by someone" in cloud.json("status", "churn")["trouble"]
+
+
 def test_a_release_is_shown_while_it_works_and_when_it_is_over(cloud: Cloud, ports: Ports) -> None:
     """By `why`, `releases` and `endpoint`."""
     approve(ports, 1)

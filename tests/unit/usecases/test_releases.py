@@ -17,7 +17,7 @@ from perennial.await_approval import await_approval
 from perennial.aws import endpoints, registry
 from perennial.commit_change import commit_change
 from perennial.confirm_release import confirm_release
-from perennial.describe_endpoint import describe_endpoint
+from perennial.describe_endpoint import describe_endpoint, live_trouble
 from perennial.domain.errors import Conflict, Denied, NotAllowed, NotClaimed, NotFound, Unavailable
 from perennial.domain.ledger.release_claims import announce_update
 from perennial.domain.ledger.rows import ReleaseRow
@@ -571,7 +571,9 @@ def test_the_endpoint_is_described_beside_the_ledger(served: World) -> None:
         describe_endpoint(served.ports, MODEL)
     approve(served, version(served))
     assert describe_endpoint(served.ports, MODEL).open_release == 1
+    assert live_trouble(served.ports, MODEL) == ""
     row = released(served, 1)
+    assert live_trouble(served.ports, MODEL) == ""
     found = describe_endpoint(served.ports, MODEL)
     assert (found.status, found.config, found.version, found.words) == (
         ("InService", row.config, 1, "")
@@ -584,6 +586,7 @@ def test_the_endpoint_is_described_beside_the_ledger(served: World) -> None:
     backend.endpoints[LIVE].endpoint_status = "OutOfService"
     assert "is OutOfService" in describe_endpoint(served.ports, MODEL).words
     backend.endpoints.clear()
+    assert live_trouble(served.ports, MODEL) == describe_endpoint(served.ports, MODEL).words
     gone = describe_endpoint(served.ports, MODEL)
     assert (gone.status, gone.fleets) == ("", ())
     assert "was deleted by someone" in gone.words
