@@ -64,6 +64,7 @@ def run(session: Session, model: str, kind: str | None, *, wait: bool) -> None:
 
     The window begins where the last one ended; the next one begins where this one ends. Without
     --kind every monitor of the model looks. Labels that are not there yet are not waited for.
+    With providers.monitor sagemaker, a schedule of SageMaker's that runs once looks.
 
     \b
     Examples:
@@ -198,14 +199,25 @@ def label(session: Session, model: str, file: Path) -> None:
 
 def follow(session: Session, model: str, kind: str, said: dict[str, Any]) -> WindowRow | None:
     """Wait for the window that was asked for, and tell what it found."""
-    from perennial.describe_monitors import find_window  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.describe_monitors import (  # noqa: PLC0415 - boto3 costs 0.2 s
+        find_window,
+        window_by_schedule,
+    )
 
-    if "end_ms" not in said:
+    if "end_ms" not in said and "schedule" not in said:
         return None
     deadline = time.monotonic() + LONGEST_WAIT_S
-    while (window := find_window(session.ports, model, kind, int(said["end_ms"]))).state == "open":
+    while True:
+        window = (
+            find_window(session.ports, model, kind, int(said["end_ms"]))
+            if "end_ms" in said
+            else window_by_schedule(session.ports, model, kind, said["schedule"])
+        )
+        if window is not None and window.state != "open":
+            break
         if time.monotonic() > deadline:
-            raise CommandError(f"{window.job} did not end within an hour.")
+            name = window.job if window is not None else said["schedule"]
+            raise CommandError(f"{name} did not end within an hour.")
         time.sleep(POLL_S)
     show_window(session, window)
     return window

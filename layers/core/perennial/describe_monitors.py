@@ -115,6 +115,12 @@ def find_window(ports: Ports, model: str, kind: str, end_ms: int | None = None) 
     return (seen or wanted)[-1]
 
 
+def window_by_schedule(ports: Ports, model: str, kind: str, schedule: str) -> WindowRow | None:
+    """The newest window that a schedule of SageMaker's judged; None before there is one."""
+    found = [each for each in read_windows(ports, model, kind) if each.schedule == schedule]
+    return found[-1] if found else None
+
+
 def read_report_of(ports: Ports, window: WindowRow) -> Mapping[str, Any]:
     """The whole report of a window; empty when it has none."""
     found = find_json(report_uri(ports.deployment.artifact_bucket, window))

@@ -64,9 +64,8 @@ def request_rows(side: Any) -> List[Dict[str, Any]]:  # noqa: UP006  # as above
             if isinstance(document.get(name), list):
                 document = document[name]
                 break
-        entries = document if isinstance(document, list) else [document]
-        if entries and not isinstance(entries[0], (dict, list)):
-            entries = [entries]
+        is_flat = isinstance(document, list) and not isinstance((document or [0])[0], (dict, list))
+        entries = document if isinstance(document, list) and not is_flat else [document]
         return [_named(entry) for entry in entries]
     lines = [line for line in csv.reader(io.StringIO(text), skipinitialspace=True) if line]
     if lines and set(lines[0]) <= set(FEATURES):

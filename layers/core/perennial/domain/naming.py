@@ -245,7 +245,7 @@ def parse_monitor_job(name: str, mark: str) -> tuple[str, str] | None:
 def watch_name(stack: str, model: str, kind: str, mark: str) -> str:
     """A monitoring schedule of SageMaker's and its job definition; at most 63 characters.
 
-    `mark` tells one from another: at most 13 small letters and digits.
+    `mark` tells one from another: 6 to 11 small letters and digits.
     """
     return f"{token(stack)}-watch-{model}-{kind}-{mark}"
 
@@ -254,7 +254,7 @@ def parse_watch_name(name: str, mark: str) -> tuple[str, str] | None:
     """``(model, kind)`` of a monitoring schedule of the stack with this token; None: of no such."""
     kinds = "|".join(MONITOR_KINDS)
     front = rf"{re.escape(mark)}-watch-([a-z][a-z0-9-]{{0,19}})-({kinds})"
-    match = re.fullmatch(rf"{front}-[0-9a-z]{{6,13}}", name)
+    match = re.fullmatch(rf"{front}-[0-9a-z]{{6,11}}", name)
     return (match[1], match[2]) if match else None
 
 

@@ -18,6 +18,8 @@ from perennial.domain.settings_reader import Reader, duration, one_of, shown
 
 #: The kinds that Model Monitor judges here; the others are not built yet.
 BUILT = (DATA_QUALITY,)
+#: Kinds of endpoints whose requests we record ourselves.
+UNRECORDED = ("serverless", "multi-model")
 #: A schedule's job must be over before the next one begins, and no longer than a day.
 LONGEST_JOB = 86400
 WHY = "as providers.monitor is sagemaker"
@@ -33,11 +35,11 @@ def check_managed(root: Reader, monitoring: Monitoring, endpoint: str) -> None:
             shown("sagemaker"),
             f"perennial, or a section monitor with {one_of(BUILT)}",
         )
-    if endpoint == "serverless":
+    if endpoint in UNRECORDED:
         root.mistake_at(
             "providers.monitor",
             shown("sagemaker"),
-            "perennial: SageMaker records no requests of a serverless endpoint, so its Model "
+            f"perennial: SageMaker records no requests of a {endpoint} endpoint, so its Model "
             "Monitor sees none",
         )
     if monitoring.preprocess:
