@@ -34,6 +34,24 @@ def test_rule_can_fail(rule: Rule) -> None:
     assert rule.says in "\n".join(rule.check(Template(main_template().text, raw)))
 
 
+def unexplained(raw: dict[str, Any], runbook: str) -> list[str]:
+    """The alarms that no row of the runbook begins with, by the name that they are called there."""
+    heads = "".join(line.split(" | ")[0] for line in runbook.splitlines() if "**" in line)
+    names = [
+        name.removesuffix("Alarm")
+        for name, resource in raw["Resources"].items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    return [name for name in names if f"**{name}**" not in heads]
+
+
+def test_the_runbook_has_every_alarm() -> None:
+    """Whoever an alarm wakes finds what it means and what to do; without the row it is missed."""
+    raw, runbook = main_template().raw, (ROOT / "docs" / "runbook.md").read_text("utf-8")
+    assert unexplained(raw, runbook) == []
+    assert unexplained(raw, runbook.replace("**OldSignal**", "")) == ["OldSignal"]
+
+
 def test_configured_stacks_have_tokens_of_their_own() -> None:
     """Two stacks of one account never hear each other: no token begins another."""
     stacks = [part["global"]["parameters"]["stack_name"] for part in ENVIRONMENTS.values()]
