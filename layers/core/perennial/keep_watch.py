@@ -1,7 +1,7 @@
 """Keep SageMaker's monitoring schedule of one monitor as live version and settings ask for it.
 
-The ledger names the schedule before it is made, so whoever dies in between is made up for, and
-none is forgotten. Repeatable by anyone; nothing is asked of AWS for what stands already.
+The ledger names the schedule before it is made, so that none is forgotten, and says what it was
+made for when it stands, so that whoever died in between is made up for. Repeatable by anyone.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def keep_watch(ports: Ports, row: ModelRow, settings: Settings, kind: str, by: s
         schedules.delete_watch(kind, head.watch)
     if head is not None and head.watch_release not in (0, row.live.release):
         publish_cleared(ports, model, kind)
-    _note(ports, model, kind, wanted.name, row.live.release, row.settings)
+    if head is None or head.watch != wanted.name:
+        _note(ports, model, kind, wanted.name, 0, 0)  # made for no release as long as it may fail
     _put(ports, wanted)
+    _note(ports, model, kind, wanted.name, row.live.release, row.settings)
     if by:
         return _look_now(ports, row.live, model, monitor, wanted)
     return Started(model, kind, "kept", f"{wanted.name} watches {model} {row.live.version}")
