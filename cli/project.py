@@ -162,10 +162,12 @@ def push(session: Session, folder: Path, sets: tuple[str, ...]) -> None:
 def push_folder(session: Session, folder: Path, sets: tuple[str, ...]) -> Pushed:
     """Validate, pack and publish a project folder, with the stack's progress on a terminal."""
     from perennial.push_project import push_project  # noqa: PLC0415 - boto3 costs 0.2 s
+    from perennial.write_manifest import network_of  # noqa: PLC0415 - boto3 costs 0.2 s
 
     screen = session.screen
     settings = read_settings(folder, parse_sets(sets))
-    code = pack(folder, settings, changed=bool(sets))
+    is_isolated = network_of(session.ports.deployment).isolated
+    code = pack(folder, settings, changed=bool(sets), is_isolated=is_isolated)
     with screen.people.status(f"pushing {settings.project}") as status:
 
         def tell(event: StackEvent) -> None:
@@ -174,7 +176,7 @@ def push_folder(session: Session, folder: Path, sets: tuple[str, ...]) -> Pushed
         return push_project(session.ports, settings, code, pushed_by=session.who, tell=tell)
 
 
-def pack(folder: Path, settings: Settings, *, changed: bool) -> Code:
+def pack(folder: Path, settings: Settings, *, changed: bool, is_isolated: bool = False) -> Code:
     """The packed project; `changed` by `--set`, its model.yaml is the one that holds after them.
 
     So the archive's digest tells everything that was published: the same code with another
@@ -199,6 +201,7 @@ def pack(folder: Path, settings: Settings, *, changed: bool) -> Code:
                 algorithm=train.algorithm,
                 image=train.image,
                 is_shared=endpoint is not None and endpoint.kind == "multi-model",
+                is_isolated=is_isolated,
             )
         except ProjectInvalid as error:
             raise CommandError(str(error), "Nothing was changed.") from error

@@ -263,6 +263,19 @@ def test_projects_that_cannot_run_are_not_packed(spoil: Any, words: str, tmp_pat
         pack_project(folder)
 
 
+def test_isolated_jobs_need_wheels(tmp_path: Path) -> None:
+    """A job without a network could install nothing, and would say so much later."""
+    folder = tmp_path / "census"
+    shutil.copytree(ROOT / "models/census", folder)
+    with pytest.raises(ProjectInvalid, match=r"no wheelhouse/ from which they could install"):
+        pack_project(folder, is_isolated=True)
+    (folder / "wheelhouse").mkdir()
+    _touched(folder / "wheelhouse" / "six-1.17.0-py2.py3-none-any.whl")
+    assert (
+        "wheelhouse/six-1.17.0-py2.py3-none-any.whl" in pack_project(folder, is_isolated=True).files
+    )
+
+
 def _touched(path: Path) -> Path:
     path.touch()
     return path

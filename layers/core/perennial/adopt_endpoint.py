@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from perennial.approve_version import find_version
 from perennial.aws import endpoints, registry
 from perennial.commit_change import commit_change
-from perennial.describe_model import known_model
+from perennial.describe_model import known_model, read_settings_of
 from perennial.domain import naming
 from perennial.domain.errors import NotAllowed, NotFound
 from perennial.domain.ledger import releases
@@ -50,6 +50,11 @@ def adopt_endpoint(ports: Ports, model: str, number: int | None, because: str, b
     """
     row = known_model(ports.ledger, model)
     refuse_during_test(row, "an adoption")
+    if row.live is not None and row.live.kind == "multi-model":
+        raise NotAllowed(
+            f"{row.live.endpoint} serves several models, each by an archive that a release brought "
+            f"there, so nothing on it can be adopted; perennial release {model} --version <n>"
+        )
     endpoint = _standing(ports, row)
     config, kind, served = _served(ports, model, endpoint)
     if number is None and not config:
@@ -76,7 +81,11 @@ def adopt_endpoint(ports: Ports, model: str, number: int | None, because: str, b
         by=by,
         because=because,
     )
-    names = ReleaseNames("", "", endpoint if config else "", config, kind)
+    asked = read_settings_of(ports.ledger, row).release.endpoint
+    # SageMaker captures nothing of a serverless endpoint: `predict` does, as the settings say.
+    captured = round(100 * asked.capture) if asked and kind != "instances" else 0
+    place = endpoint if config else ""
+    names = ReleaseNames("", "", place, config, kind, captured=captured)
 
     def decide() -> Transaction:
         row = known_model(ports.ledger, model)

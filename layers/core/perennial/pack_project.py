@@ -25,6 +25,12 @@ from perennial.domain.shared_archive import OWN_PACKAGES_WORDS, names_packages
 # A wheelhouse of the whole lock has about 200 MiB.
 LARGEST_FILE = 100 << 20
 LARGEST_PROJECT = 500 << 20
+NO_WHEELS = (
+    "the stack isolates its jobs from the network, and there is no wheelhouse/ from which they "
+    "could install: pip download -r jobs/requirements.txt -d <project>/wheelhouse --only-binary "
+    ":all: --python-version 3.10 --platform manylinux2014_x86_64 (and -r <project>/requirements.txt"
+    ", if the project has one)"
+)
 IGNORED_FOLDERS = {"__pycache__", "node_modules"}
 IGNORED_ENDINGS = (".pyc", ".pyo", "~", ".swp")
 
@@ -39,12 +45,18 @@ class PackedProject:
 
 
 def pack_project(
-    folder: Path, *, algorithm: str = "", image: str = "", is_shared: bool = False
+    folder: Path,
+    *,
+    algorithm: str = "",
+    image: str = "",
+    is_shared: bool = False,
+    is_isolated: bool = False,
 ) -> PackedProject:
     """Pack a project folder; raises `ProjectInvalid` with everything that is wrong with it.
 
     One that AWS's `algorithm` or an own `image` trains need not have every function. One that
-    shares its endpoint with other models (`is_shared`) has no packages of its own.
+    shares its endpoint with other models (`is_shared`) has no packages of its own. Jobs without a
+    network (`is_isolated`) install from the project's wheelhouse alone.
     """
     name = folder.resolve().name
     mistakes: list[str] = []
@@ -62,6 +74,8 @@ def pack_project(
         files[entry] = (jobs / entry).read_bytes()
     files["perennial/__init__.py"] = b""
     files |= {_place(path): content for path, content in own.items()}
+    if is_isolated and not any(path.startswith("wheelhouse/") for path in own):
+        mistakes.append(NO_WHEELS)
     try:
         lock = (jobs / "requirements.txt").read_text(encoding="utf-8")
         joined = join_requirements(lock, own.get("requirements.txt", b"").decode("utf-8"))

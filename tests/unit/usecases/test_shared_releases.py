@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from perennial.adopt_endpoint import adopt_endpoint
 from perennial.aws import shared_archives, variants
 from perennial.check_release import check_release
 from perennial.describe_endpoint import describe_endpoint
@@ -264,6 +265,8 @@ def test_an_endpoint_taken_away_by_a_person_takes_its_archives(served: World) ->
     servable(served, Environment=VARIABLES)
     with pytest.raises(NotAllowed, match=r"which several models share"):
         start_test(served.ports, MODEL, 2, 100, because="b", by="ann")
+    with pytest.raises(NotAllowed, match="nothing on it can be adopted"):
+        adopt_endpoint(served.ports, MODEL, None, "ours", "ann")
     removed = remove_endpoint(served.ports, MODEL)
     assert removed.endpoints == (f"{SHARED}: the archives of {MODEL}",)
     assert (standing(served), archives()) == (set(), {})
