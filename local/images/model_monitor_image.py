@@ -12,7 +12,9 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-contract-inpu
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
 import math
 import os
@@ -93,11 +95,22 @@ def rows_of(environment: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
             # A line tells its second; a window of the hurrying clock may be shorter.
             if not start <= at < end:
                 continue
-            found = handler(record_of(line))
+            found = preprocessed(handler, line)
             for row in found if isinstance(found, list) else [found]:
                 if not isinstance(row, Mapping):
                     raise MonitorError("the record preprocessor answered something else than rows")
                 yield row
+
+
+def preprocessed(handler: Callable[[Any], Any], line: Mapping[str, Any]) -> Any:
+    """What the handler makes of a line. AWS's wrapper reads its answers from stdout, so a handler
+    that writes there itself spoils them."""
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written):
+        found = handler(record_of(line))
+    if written.getvalue():
+        raise MonitorError("the record preprocessor writes to stdout, where its answers go")
+    return json.loads(json.dumps(found))
 
 
 def moment(text: str) -> float:

@@ -47,9 +47,15 @@ def run(data: Any, encoding: str = "CSV", answer: Any = None) -> Any:
         ("!", "BASE64", []),
     ],
 )  # fmt: skip
-def test_requests_become_flat_rows(data: Any, encoding: str, rows: Any) -> None:
-    """By name or by place, several as a list, missing texts as nothing; others are left out."""
+def test_requests_become_flat_rows(
+    data: Any, encoding: str, rows: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By name or by place, several as a list, missing texts as nothing; others are left out, and
+    nothing is written to stdout, where the container reads the rows."""
     assert run(data, encoding) == rows
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert ("cannot be read" in told.err) == (rows == [])
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def preprocess_handler(inference_record: Any) -> Any:
             return []
         rows = request_rows(inference_record.endpoint_input)
     except (ValueError, TypeError, AttributeError) as error:
-        sys.stdout.write("a captured request cannot be read: {}\n".format(error))  # noqa: UP032
+        # Never to stdout: the container reads the rows from there.
+        sys.stderr.write("a captured request cannot be read: {}\n".format(error))  # noqa: UP032
         return []
     known = [{name: present(value) for name, value in row.items()} for row in rows]
     return known[0] if len(known) == 1 else known
