@@ -74,12 +74,17 @@ Releases = Callable[[State, Trial], bool]
 
 @dataclass(frozen=True)
 class Policy:
-    """A rule and how its candidates are released. `others`: so many earlier versions are scored."""
+    """A rule and how its candidates are released.
+
+    `others`: so many earlier versions are scored on each labelled window, each of which costs
+    `scoring`, a share of a training's price.
+    """
 
     name: str
     rule: Rule
     releases: bool = False
     others: int = 0
+    scoring: float = 0.0
     release: Releases | None = None
 
 
@@ -87,7 +92,7 @@ class Policy:
 class Replay:
     """What came of it: errors and trainings, by the window up to which each was trained.
 
-    `scored`: how often an earlier version was scored on a window, which `cost` does not count.
+    `scored`: how often an earlier version was scored on a window.
     """
 
     cost: float
@@ -135,6 +140,7 @@ def replay(losses: Losses, policy: Policy, alpha: float, late: int = 0) -> Repla
             worse += _after(losses, before, state.champion, now) < 0
             state.history = replace(state.history, trained_ms=moment(state.champion))
     scored = sum(len(each.others) for each in state.history.windows)
+    cost += alpha * policy.scoring * scored
     return Replay(cost, tuple(state.trained[1:]), releases, worse, tuple(saved), scored)
 
 

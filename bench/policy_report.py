@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from perennial.domain.retrain_policy import DEFAULT_EARLIER
 
 from bench.policy import LONGEST_PERIOD, OURS, Asked
 from bench.policy_losses import Losses, losses
 from bench.policy_oracle import Game, best_plan, cross_fitted
 from bench.policy_replay import (
     AFTER,
+    MOST_RUNS,
     Policy,
     Replay,
     Settings,
@@ -32,6 +34,9 @@ from bench.policy_streams import GENUINE, SYNTHETIC, BadStream, Stream, read_csv
 BEST = "best fixed period"
 EVENLY = "as many evenly"
 CROSS = "oracle, cross-fitted"
+#: What scoring one version on one window costs, in the row that is charged for it: one job beside
+#: the ten or so of a run.
+SCORING = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,23 @@ def policies(span: int | None) -> list[Policy]:
         Policy("Evidently's default", evidently(span)),
         Policy("ADWIN on the error", adwin),
         Policy("rent-or-buy", ours(Settings("rent-or-buy")), releases=True),
-        Policy(OURS, challenger, releases=True),
-        Policy(f"{OURS}, default gate", challenger, releases=True, release=by_gate),
-        Policy(f"{OURS} + earlier versions", challenger, releases=True, others=True),
+        Policy(OURS, challenger, releases=True, others=DEFAULT_EARLIER),
+        Policy(
+            f"{OURS}, scoring charged",
+            challenger,
+            releases=True,
+            others=DEFAULT_EARLIER,
+            scoring=SCORING,
+        ),
+        Policy(
+            f"{OURS}, default gate",
+            challenger,
+            releases=True,
+            others=DEFAULT_EARLIER,
+            release=by_gate,
+        ),
+        Policy(f"{OURS}, earlier: 0", challenger, releases=True),
+        Policy(f"{OURS}, all versions scored", challenger, releases=True, others=MOST_RUNS),
     ]
 
 
@@ -79,7 +98,7 @@ def measure(kept: Losses, alpha: float, late: int, span: int | None) -> list[Row
     for policy in policies(span):
         played = replay(kept, policy, alpha, late)
         rows.append(_row(policy.name, played, best, plan, alpha))
-        if policy.name.startswith(OURS) and policy.release is None:
+        if policy.name in {OURS, f"{OURS}, earlier: 0"}:
             uniform = replace(policy, rule=at(spread_evenly(len(played.plan), game)))
             name = f"{policy.name}, {EVENLY}"
             rows.append(_row(name, replay(kept, uniform, alpha, late), best, plan, alpha))

@@ -120,7 +120,7 @@ def _stop_monitors(stack: str, model: str) -> None:
 
     def is_ours(name: str) -> bool:
         named = naming.parse_monitor_job(name, token)
-        return named is not None and named[0] == model
+        return model in (named[0] if named else None, naming.parse_earlier_job(name, token))
 
     while active := stop_processing_jobs(f"{token}-monitor-{model}-", is_ours):
         if time.monotonic() > deadline:

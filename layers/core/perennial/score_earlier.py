@@ -28,7 +28,7 @@ from perennial.domain.ledger.rows import ModelRow, RunRow, run_key
 from perennial.domain.ledger.store import Store, Transaction, read_run
 from perennial.domain.monitor_windows import Window
 from perennial.domain.retrain_history import choose_earlier
-from perennial.domain.settings import Settings
+from perennial.domain.settings import Settings, SettingsInvalid
 from perennial.domain.settings_monitor import MODEL_QUALITY
 from perennial.domain.step_keys import place_of
 from perennial.domain.text import printable
@@ -74,14 +74,20 @@ def versions_to_score(
     asked = _question(ports, row, live)
 
     def is_same(run: RunRow) -> bool:
-        return _question(ports, row, run) == asked
+        return asked is not None and _question(ports, row, run) == asked
 
     return choose_earlier(runs, live, window, settings.monitor.retrain.earlier, is_same)
 
 
-def _question(ports: Ports, row: ModelRow, run: RunRow) -> tuple[str, str, str]:
-    """What a run's version predicts: only answers to the same question can be compared."""
-    settings = read_settings_of(ports.ledger, row, run.settings)
+def _question(ports: Ports, row: ModelRow, run: RunRow) -> tuple[str, str, str] | None:
+    """What a run's version predicts, for only answers to the same question can be compared.
+
+    None for settings that cannot be read any more: no monitor shall fail for an old version.
+    """
+    try:
+        settings = read_settings_of(ports.ledger, row, run.settings)
+    except (NotFound, SettingsInvalid):
+        return None
     return settings.problem, settings.label, settings.positive
 
 

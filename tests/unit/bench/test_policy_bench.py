@@ -93,7 +93,7 @@ def test_the_cross_fitted_oracle_has_no_luck():
 
 def test_the_default_policy_trains_where_models_age_and_hardly_where_they_do_not():
     """The real decision code, on an ageing stream and on one where nothing changes."""
-    policy = Policy("ours", ours(Settings("paired-challenger")), releases=True, others=True)
+    policy = Policy("ours", ours(Settings("paired-challenger")), releases=True, others=9)
     ageing = replay(drifting(60, 200, 0.02), policy, 0.05)
     still = replay(drifting(60, 200, 0.0), policy, 0.05)
     assert 12 <= len(ageing.plan) <= 35

@@ -31,7 +31,13 @@ FULL: dict[str, Any] = {
     },
     "bias": None,
     "attribution": {"ndcg": 0.8, "rows": 100},
-    "retrain": {"when": {"at_least": 2}, "policy": "fixed", "every": "30d", "error_usd": 0.05},
+    "retrain": {
+        "when": {"at_least": 2},
+        "policy": "fixed",
+        "every": "30d",
+        "error_usd": 0.05,
+        "earlier": 5,
+    },
 }
 
 
@@ -67,7 +73,7 @@ def test_every_key_is_read_and_written_back() -> None:
     assert (quality.every, quality.window, quality.delay) == (86400, 86400, 2 * 86400)
     assert (bias.every, bias.delay) == (86400, 86400)
     assert (attribution.ndcg, attribution.rows, attribution.delay) == (0.8, 100, 300)
-    assert settings.monitor.retrain == Retrain(2, "fixed", 30 * 86400, 0.05)
+    assert settings.monitor.retrain == Retrain(2, "fixed", 30 * 86400, 0.05, 5)
     assert settings.monitor.max_seconds == 600
     assert settings.monitor.preprocess
     assert Settings.from_json(settings.to_json(), project="game") == settings
@@ -116,6 +122,7 @@ MISTAKES = [
     ({"bias": {}, "retrain": {"policy": "daily"}}, "monitor.retrain.policy", "rent-or-buy"),
     ({"bias": {}, "retrain": {"every": "5m"}}, "monitor.retrain.every", "from 1h"),
     ({"bias": {}, "retrain": {"error_usd": 0}}, "monitor.retrain.error_usd", "above 0"),
+    ({"bias": {}, "retrain": {"earlier": 11}}, "monitor.retrain.earlier", "0 to 10"),
 ]
 
 
