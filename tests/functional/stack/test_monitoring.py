@@ -25,13 +25,12 @@ from perennial.describe_monitors import (
     read_windows,
 )
 from perennial.describe_run import known_run
-from perennial.domain.ledger.monitor_rows import Earlier, MonitorRow, WindowRow
+from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
 from perennial.domain.ledger.rows import OPEN_SK, model_pk
 from perennial.domain.ledger.store import read_signals
 from perennial.read_drift import read_drift
 from perennial.remove_model import remove_model
 from perennial.send_labels import send_labels
-from perennial.start_monitor import read_monitor_row
 from perennial.wiring import Ports
 
 from cli.datasets import fetch_dataset
@@ -189,24 +188,33 @@ def test_traffic_that_drifts_retrains(checkout: Checkout, ports: Ports, tmp_path
 
 
 def learn_from_labels(checkout: Checkout, ports: Ports) -> None:
-    """Errors that cost more than a run open one, by the policy's signal; and the version that run
-    2 registered, and nobody released, is scored on what the live one answered since."""
+    """The version that run 2 registers, and nobody releases, is scored on what the live one answers
+    since; then errors that cost more than a run open one, by the policy's signal."""
+    judge_by_hand(checkout, ports)  # what run 2 has learnt from proves nothing
+    requests = ask(ports, 1.0)
+    send_labels(ports, MODEL, requests)
+    until("its capture", lambda: is_captured(checkout, ports, requests[-1][0]))
     until("version 2", lambda: known_run(ports.ledger, MODEL, 2).version and not _open(ports))
-    judge_by_hand(checkout, ports)
+
+    window = judge_by_hand(checkout, ports)
+    assert [each.version for each in window.earlier] == [2]
+    (scored,) = until("version 2's score", lambda: _scores(ports, window.end_ms))
+    assert scored.words == ""
+    assert -1 < float(scored.gain) < 1
+    assert float(scored.spread) > 0
     until("run 3", lambda: describe_model(ports, MODEL).last_run == 3)
     (because,) = known_run(ports.ledger, MODEL, 3).because
     assert because.startswith("schedule retrain-policy: ")
     assert "a training would have saved an error of" in because
 
-    send_labels(ports, MODEL, ask(ports, 1.0))
-    window = judge_by_hand(checkout, ports)
-    assert [each.version for each in window.earlier] == [2]
-    (scored,) = until("version 2's score", lambda: _scores(ports, window.end_ms))
-    assert scored.words == ""
-    # It has learnt from rows of the very same kind, which the live one had not seen.
-    assert abs(float(scored.gain)) < 1
-    assert float(scored.spread) > 0
-    until("the end of scoring", lambda: _monitor(ports).scoring_ms is None)
+
+def is_captured(checkout: Checkout, ports: Ports, request: str) -> bool:
+    """Whether the capture of a request lies in S3."""
+    s3, place = checkout.cloud.client("s3"), {"Bucket": ports.deployment.artifact_bucket}
+    found = s3.list_objects_v2(**place, Prefix=f"capture/{MODEL}/").get("Contents", ())
+    newest = sorted(found, key=lambda each: each["LastModified"])[-3:]
+    bodies = [s3.get_object(**place, Key=each["Key"])["Body"].read() for each in newest]
+    return any(request.encode() in body for body in bodies)
 
 
 def judge_by_hand(checkout: Checkout, ports: Ports) -> WindowRow:
@@ -229,12 +237,6 @@ def judge_by_hand(checkout: Checkout, ports: Ports) -> WindowRow:
 def _scores(ports: Ports, end_ms: int) -> tuple[Earlier, ...]:
     window = find_window(ports, MODEL, QUALITY, end_ms)
     return window.earlier if all(each.is_over for each in window.earlier) else ()
-
-
-def _monitor(ports: Ports) -> MonitorRow:
-    row = read_monitor_row(ports.ledger, MODEL, QUALITY)
-    assert row is not None
-    return row
 
 
 def _open(ports: Ports) -> bool:
