@@ -38,7 +38,7 @@ PAUSE_S = 0.5
 #: What a model has in the artifact bucket, each below a folder of its own.
 OWN_FOLDERS = (
     *("code", "runs", "models", "releases", "capture", "batch"),
-    *("monitoring", "labels"),
+    *("monitoring", "labels", "shared"),
 )
 
 
