@@ -19,7 +19,7 @@ from cli.session import Session, on_target
 
 if TYPE_CHECKING:
     from perennial.describe_monitors import MonitorDescription, Watching
-    from perennial.domain.ledger.monitor_rows import WindowRow
+    from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
 
 KIND = click.option("--kind", type=click.Choice(MONITOR_KINDS), help="Which monitor.")
 COLOURS = {"ALARM": "red", "OK": "green"}
@@ -86,8 +86,12 @@ def run(session: Session, model: str, kind: str | None, *, wait: bool) -> None:
     ended = {each: follow(session, model, each, said) for each, said in asked.items() if wait}
     if session.screen.as_json:
         session.screen.document({"asked": asked, "windows": ended})
-    if any(window is not None and window.state == "failed" for window in ended.values()):
-        raise CommandError("A monitor failed.", f"Look at: perennial monitor list {model}")
+    for window in ended.values():
+        if window is not None and window.state == "failed":
+            raise CommandError(
+                f"The {window.kind} monitor failed: {window.words}.",
+                f"Look at: perennial logs {window.job}; perennial monitor list {model}",
+            )
 
 
 @monitor_group.command()
@@ -272,6 +276,20 @@ def show_window(session: Session, window: WindowRow) -> None:
     )
     if window.words:
         session.screen.line(f"  {escape(window.words)}")
+    for each in window.earlier:
+        session.screen.line(f"  [dim]{escape(earlier_words(each, window))}[/]")
+
+
+def earlier_words(each: Earlier, window: WindowRow) -> str:
+    """How another version did on the window's labelled rows, beside the one that answered."""
+    if each.words:
+        return f"version {each.version} was not scored: {each.words}"
+    if not each.gain:
+        waits = "is being scored" if window.labelled else "is not scored without labels"
+        return f"version {each.version} {waits}"
+    gain = float(each.gain)
+    way = f"{abs(gain):.3g} {'less' if gain > 0 else 'more'} than" if gain else "as much as"
+    return f"version {each.version} errs {way} version {window.version} on the labelled rows"
 
 
 def show_report(session: Session, report: Any) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
 
+from cli.monitor import earlier_words
 from tests.unit.cli.conftest import Cloud
 
 Make = Callable[..., Path]
@@ -51,3 +54,19 @@ def test_labels_are_sent_whole_or_not_at_all(cloud: Cloud, project: Make, tmp_pa
     assert result.exit_code == 0, result.output
     assert f"sent 2 labels of 2 requests of {model}" in result.stdout
     assert "labelled-traffic" in result.stdout
+
+
+def test_how_earlier_versions_did_is_told_in_words() -> None:
+    """Better, worse, alike, not yet, and why not."""
+    window = WindowRow("census", "model-quality", 0, 9, 1, 5, 1, 1, 1, labelled=400)
+    said = {
+        Earlier(3, 3, gain="0.0456", spread="0.4"): "version 3 errs 0.0456 less than version 5",
+        Earlier(3, 3, gain="-0.5", spread="0.4"): "version 3 errs 0.5 more than version 5",
+        Earlier(3, 3, gain="0.0", spread="0.0"): "version 3 errs as much as version 5",
+        Earlier(3, 3): "version 3 is being scored",
+        Earlier(3, 3, words="it is gone"): "version 3 was not scored: it is gone",
+    }
+    for each, words in said.items():
+        assert earlier_words(each, window).startswith(words)
+    unlabelled = replace(window, labelled=0)
+    assert earlier_words(Earlier(3, 3), unlabelled) == "version 3 is not scored without labels"
