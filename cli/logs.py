@@ -1,9 +1,8 @@
-"""`logs`: the newest lines of a function, of a run's jobs, or of one job."""
+"""`logs`: the newest lines of a function, of a run's jobs, or of one job or endpoint."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -32,7 +31,7 @@ MINUTE_MS = 60_000
 
 
 @click.command()
-@click.argument("what", nargs=-1, required=True, metavar="FUNCTION | run N | JOB")
+@click.argument("what", nargs=-1, required=True, metavar="FUNCTION | run N | JOB | ENDPOINT")
 @click.option("--model", help="The run's model, if there are several.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
@@ -47,20 +46,22 @@ def logs(  # noqa: PLR0913 - one argument an option
     follow: bool,
     raw: bool,
 ) -> None:
-    """Show log lines of a function, of all jobs of a run, or of one job.
+    """Show log lines of a function, of all jobs of a run, of one job or of an endpoint.
 
     \b
     Examples:
       perennial logs on_signal
       perennial logs run 3 --model census
       perennial logs perennial-census-3-train-0 --follow
+      perennial logs perennial-live-census
     """
     from perennial.describe_run import describe_run  # noqa: PLC0415 - boto3 costs 0.2 s
     from perennial.tail_logs import (  # noqa: PLC0415 - as above
         function_source,
-        job_source,
+        is_work_of,
         run_sources,
         tail_logs,
+        work_sources,
     )
 
     words = list(what)
@@ -69,9 +70,9 @@ def logs(  # noqa: PLR0913 - one argument an option
         run = describe_run(session.ports, one_model(session, named), int(words[-1]))
         sources = run_sources(session.ports, run.model, run.number)
     elif len(words) > 1 or words[0] == "run":
-        raise click.UsageError("Name one function, one job, or 'run' and a number.")
-    elif re.fullmatch(r".+-(check-data|train|evaluate)-\d+", words[0]):
-        sources = (job_source(words[0]),)
+        raise click.UsageError("Name one function, job or endpoint, or 'run' and a number.")
+    elif is_work_of(session.ports, words[0]):
+        sources = work_sources(words[0])
     else:
         sources = (function_source(session.ports, words[0].replace("-", "_").removesuffix("()")),)
     most = lines if raw or session.screen.as_json else lines * FRAMED

@@ -1,4 +1,4 @@
-"""The newest log lines of a function, of a run's jobs, or of one job."""
+"""The newest log lines of a function, of a run's jobs, or of one job or endpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.aws.log_groups import (
+    ENDPOINTS,
     PROCESSING_GROUP,
     TRAINING_GROUP,
+    TRANSFORM_GROUP,
     LogLine,
     log_group_of,
     read_lines,
@@ -56,10 +58,25 @@ def run_sources(ports: Ports, model: str, run: int) -> tuple[LogSource, ...]:
 
 
 def job_source(job: str) -> LogSource:
-    """Where one job writes; a tuning job's trials write, each under a name that begins with its."""
+    """Where one job of a run writes; of a tuning job its trials, whose names begin with its."""
     kind = naming.job_kind(job)
     group = PROCESSING_GROUP if kind == "processing" else TRAINING_GROUP
     return LogSource(group, f"{job}-" if kind == "tuning" else f"{job}/")
+
+
+def is_work_of(ports: Ports, name: str) -> bool:
+    """Whether a name is one of the stack's jobs or endpoints: no function is called so."""
+    return name.startswith(f"{naming.token(ports.deployment.stack)}-")
+
+
+def work_sources(name: str) -> tuple[LogSource, ...]:
+    """Where a job or endpoint writes, whatever its kind: SageMaker has a group for each kind."""
+    groups = (PROCESSING_GROUP, TRAINING_GROUP, TRANSFORM_GROUP)
+    return (
+        *(LogSource(group, f"{name}/") for group in groups),
+        LogSource(TRAINING_GROUP, f"{name}-"),
+        LogSource(f"{ENDPOINTS}{name}"),
+    )
 
 
 def tail_logs(

@@ -84,6 +84,34 @@ def test_as_many_lines_as_asked_are_shown_for_people(session: Session) -> None:
     assert [line.rsplit(" ", 1)[-1] for line in shown(session).splitlines()] == ["first", "second"]
 
 
+@pytest.mark.parametrize(
+    ("name", "group", "stream"),
+    [
+        ("perennial-churn-1-train-0", "TrainingJobs", "{}/algo-1-1"),
+        ("perennial-churn-1-compare-0", "ProcessingJobs", "{}/algo-1-1"),
+        ("perennial-monitor-churn-bias-mwqfs0cf", "ProcessingJobs", "{}/algo-1-1"),
+        ("perennial-churn-b20261121-124838-6bba", "TransformJobs", "{}/i-1"),
+        ("perennial-0123456789abcdef-0", "TrainingJobs", "{}-007-5d1c/algo-1-1"),
+        ("perennial-live-churn", "Endpoints/{}", "main/i-1"),
+    ],
+)
+def test_logs_of_every_kind_of_job_and_of_endpoints(
+    cloud: Cloud, name: str, group: str, stream: str
+) -> None:
+    """By the name alone, wherever SageMaker writes it."""
+    logs, at = boto3.client("logs"), int(time.time() * 1000)
+    place = {"logGroupName": f"/aws/sagemaker/{group.format(name)}"}
+    logs.create_log_group(**place)
+    others = {} if group.startswith("Endpoints") else {"another-job/algo-1": "another's"}
+    for each, text in {stream.format(name): "its own", **others}.items():
+        logs.create_log_stream(**place, logStreamName=each)
+        event = {"timestamp": at, "message": text}
+        logs.put_log_events(**place, logStreamName=each, logEvents=[event])
+    lines = cloud.run("logs", name).stdout.splitlines()[-1:]
+    assert [line.endswith("its own") for line in lines] == [True]
+    assert "another's" not in cloud.run("logs", name).stdout
+
+
 def test_logs_name_a_run_that_does_not_exist(cloud: Cloud, project: Make) -> None:
     """Not "no lines yet", which would be waited for."""
     cloud.run("push", str(project()))
