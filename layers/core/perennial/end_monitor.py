@@ -11,6 +11,7 @@ from perennial.convert_report import convert_report
 from perennial.describe_model import read_settings_of
 from perennial.domain import naming
 from perennial.domain.errors import NotFound, Rejected
+from perennial.domain.job_failure import reason_of
 from perennial.domain.ledger.monitor_rows import WindowRow
 from perennial.domain.ledger.monitors import Found, found_before, may_try_again, try_again
 from perennial.domain.ledger.rows import ModelRow
@@ -132,8 +133,7 @@ def _read(ports: Ports, window: WindowRow, described: Any = None) -> tuple[Found
 
 
 def _failed(described: Any, status: str) -> Found:
-    reason = described.get("FailureReason") or described.get("ExitMessage") or "no reason was given"
-    words = f"{described['ProcessingJobName']} {status.lower()}: {reason}"
+    words = f"{described['ProcessingJobName']} {status.lower()}: {reason_of(described)}"
     return Found("failed", words=printable(words)[:LONGEST_WORDS])
 
 

@@ -16,6 +16,7 @@ from perennial.commit_change import commit_change
 from perennial.describe_model import known_model, read_settings, read_settings_of
 from perennial.domain import monitor_job, naming
 from perennial.domain.errors import NotFound, Rejected
+from perennial.domain.job_failure import reason_of
 from perennial.domain.ledger import earlier
 from perennial.domain.ledger.monitor_rows import (
     Earlier,
@@ -178,7 +179,7 @@ def _status(job: str) -> Any:
 def _found(ports: Ports, window: WindowRow, each: Earlier, described: Any) -> Earlier:
     """What a job that is over found, or why it found nothing."""
     if described["ProcessingJobStatus"] != "Completed":
-        reason = described.get("FailureReason") or described.get("ExitMessage") or "no reason given"
+        reason = reason_of(described)
         status = described["ProcessingJobStatus"].lower()
         return replace(each, words=_short(f"{described['ProcessingJobName']} {status}: {reason}"))
     uri = monitor_job.pair_uri(ports.deployment.artifact_bucket, window, each.version)

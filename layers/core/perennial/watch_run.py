@@ -16,6 +16,7 @@ from perennial.aws.log_groups import LogLine, read_lines
 from perennial.aws.machine import Execution, describe
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
+from perennial.domain.job_failure import reason_of
 from perennial.tail_logs import job_source
 
 
@@ -79,5 +80,5 @@ def describe_job(name: str) -> JobView | None:
         kind=kind,
         status=status,
         stage=str(found.get("SecondaryStatus", status)),
-        failure=str(found.get("FailureReason", "") or found.get("ExitMessage", "")),
+        failure=reason_of(found, unknown=""),
     )
