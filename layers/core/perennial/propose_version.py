@@ -15,12 +15,12 @@ from perennial.aws import registry
 from perennial.commit_change import commit_change
 from perennial.describe_model import read_settings, read_settings_of
 from perennial.domain.ledger import proposals
-from perennial.domain.ledger.monitor_rows import MonitorRow, Proposal, WindowRow, monitor_key
+from perennial.domain.ledger.monitor_rows import Proposal, WindowRow
 from perennial.domain.ledger.rows import ModelRow, RunRow, Wanted
 from perennial.domain.ledger.store import Transaction, read_model
 from perennial.domain.retrain_history import is_labelled, trained_ms
 from perennial.domain.retrain_policy import Better, better_version
-from perennial.domain.settings_monitor import MODEL_QUALITY
+from perennial.tell_proposal import read_quality
 from perennial.weigh_training import history_of, runs_of, windows_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def propose_version(ports: Ports, model: str) -> Proposal | None:
 
     def decide() -> Transaction:
         now = read_model(ports.ledger, model)
-        head = _head(ports, model)
+        head = read_quality(ports, model)
         if now is None or head is None:
             return ()
         return proposals.propose(head, now, proposal, wanted)
@@ -128,12 +128,7 @@ def _objection(ports: Ports, row: ModelRow, found: Found, status: str) -> str:
 
 def _take_back(ports: Ports, model: str, release: int) -> None:
     def decide() -> Transaction:
-        head = _head(ports, model)
+        head = read_quality(ports, model)
         return () if head is None else proposals.take_back(head, release)
 
     commit_change(ports, decide)
-
-
-def _head(ports: Ports, model: str) -> MonitorRow | None:
-    row = ports.ledger.get(monitor_key(model, MODEL_QUALITY))
-    return row if isinstance(row, MonitorRow) else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def read_proposal(ports: Ports, row: ModelRow) -> Proposal | None:
     """The proposal about what is live now; None without one."""
-    return proposals.standing(_head(ports, row.model), row)
+    return proposals.standing(read_quality(ports, row.model), row)
 
 
 def tell_proposal(ports: Ports, row: ModelRow) -> bool:
@@ -36,7 +36,7 @@ def tell_proposal(ports: Ports, row: ModelRow) -> bool:
     ports.notices.publish(subject, "\n".join(lines), attributes)
 
     def decide() -> Transaction:
-        head = _head(ports, row.model)
+        head = read_quality(ports, row.model)
         return () if head is None else proposals.mark_told(head, found.version, found.release)
 
     commit_change(ports, decide)
@@ -54,6 +54,7 @@ def proposal_words(model: str, proposal: Proposal) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _head(ports: Ports, model: str) -> MonitorRow | None:
+def read_quality(ports: Ports, model: str) -> MonitorRow | None:
+    """The row of the model quality monitor; None before its first window."""
     row = ports.ledger.get(monitor_key(model, MODEL_QUALITY))
     return row if isinstance(row, MonitorRow) else None
