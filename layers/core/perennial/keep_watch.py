@@ -80,6 +80,19 @@ def remove_watch(ports: Ports, model: str, kind: str) -> bool:
     return True
 
 
+def jobs_at_work(ports: Ports, model: str) -> list[str]:
+    """The jobs of executions of a model's schedules that are under way."""
+    heads = [read_monitor_row(ports.ledger, model, kind) for kind in naming.MONITOR_KINDS]
+    names = [name for head in heads if head for name in (head.watch, head.watch_now) if name]
+    since_ms = ports.clock() - sagemaker_monitor.DAY_MS
+    return [
+        each.job
+        for name in names
+        for each in schedules.list_executions(name, since_ms)
+        if each.job and not each.is_over
+    ]
+
+
 def remove_watches(ports: Ports, model: str) -> list[str]:
     """Remove the schedules of all kinds of a model; which kinds had one."""
     return [kind for kind in naming.MONITOR_KINDS if remove_watch(ports, model, kind)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.advance_releases import advance_releases
-from perennial.aws.jobs import stop_processing_jobs
+from perennial.aws.jobs import stop_processing_job, stop_processing_jobs
 from perennial.aws.objects import delete_versions
 from perennial.aws.stacks import StackEvent, delete_stack
 from perennial.aws.transforms import active_transforms, stop_transform
@@ -26,6 +26,7 @@ from perennial.domain.ledger.single_flight import refuse_during_test
 from perennial.domain.ledger.store import Transaction, read_release
 from perennial.end_run import end_run
 from perennial.forget_model import forget_model
+from perennial.keep_watch import jobs_at_work, remove_watches
 from perennial.pause_model import pause_model
 from perennial.stop_run import stop_run
 
@@ -69,6 +70,7 @@ def remove_model(
         known, stopped = False, None
     _stop_batches(ports.deployment.stack, model)
     _stop_monitors(ports.deployment.stack, model)
+    _stop_watches(ports, model)
     stack_deleted = delete_stack(naming.model_stack(ports.deployment.stack, model), tell)
     bucket = ports.deployment.artifact_bucket
     artifacts = sum(delete_versions(bucket, f"{folder}/{model}/") for folder in OWN_FOLDERS)
@@ -125,6 +127,17 @@ def _stop_monitors(stack: str, model: str) -> None:
     while active := stop_processing_jobs(f"{token}-monitor-{model}-", is_ours):
         if time.monotonic() > deadline:
             raise NotAllowed(f"{active[0].name} does not stop; try again in a few minutes")
+        time.sleep(PAUSE_S)
+
+
+def _stop_watches(ports: Ports, model: str) -> None:
+    """Remove SageMaker's monitoring schedules, and stop the jobs that they started."""
+    started = jobs_at_work(ports, model)
+    remove_watches(ports, model)
+    deadline = time.monotonic() + LONGEST_STOP_S
+    while active := [name for name in started if not stop_processing_job(name)]:
+        if time.monotonic() > deadline:
+            raise NotAllowed(f"{active[0]} does not stop; try again in a few minutes")
         time.sleep(PAUSE_S)
 
 

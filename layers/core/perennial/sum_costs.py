@@ -172,7 +172,7 @@ def costs_of_monitors(
     started: dict[str, list[str]] = {}
     for kind in naming.MONITOR_KINDS:
         windows = read_windows(ports, model, kind)[-limit:]
-        started[kind] = [each.job for each in windows]
+        started[kind] = [each.job for each in windows if each.job]
         if kind == MODEL_QUALITY:
             started[EARLIER] = [
                 naming.earlier_job(ports.deployment.stack, model, each.end_ms, other.version)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from perennial import describe_monitors
 from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
 
+from cli import monitor
 from cli.monitor import earlier_words
 from tests.unit.cli.conftest import Cloud
 
@@ -35,6 +39,26 @@ def test_a_model_that_is_not_watched(cloud: Cloud, project: Make, tmp_path: Path
         assert result.exit_code == 4, result.output
         assert f"{model} has no " in result.stderr
         assert "section monitor" in result.stderr
+
+
+def test_a_look_by_a_schedule_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SageMaker's schedule that runs once is known by its name until its window is there."""
+    window = WindowRow("m", "bias", 0, 1000, 1, 1, 1, 1, 1, state="done", rows=5, schedule="once")
+    found = iter([None, replace(window, state="open"), window])
+    asked = []
+
+    def by_schedule(_ports: Any, model: str, kind: str, schedule: str) -> WindowRow | None:
+        asked.append((model, kind, schedule))
+        return next(found)
+
+    monkeypatch.setattr(describe_monitors, "window_by_schedule", by_schedule)
+    monkeypatch.setattr(monitor, "POLL_S", 0)
+    said: list[str] = []
+    session: Any = SimpleNamespace(ports=None, screen=SimpleNamespace(line=said.append))
+    assert monitor.follow(session, "m", "bias", {"schedule": "once"}) == window
+    assert asked == [("m", "bias", "once")] * 3
+    assert "5 rows" in said[0]
+    assert monitor.follow(session, "m", "bias", {"words": "nothing is live"}) is None
 
 
 def test_labels_are_sent_whole_or_not_at_all(cloud: Cloud, project: Make, tmp_path: Path) -> None:

@@ -77,7 +77,15 @@ def test_windows_of_monitors_are_counted_by_kind(
         "job-3": JobUse("ml.m5.large", None),
         "job-4": JobUse("ml.m5.large", 30.0),
     }  # moto's processing jobs know neither their machines nor when they began
-    monkeypatch.setattr("perennial.sum_costs.job_use", lambda _, name: used.get(name))
+
+    def use_of(_kind: str, name: str) -> JobUse | None:
+        assert name  # AWS takes no empty one
+        return used.get(name)
+
+    monkeypatch.setattr("perennial.sum_costs.job_use", use_of)
+    # SageMaker's schedule found nothing for a job to do.
+    idle = WindowRow(MODEL, "data-quality", 9, 10, 1, 1, 1, 1, 1, schedule="watch")
+    world.ledger.commit([create(idle)])
     for number, kind in enumerate(["bias", "bias", "bias", "data-quality"], 1):
         window = WindowRow(MODEL, kind, number, number + 1, 1, 1, 1, 1, 1, job=f"job-{number}")
         world.ledger.commit([create(window)])

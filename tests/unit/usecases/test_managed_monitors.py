@@ -355,6 +355,17 @@ def test_a_look_by_hand_is_a_schedule_that_runs_once(
     assert keep(watched, by="ann").words == f"{MODEL} was judged a moment ago"
 
 
+def test_a_removal_stops_the_jobs_of_executions(watched: World, service: Service) -> None:
+    """They would write reports of a model that is gone; those that are over need it no more."""
+    live = watched.model().live
+    assert live is not None
+    keep(watched)
+    watched.clock.now_ms = live.since_ms + 4 * HOUR
+    service.execute(placed(watched), live.since_ms + HOUR)
+    job = service.execute(placed(watched), live.since_ms + 2 * HOUR, "InProgress")
+    assert keep_watch.jobs_at_work(watched.ports, MODEL) == [job]
+
+
 def test_removals_take_the_schedules_along(watched: World, service: Service) -> None:
     """With the endpoint by the ledger; with the model's stack by name, and no other model's."""
     keep(watched, by="ann")

@@ -164,6 +164,17 @@ def stop_processing_jobs(prefix: str, is_ours: Callable[[str], bool]) -> Sequenc
     return active
 
 
+def stop_processing_job(name: str) -> bool:
+    """Ask a processing job to stop; True once it is over, or was never there."""
+    try:
+        status = describe_processing_job(name)["ProcessingJobStatus"]
+    except NotFound:
+        return True
+    if status == "InProgress":
+        _stop(Job("processing", name, status))
+    return status not in ACTIVE
+
+
 def stop_release_jobs(prefix: str) -> Sequence[Job]:
     """Ask a release's active jobs to stop, and return those that are not over yet; repeat."""
     return stop_processing_jobs(prefix, lambda name: is_release_job_of(prefix, name))
