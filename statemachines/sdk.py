@@ -6,6 +6,7 @@ our source alone: not on the Region, the home directory, the credentials or the 
 """
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -33,7 +34,7 @@ def quiet_import() -> Iterator[None]:
 
 with quiet_import():
     import boto3
-    from sagemaker import image_uris
+    from sagemaker import image_uris, utils
     from sagemaker.estimator import Estimator
     from sagemaker.inputs import TrainingInput
     from sagemaker.processing import ProcessingInput, ProcessingOutput, Processor
@@ -46,6 +47,8 @@ with quiet_import():
 # The partition in an integration's ARN comes from the Region that renders; ours from the one
 # that is deployed to.
 integration_resources.get_aws_partition = lambda: "${AwsPartition}"
+# The SDK reads botocore's whole table of endpoints anew for each address of an image.
+utils._botocore_resolver = functools.cache(utils._botocore_resolver)
 
 __all__ = [
     "Catch", "Chain", "Choice", "ChoiceRule", "Estimator", "Fail", "Graph", "Parallel", "Pass",
@@ -106,8 +109,9 @@ Task = _with_fields(sdk_states.Task, _New.RESULT_SELECTOR)
 TrainingStep = _with_fields(sdk_sagemaker.TrainingStep, _New.RESULT_SELECTOR)
 
 
+@functools.cache
 def offline_session() -> Any:
-    """A SageMaker session that reads no file and calls nothing; the job classes demand one."""
+    """The SageMaker session that reads no file and calls nothing; the job classes demand one."""
     boto = boto3.Session(
         region_name=REGION,
         aws_access_key_id="render",
