@@ -67,8 +67,10 @@ SETTINGS = {
     "monitor.model-quality.window": f"{WINDOW_S}s",
     "monitor.model-quality.delay": "3s",
     "monitor.model-quality.bounds": '{"accuracy": {"min": 0.7}}',
-    # Windows of seconds would also add up to a run's price; here only alarms are to call.
+    # Windows of seconds would also add up to a run's price, and earlier versions be scored on
+    # each; here only alarms are to call.
     "monitor.retrain.policy": "any-alarm",
+    "monitor.retrain.earlier": "0",
 }
 PER_REQUEST = 200
 POLL_S = 0.2
