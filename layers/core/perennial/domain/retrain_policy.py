@@ -240,13 +240,16 @@ def better_version(history: History) -> Better | None:
 def in_turn(versions: Sequence[V], turn: int, most: int) -> list[V]:
     """The versions to score on a window, of all others than the live one, the newest first.
 
-    The newest always, for the pair that it makes with the live one tells how fast models age; and
-    `most` - 1 of the others, each window (number `turn`) other ones, for one of them may have
-    become the better one.
+    The newest, for the pair that it makes with the live one tells how fast models age; and `most`
+    - 1 of the others, each window (number `turn`) other ones, for one of them may have become the
+    better one. With one alone, the newest in every second window.
     """
-    rest, count = versions[1:], min(most - 1, len(versions) - 1)
+    newest, rest = versions[:1], versions[1:]
+    if most == 1 and rest and turn % 2:
+        return [rest[turn // 2 % len(rest)]]
+    count = min(most - 1, len(rest))
     places = [(turn * (most - 1) + i) % len(rest) for i in range(count)]
-    return [*versions[: min(1, most)], *(rest[place] for place in places)]
+    return [*(newest if most else ()), *(rest[place] for place in places)]
 
 
 def _paired(windows: Sequence[Labelled], live: int, other: int) -> Better:
