@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
 from perennial.domain.drift_page import drift_page
 
 WINDOW = {"start_ms": 1_795_179_600_000, "end_ms": 1_795_183_200_000}
@@ -155,6 +156,24 @@ def test_what_others_wrote_is_text() -> None:
     page = checked(drift_page(document(QUALITY)))
     assert "<script" not in page
     assert "\u202e" not in re.sub(r"<[^>]+>", "", page)
+
+
+@pytest.mark.parametrize("monitor", [QUALITY, MODEL, BIAS, GAINS], ids=lambda each: each["kind"])
+def test_no_name_or_text_leaves_its_place(monitor: dict[str, Any]) -> None:
+    """Of features, figures, facets, labels and notes, in tables, titles and pictures alike."""
+    nasty = "</title></svg><img src=x onerror=alert(1)>\"'&"
+    told = monitor["report"]
+    figures = {nasty + name: each for name, each in told["figures"].items()}
+    if monitor["kind"] == "attribution":
+        figures = {name: {nasty + n: g for n, g in each.items()} for name, each in figures.items()}
+    over_time = {f"feature_baseline_drift_{nasty}": 0.2, nasty + "auc": 0.9, f"ndcg[{nasty}]": 0.9}
+    made = {
+        **monitor,
+        "report": {**told, "figures": figures, "notes": [nasty], "violations": [{"words": nasty}]},
+        "windows": windows(over_time, over_time),
+    }
+    page = checked(drift_page({**document(made), "model": nasty, "stack": nasty}))
+    assert page.count("&lt;img src=x") >= 6
 
 
 def test_a_monitor_that_saw_nothing_says_so() -> None:
