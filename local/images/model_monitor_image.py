@@ -1,4 +1,5 @@
-"""Stands in for SageMaker Model Monitor's analyzer: data quality of captured requests.
+"""Stands in for SageMaker Model Monitor's analyzer: data quality of captured requests, and, with
+`model_quality_image.py`, model quality of merged answers.
 
 Run without arguments, by the environment of the container contract: reads the captured lines
 below `dataset_source` that lie between `start_time` and `end_time`, has each made into rows by the
@@ -41,7 +42,6 @@ class MonitorError(Exception):
     """What makes the job fail, in words for its exit message."""
 
 
-# --- the captured rows --------------------------------------------------------------------------
 def handler_of(path: str) -> Callable[[Any], Any]:
     """The preprocessor's function; raises `MonitorError` where there is none."""
     spec = importlib.util.spec_from_file_location("preprocessor", path)
@@ -73,17 +73,12 @@ def record_of(line: Mapping[str, Any]) -> Any:
             event_time=about.get("inferenceTime"),
             custom_attribute=about.get("customAttributes"),
         ),
-        event_version=line.get("eventVersion"),
         event_dict=line,
     )
 
 
-def rows_of(environment: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
-    """The rows of the window; raises `MonitorError` for lines and rows that are none."""
-    script = environment.get("record_preprocessor_script")
-    if not script:
-        raise MonitorError("the local cloud's analyzer needs a record preprocessor")
-    handler = handler_of(script)
+def lines_of(environment: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    """The lines of the window; raises `MonitorError` for one that is no capture."""
     start, end = (moment(environment[name]) for name in ("start_time", "end_time"))
     for path in sorted(Path(environment["dataset_source"]).rglob("*.jsonl")):
         for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -93,13 +88,22 @@ def rows_of(environment: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
             except (ValueError, KeyError, TypeError) as error:
                 raise MonitorError(f"{path.name}, line {number} is no capture: {error!r}") from None
             # A line tells its second; a window of the hurrying clock may be shorter.
-            if not start <= at < end:
-                continue
-            found = preprocessed(handler, line)
-            for row in found if isinstance(found, list) else [found]:
-                if not isinstance(row, Mapping):
-                    raise MonitorError("the record preprocessor answered something else than rows")
-                yield row
+            if start <= at < end:
+                yield line
+
+
+def rows_of(environment: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    """The rows of the window; raises `MonitorError` for rows that are none."""
+    script = environment.get("record_preprocessor_script")
+    if not script:
+        raise MonitorError("the local cloud's analyzer needs a record preprocessor")
+    handler = handler_of(script)
+    for line in lines_of(environment):
+        found = preprocessed(handler, line)
+        for row in found if isinstance(found, list) else [found]:
+            if not isinstance(row, Mapping):
+                raise MonitorError("the record preprocessor answered something else than rows")
+            yield row
 
 
 def preprocessed(handler: Callable[[Any], Any], line: Mapping[str, Any]) -> Any:
@@ -118,7 +122,6 @@ def moment(text: str) -> float:
     return datetime.fromisoformat(text.replace(" ", "").replace("Z", "+00:00")).timestamp()
 
 
-# --- what a column holds ------------------------------------------------------------------------
 @dataclass
 class Column:
     """A column's values: those of the expected type, and how many are of another or missing."""
@@ -181,7 +184,6 @@ class Table:
         return cls(count, columns, extra)
 
 
-# --- distances ----------------------------------------------------------------------------------
 def weighted(entry: Mapping[str, Any]) -> tuple[Any, Any] | None:
     """The values of a baseline's sketch, sorted, with their weights: 2^h on level h."""
     try:
@@ -217,7 +219,6 @@ def buckets_of(entry: Mapping[str, Any]) -> dict[str, float]:
     return {str(each["value"]): float(each["count"]) for each in found.get("buckets", [])}
 
 
-# --- the six checks -----------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Rules:
     """constraints.json, as far as the checks read it."""
@@ -323,7 +324,6 @@ def drift(column: Column, entry: Mapping[str, Any], how: Mapping[str, Any]) -> s
     return words if far > bound else None
 
 
-# --- the files ----------------------------------------------------------------------------------
 def statistics(name: str, column: Column) -> dict[str, Any]:
     """A feature's entry in statistics.json."""
     common = {"num_present": column.present, "num_missing": column.missing}
@@ -379,20 +379,14 @@ def sketch(values: Any) -> dict[str, Any]:
     return {"parameters": {"c": 0.64, "k": float(SKETCH)}, "data": levels}
 
 
-def write_figures(table: Table, environment: Mapping[str, str]) -> None:
-    """Leave the features' figures for SageMaker to publish."""
-    folder = ML / "output" / "metrics" / "cloudwatch"
-    folder.mkdir(parents=True, exist_ok=True)
-    dimensions = [
-        {"Name": "Endpoint", "Value": environment["sagemaker_endpoint_name"]},
-        {"Name": "MonitoringSchedule", "Value": environment["sagemaker_monitoring_schedule_name"]},
-    ]
-    lines = []
+def figures_of(table: Table) -> dict[str, dict[str, Any]]:
+    """The features' figures for CloudWatch, by name."""
+    found: dict[str, dict[str, Any]] = {}
     for name, column in table.columns.items():
-        figures: dict[str, Any] = {f"feature_non_null_{name}": {"Value": float(column.present)}}
+        found[f"feature_non_null_{name}"] = {"Value": float(column.present)}
         if column.kind in NUMBERS and column.values:
             values = np.array(column.values)
-            figures[f"feature_data_{name}"] = {
+            found[f"feature_data_{name}"] = {
                 "StatisticValues": {
                     "SampleCount": float(len(values)),
                     "Sum": float(values.sum()),
@@ -400,37 +394,74 @@ def write_figures(table: Table, environment: Mapping[str, str]) -> None:
                     "Maximum": float(values.max()),
                 }
             }
-        lines += [{"MetricName": n, "Dimensions": dimensions, **v} for n, v in figures.items()]
+    return found
+
+
+def write_figures(figures: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> None:
+    """Leave figures for SageMaker to publish."""
+    folder = ML / "output" / "metrics" / "cloudwatch"
+    folder.mkdir(parents=True, exist_ok=True)
+    dimensions = [
+        {"Name": "Endpoint", "Value": environment["sagemaker_endpoint_name"]},
+        {"Name": "MonitoringSchedule", "Value": environment["sagemaker_monitoring_schedule_name"]},
+    ]
+    lines = [{"MetricName": n, "Dimensions": dimensions, **v} for n, v in figures.items()]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "cloudwatch_metrics.jsonl").write_text(text, encoding="utf-8")
 
 
-def analyse(environment: Mapping[str, str]) -> str:
-    """Judge the window and write everything; the exit message."""
+Found = tuple[dict[str, Any], list[dict[str, str]], dict[str, dict[str, Any]]]
+
+
+def analyse_data(environment: Mapping[str, str]) -> Found:
+    """Data quality: statistics, violations, figures."""
     if "sagemakerCaptureJson" not in environment.get("dataset_format", ""):
         raise MonitorError("the local cloud's analyzer reads the capture of endpoints only")
-    if environment.get("analysis_type"):
-        raise MonitorError(f"the local cloud has no analysis {environment['analysis_type']}")
     rules = Rules.read(read_json(environment["baseline_constraints"]))
     baseline = read_json(environment["baseline_statistics"])
     kinds = {name: each.get("inferred_type", UNKNOWN) for name, each in rules.features.items()}
     table = Table.read(rows_of(environment), kinds)
-    violations = check_table(table, rules, baseline)
-    features = [statistics(name, column) for name, column in table.columns.items()]
+    document = {
+        "version": 0.0,
+        "dataset": {"item_count": table.rows},
+        "features": [statistics(name, column) for name, column in table.columns.items()],
+    }
+    return document, check_table(table, rules, baseline), figures_of(table)
+
+
+def analyse_quality(environment: Mapping[str, str]) -> Found:
+    """Model quality, by the file beside this one."""
+    place = Path(__file__).with_name("model_quality_image.py")
+    spec = importlib.util.spec_from_file_location("model_quality_image", place)
+    if spec is None or spec.loader is None:
+        raise MonitorError(f"{place} is missing")
+    quality = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(quality)
+    constraints = read_json(environment["baseline_constraints"])
+    try:
+        rows = quality.rows_of(lines_of(environment), environment)
+        document, broken, figures = quality.documents(
+            environment["problem_type"], rows, constraints
+        )
+    except (quality.QualityError, ValueError, KeyError, TypeError) as error:
+        raise MonitorError(f"the merged answers cannot be judged: {error}") from None
+    return document, broken, {name: {"Value": value} for name, value in figures.items()}
+
+
+def analyse(environment: Mapping[str, str]) -> str:
+    """Judge the window and write everything; the exit message."""
+    kinds = {"": analyse_data, "DATA_QUALITY": analyse_data, "MODEL_QUALITY": analyse_quality}
+    kind = environment.get("analysis_type", "")
+    if kind not in kinds:
+        raise MonitorError(f"the local cloud has no analysis {kind}")
+    document, violations, figures = kinds[kind](environment)
     output = Path(environment["output_path"])
     output.mkdir(parents=True, exist_ok=True)
-    documents: dict[str, Any] = {
-        "statistics.json": {
-            "version": 0.0,
-            "dataset": {"item_count": table.rows},
-            "features": features,
-        },
-        "constraint_violations.json": {"violations": violations},
-    }
-    for name, document in documents.items():
-        (output / name).write_text(json.dumps(document, indent=2), encoding="utf-8")
+    files = {"statistics": document, "constraint_violations": {"violations": violations}}
+    for name, content in files.items():
+        (output / f"{name}.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
     if environment.get("publish_cloudwatch_metrics") == "Enabled":
-        write_figures(table, environment)
+        write_figures(figures, environment)
     if violations:
         count = len(violations)
         return f"CompletedWithViolations: Job completed successfully with {count} violations."

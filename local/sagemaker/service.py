@@ -7,7 +7,7 @@ from local.jsonapi.service import JsonService
 from local.sagemaker.endpoints.invoke import Invocations
 from local.sagemaker.endpoints.service import Endpoints
 from local.sagemaker.groups import Groups
-from local.sagemaker.monitoring.definitions import DATA_QUALITY, Definitions
+from local.sagemaker.monitoring.definitions import DATA_QUALITY, MODEL_QUALITY, Definitions
 from local.sagemaker.monitoring.executions import Executor
 from local.sagemaker.monitoring.schedules import Schedules
 from local.sagemaker.packages import Packages
@@ -39,7 +39,7 @@ class SageMaker(JsonService):
         )
         definitions = {
             kind: Definitions(cloud, self.model, tags, self._runtime, kind)
-            for kind in (DATA_QUALITY,)
+            for kind in (DATA_QUALITY, MODEL_QUALITY)
         }
         executor = Executor(self._runtime, endpoints, processing)
         schedules = Schedules(cloud, self.model, tags, definitions, executor)

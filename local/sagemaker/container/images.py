@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 KNOWN = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
 CLARIFY = "131013547314.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0"
 MODEL_MONITOR = "468650794304.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-model-monitor-analyzer"
+MERGER = "468650794304.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-model-monitor-groundtruth-merger"
 XGBOOST = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:3.0-5"
 LINEAR_LEARNER = "438346466558.dkr.ecr.eu-west-1.amazonaws.com/linear-learner:1"
 REPOSITORY = re.compile(r"[0-9]{12}\.dkr\.ecr[^/]*/([a-z0-9][a-z0-9._/-]*?)(?:[:@].*)?")
@@ -76,6 +77,10 @@ class ImageShelf:
             MODEL_MONITOR: Image(
                 repository / "jobs" / "requirements.txt",
                 processing=("python3", str(programs / "model_monitor_image.py")),
+            ),
+            MERGER: Image(
+                repository / "jobs" / "requirements.txt",
+                processing=("python3", str(programs / "groundtruth_merge_image.py")),
             ),
             XGBOOST: Image(
                 programs / "xgboost-requirements.txt",

@@ -1,10 +1,11 @@
 """Job definitions of Model Monitor: made once, never changed.
 
-Of its four kinds of monitors the local cloud has data quality; operations of the others are
-refused by name.
+Of its four kinds of monitors the local cloud has data quality and model quality; operations of the
+others are refused by name.
 """
 
 import copy
+import re
 import threading
 import time
 from typing import Any
@@ -18,7 +19,9 @@ from local.sagemaker.records import Listing, Record, listed, members, project
 from local.sagemaker.runtime import JobRuntime
 from local.sagemaker.tags import Tags
 
-DATA_QUALITY = "DataQuality"
+DATA_QUALITY, MODEL_QUALITY = "DataQuality", "ModelQuality"
+#: ISO 8601 durations back from the time of an execution: whole days and hours.
+OFFSET = re.compile(r"-P(?:(\d{1,3})D)?(?:T(\d{1,4})H)?")
 NOT_DONE = ("ContainerEntrypoint", "ContainerArguments", "PostAnalyticsProcessorSourceUri")
 LISTING = Listing("MonitoringJobDefinitionName", "JobDefinitionSummaries", order="Descending")
 
@@ -78,22 +81,16 @@ class Definitions:
             raise unsupported("monitoring of batch transforms (BatchTransformInput)")
         if "Pipe" in source["EndpointInput"].values():
             raise unsupported("S3InputMode Pipe of a monitoring input")
-        for offset in ("StartTimeOffset", "EndTimeOffset"):
-            if offset in source["EndpointInput"]:
-                raise unsupported(f"{offset} of a {self.kind} job definition")
         application = given[f"{self.kind}AppSpecification"]
-        for member in (
-            "ContainerEntrypoint",
-            "ContainerArguments",
-            "PostAnalyticsProcessorSourceUri",
-        ):
+        for member in NOT_DONE:
             if application.get(member):
                 raise unsupported(f"{member} of a {self.kind} job definition")
         baseline = given.get(f"{self.kind}BaselineConfig", {})
         if baseline.get("BaseliningJobName"):
             raise unsupported("a baseline by the name of its job (BaseliningJobName)")
-        if not (baseline.get("ConstraintsResource") and baseline.get("StatisticsResource")):
-            raise unsupported("monitoring without ConstraintsResource and StatisticsResource")
+        if not baseline.get("ConstraintsResource"):
+            raise unsupported(f"monitoring of {self.kind} without ConstraintsResource")
+        (_check_data if self.kind == DATA_QUALITY else _check_quality)(given)
         if given["JobResources"]["ClusterConfig"]["InstanceCount"] != 1:
             raise unsupported("monitoring on more than one instance (InstanceCount)")
         self._runtime.check_image(application["ImageUri"])
@@ -136,6 +133,46 @@ class Definitions:
             if self._records.pop(name, None) is None:
                 raise SageMakerError("ResourceNotFound", f"Could not find job definition {name}.")
         self._tags.drop(self._prefix + name)
+
+
+def _check_data(given: Record) -> None:
+    """What a data-quality execution could not do."""
+    for offset in ("StartTimeOffset", "EndTimeOffset"):
+        if offset in given["DataQualityJobInput"]["EndpointInput"]:
+            raise unsupported(f"{offset} of a DataQuality job definition")
+    if not given.get("DataQualityBaselineConfig", {}).get("StatisticsResource"):
+        raise unsupported("monitoring of DataQuality without StatisticsResource")
+
+
+def _check_quality(given: Record) -> None:
+    """What a model-quality execution could not do."""
+    read_offsets(given["ModelQualityJobInput"]["EndpointInput"])
+    application = given["ModelQualityAppSpecification"]
+    if application.get("RecordPreprocessorSourceUri"):
+        raise unsupported("a record preprocessor of merged answers")
+    if not application.get("ProblemType"):
+        raise unsupported("monitoring of ModelQuality without ProblemType")
+
+
+def read_offsets(source: Record) -> tuple[float, float]:
+    """StartTimeOffset and EndTimeOffset of an EndpointInput in seconds back; both, or none."""
+    given = [source.get(name) for name in ("StartTimeOffset", "EndTimeOffset")]
+    if given == [None, None]:
+        return 0.0, 0.0
+    found = []
+    for text in given:
+        match = OFFSET.fullmatch(str(text))
+        if match is None or not any(match.groups()):
+            raise invalid(
+                f"{text} is no offset like -PT2H or -P1D; StartTimeOffset and "
+                "EndTimeOffset are needed together."
+            )
+        days, hours = (int(part or 0) for part in match.groups())
+        found.append(days * 86400.0 + hours * 3600.0)
+    begin, end = found
+    if not end < begin:
+        raise invalid(f"StartTimeOffset {given[0]} must lie before EndTimeOffset {given[1]}.")
+    return begin, end
 
 
 def check_inline(config: Record) -> None:

@@ -274,6 +274,7 @@ class Schedules:
         schedule = {
             "name": record["MonitoringScheduleName"],
             "arn": record["MonitoringScheduleArn"],
+            **({"once": "yes"} if times.schedule is None else {}),
         }
         self._cloud.journal.add("monitoring", name=schedule["name"], start=span[0], end=span[1])
         slip = 0.0 if times.schedule is None else clock.real_seconds(SLIP)

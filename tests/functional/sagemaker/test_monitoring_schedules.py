@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.sagemaker.container.images import MODEL_MONITOR
 from tests.functional.sagemaker.hosting import Hosting
-from tests.functional.sagemaker.test_endpoint_capture import HEADERS, serve
+from tests.functional.sagemaker.test_endpoint_capture import BYTES, HEADERS
 
 SCRIPT = """
 def preprocess_handler(inference_record):
@@ -67,14 +68,36 @@ STATISTICS = {
 }
 
 
+# A regression whose answers are as our own model server's.
+ANSWERS = """
+    import json
+
+    def model_fn(folder):
+        return None
+
+    def transform_fn(model, body, content_type, accept):
+        text = body if isinstance(body, str) else bytes(body).decode()
+        answers = [{"prediction": float(line)} for line in text.split()]
+        return json.dumps({"predictions": answers, "version": 7}), "application/json"
+"""
+
+
 class Monitored:
     """An endpoint whose capture some definitions watch."""
 
-    def __init__(self, hosting: Hosting) -> None:
+    def __init__(self, hosting: Hosting, script: str = BYTES) -> None:
         self.hosting = hosting
         self.place = f"capture-{uuid.uuid4().hex[:6]}"
-        modes = ("Input", "Output")
-        self.endpoint = serve(hosting, self.place, modes, CaptureContentTypeHeader=HEADERS)
+        self.endpoint = hosting.serve(
+            script=script,
+            DataCaptureConfig={
+                "EnableCapture": True,
+                "InitialSamplingPercentage": 100,
+                "DestinationS3Uri": hosting.uri(self.place),
+                "CaptureOptions": [{"CaptureMode": mode} for mode in ("Input", "Output")],
+                "CaptureContentTypeHeader": HEADERS,
+            },
+        )
         for name, content in (
             ("constraints.json", json.dumps(CONSTRAINTS)),
             ("statistics.json", json.dumps(STATISTICS)),
@@ -126,7 +149,34 @@ class Monitored:
         )
         return name
 
-    def schedule(self, definition: str, **when: str) -> str:
+    def quality(self, **more: Any) -> str:
+        """A new definition for a regression's answers; its name."""
+        name, uri = self.hosting.name("quality"), self.hosting.uri
+        cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 20}
+        place = {"S3Uri": uri("quality"), "LocalPath": "/opt/ml/processing/output"}
+        source = {
+            "EndpointName": self.endpoint,
+            "LocalPath": "/opt/ml/processing/input_data",
+            "InferenceAttribute": "$.predictions[0].prediction",
+            **more,
+        }
+        self.hosting.sagemaker.create_model_quality_job_definition(
+            JobDefinitionName=name,
+            ModelQualityBaselineConfig={
+                "ConstraintsResource": {"S3Uri": uri("baseline/quality.json")}
+            },
+            ModelQualityAppSpecification={"ImageUri": MODEL_MONITOR, "ProblemType": "Regression"},
+            ModelQualityJobInput={
+                "EndpointInput": source,
+                "GroundTruthS3Input": {"S3Uri": uri("truth")},
+            },
+            ModelQualityJobOutputConfig={"MonitoringOutputs": [{"S3Output": place}]},
+            JobResources={"ClusterConfig": cluster},
+            RoleArn=self.hosting.role,
+        )
+        return name
+
+    def schedule(self, definition: str, kind: str = "DataQuality", **when: str) -> str:
         """A schedule of its own for a definition; its name."""
         name = self.hosting.name("schedule")
         self.hosting.sagemaker.create_monitoring_schedule(
@@ -134,7 +184,7 @@ class Monitored:
             MonitoringScheduleConfig={
                 "ScheduleConfig": when,
                 "MonitoringJobDefinitionName": definition,
-                "MonitoringType": "DataQuality",
+                "MonitoringType": kind,
             },
         )
         return name
@@ -208,6 +258,50 @@ def test_what_was_captured_is_judged_once(monitored: Monitored) -> None:
     assert {each["MetricName"] for each in metrics} >= {"feature_data_age", "feature_non_null_city"}
 
 
+def test_answers_are_judged_by_what_was_right(hosting: Hosting) -> None:
+    """Without ground truth there is nothing to judge; then a job merges it by inference id, and
+    the analyzer's figures are held against the bounds. A request of several rows is passed over."""
+    monitored = Monitored(hosting, ANSWERS)
+    bound = {"threshold": 0.5, "comparison_operator": "GreaterThanThreshold"}
+    constraints = {"regression_constraints": {"mae": bound, "mse": {**bound, "threshold": 9}}}
+    hosting.put("baseline/quality.json", json.dumps(constraints))
+    for name, body in (("a", "1.0"), ("b", "3.0"), ("c", "5.0\n6.0"), ("d", "9.0")):
+        hosting.invoke(monitored.endpoint, body, InferenceId=name)
+    hosting.cloud.idle()
+    definition = monitored.quality()
+    empty = monitored.execution(monitored.schedule(definition, "ModelQuality", **ONCE))
+    assert empty["FailureReason"] == "Job inputs had no data"
+    hour = f"{datetime.now(UTC):%Y/%m/%d/%H}"
+    truth = [
+        {
+            "groundTruthData": {"data": label, "encoding": "CSV"},
+            "eventMetadata": {"eventId": event},
+            "eventVersion": "0",
+        }
+        for event, label in (("a", "1"), ("b", "1"), ("c", "[5, 6]"), ("other", "4"))
+    ]
+    lines = "\n".join(map(json.dumps, truth))
+    hosting.put(f"truth/{hour}/labels.jsonl", lines)
+    name = monitored.schedule(definition, "ModelQuality", **ONCE)
+    done = monitored.execution(name)
+    assert done["MonitoringExecutionStatus"] == "CompletedWithViolations", done
+    key = f"quality/{monitored.endpoint}/{name}/"
+    files = {each.rpartition("/")[2]: json.loads(hosting.get(each)) for each in hosting.keys(key)}
+    figures = files["statistics.json"]["regression_metrics"]
+    assert files["statistics.json"]["dataset"]["item_count"] == 2
+    assert {figure: each["value"] for figure, each in figures.items()} == {
+        "mae": 1.0, "mse": 2.0, "rmse": pytest.approx(2**0.5)
+    }  # fmt: skip
+    (broken,) = files["constraint_violations.json"]["violations"]
+    assert broken == {
+        "metric_name": "mae",
+        "constraint_check_type": "GreaterThanThreshold",
+        "description": "Metric mae with 1.0 was GreaterThanThreshold 0.5",
+    }
+    merged = hosting.keys(f"quality/merge/{monitored.endpoint}/")
+    assert len(hosting.get(merged[0]).splitlines()) == 3
+
+
 def test_an_hourly_schedule_fires_on_the_clouds_clock(monitored: Monitored) -> None:
     """Its execution judges the hour that is over, as long as it really took; a stopped one rests,
     and nothing is left of a deleted one."""
@@ -245,6 +339,10 @@ def test_what_it_does_not_do_is_refused_by_name(monitored: Monitored) -> None:
     sagemaker = monitored.hosting.sagemaker
     with pytest.raises(ClientError, match="ListModelBiasJobDefinitions"):
         sagemaker.list_model_bias_job_definitions()
+    with pytest.raises(ClientError, match="needed together"):
+        monitored.quality(StartTimeOffset="-PT2H")
+    with pytest.raises(ClientError, match="no offset like"):
+        monitored.quality(StartTimeOffset="P2M", EndTimeOffset="-PT1H")
     definition = monitored.definition()
     for when, words in (
         ({"ScheduleExpression": "rate(1 hour)"}, "Invalid ScheduleExpression"),
