@@ -7,6 +7,7 @@ Retry are recorded instead of slept, so that a run takes milliseconds.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import logging
 import re
@@ -30,6 +31,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
     StatesErrorNameType,
 )
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.common.string import string_expression
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import mock_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_unsupported as unsupported,
@@ -40,6 +42,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resou
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import (
     WaitFunction,
 )
+from moto.stepfunctions.parser.asl.eval import states as states_data
 from moto.stepfunctions.parser.asl.eval.evaluation_details import (
     AWSExecutionDetails,
     EvaluationDetails,
@@ -47,6 +50,7 @@ from moto.stepfunctions.parser.asl.eval.evaluation_details import (
     StateMachineDetails,
 )
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.mocking.mock_config import (
     MockedResponseReturn,
@@ -220,6 +224,20 @@ class _PerVisit(_Endless):
         return super().__getitem__(self.visits - 1)
 
 
+# moto builds jsonpath_ng's parser anew each time that it reads one of a machine's few paths.
+_parse_path = functools.cache(json_path.parse)
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a document, without the look-outs of `copy.deepcopy` for what JSON cannot hold."""
+    if isinstance(value, dict):
+        return {name: _copied(each) for name, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
+
+
+_COPIER = SimpleNamespace(deepcopy=_copied)
+
+
 @contextmanager
 def _patched(waits: list[float], slept: list[float]) -> Iterator[None]:
     def skip(_wait: Any, env: Any, wait_seconds: float) -> None:
@@ -230,6 +248,9 @@ def _patched(waits: list[float], slept: list[float]) -> Iterator[None]:
         mock.patch.object(retrier_decl, "time", sleeper),
         mock.patch.object(mock_eval_utils, "CustomErrorName", _error_name),
         mock.patch.object(WaitFunction, "_wait_interval", skip),
+        mock.patch.object(json_path, "parse", _parse_path),
+        mock.patch.object(states_data, "copy", _COPIER),
+        mock.patch.object(string_expression, "copy", _COPIER),
     ):
         yield
 
