@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from perennial.aws import objects
 from perennial.domain.ledger.monitor_rows import WindowRow
 from perennial.domain.monitor_report import ReportInvalid
-from perennial.domain.sagemaker_report import Files, data_quality_report
+from perennial.domain.sagemaker_report import Files, data_quality_report, model_quality_report
+from perennial.domain.settings_monitor import DATA_QUALITY, MODEL_QUALITY
 
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
 REPORT = "report/report.json"
+REPORTS = {DATA_QUALITY: data_quality_report, MODEL_QUALITY: model_quality_report}
 #: What AWS's documents call the file in one place, and its container does not.
 VIOLATIONS = ("constraint_violations.json", "constraints_violations.json")
 
@@ -32,8 +34,10 @@ def convert_report(ports: Ports, window: WindowRow, described: Any) -> None:
         "window": {"start_ms": window.start_ms, "end_ms": window.end_ms},
     }
     try:
-        document = data_quality_report(head, read_files(described))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        document = REPORTS[window.kind](head, read_files(described))
+    except ReportInvalid:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ReportInvalid(f"Model Monitor's files are others than expected: {error!r}") from error
     objects.put_json(ports.deployment.artifact_bucket, f"{window.place}/{REPORT}", document)
 
@@ -51,7 +55,11 @@ def read_files(described: Any) -> Files:
         statistics=objects.get_json(f"{output}/statistics.json"),
         violations=next((each for each in found if each is not None), None),
         constraints=objects.get_json(_source(given, environment["baseline_constraints"])),
-        baseline=objects.get_json(_source(given, environment["baseline_statistics"])),
+        baseline=(
+            objects.get_json(_source(given, environment["baseline_statistics"]))
+            if "baseline_statistics" in environment
+            else None
+        ),
     )
 
 

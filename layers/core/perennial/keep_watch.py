@@ -23,6 +23,7 @@ from perennial.domain.monitor_windows import window_start, words
 from perennial.domain.sagemaker_monitor import Watch
 from perennial.domain.settings import Settings
 from perennial.domain.settings_monitor import Monitor
+from perennial.domain.sources import labels_prefix
 from perennial.domain.step_keys import place_of
 from perennial.record_window import publish_cleared
 from perennial.start_monitor import Started, judged_of, read_monitor_row
@@ -127,6 +128,8 @@ def _wanted(ports: Ports, row: ModelRow, live: Live, settings: Settings, monitor
         baseline=baseline,
         features=tuple(column.name for column in trained.features),
         missing=tuple(trained.data.missing),
+        problem=trained.problem,
+        labels=f"{root}/{labels_prefix(row.model)}",
     )
     place = monitor_job.Place(
         stack=deployment.stack,

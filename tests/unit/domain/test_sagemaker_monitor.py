@@ -31,6 +31,7 @@ from tests.statemachines.aws_api import mistakes
 HOUR, HOUR_MS = 3600, 3_600_000
 LONGEST = "a" * 19 + "b"
 MONITOR = Monitor("data-quality", HOUR, 0, HOUR, 0)
+QUALITY = Monitor("model-quality", 2 * HOUR, 0, 2 * HOUR, 24 * HOUR)
 SUBJECT = Subject(LONGEST, 10**9, 7, f"dev-perenn-live-{LONGEST}", "s3://b/base", ("age",), ("?",))
 NETWORK = Network(subnets=("subnet-1",), security_groups=("sg-1",), isolated=True)
 PLACE = Place(
@@ -81,6 +82,33 @@ def test_requests_are_what_aws_takes() -> None:
         assert len(name) <= 63
         assert naming.parse_watch_name(name, "dev-perenn") == (LONGEST, kind)
         assert naming.parse_watch_name(name, "dev") is None
+
+
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+def test_model_quality_is_asked_with_its_paths_and_offsets(problem: str) -> None:
+    """Where answers have their prediction, how long labels are waited for, where they lie; and the
+    settings' bounds in place of the baseline's."""
+    monitor = replace(QUALITY, bounds=(("accuracy", "min", 0.8), ("fpr", "max", 0.2)))
+    subject = replace(SUBJECT, problem=problem, labels="s3://b/labels/m/")
+    found = watch(subject, Monitoring((monitor,), provider="sagemaker"), monitor, PLACE, {})
+    assert mistakes("sagemaker", "createModelQualityJobDefinition", dict(found.definition)) == []
+    assert mistakes("sagemaker", "createMonitoringSchedule", dict(found.schedule)) == []
+    given = found.definition["ModelQualityJobInput"]
+    assert given["GroundTruthS3Input"] == {"S3Uri": "s3://b/labels/m/"}
+    source = given["EndpointInput"]
+    assert (source["StartTimeOffset"], source["EndTimeOffset"]) == ("-PT26H", "-PT24H")
+    assert source["InferenceAttribute"] == "$.predictions[0].prediction"
+    assert ("ProbabilityAttribute" in source) == (problem == "binary")
+    (text,) = found.files.values()
+    ((section, bounds),) = json.loads(text).items()
+    assert section.startswith(problem)
+    assert bounds == {
+        "accuracy": {"threshold": 0.8, "comparison_operator": "LessThanThreshold"},
+        "fpr": {"threshold": 0.2, "comparison_operator": "GreaterThanThreshold"},
+    }
+    bare = watch(subject, Monitoring((QUALITY,)), QUALITY, PLACE, {"x_constraints": {}})
+    assert json.loads(next(iter(bare.files.values()))) == {"x_constraints": {}}
+    assert bare.name != found.name
 
 
 def test_key_network_and_role_reach_the_job() -> None:
@@ -160,6 +188,12 @@ def test_an_executions_time_is_what_its_job_was_told() -> None:
     assert window_of(execution, MONITOR, told) == (8.5 * HOUR_MS, 9 * HOUR_MS + 250)
     for wrong in ({}, {"start_time": "x", "end_time": "y"}, {**told, "end_time": "1970-01-01"}):
         assert window_of(execution, MONITOR, wrong) == (9 * HOUR_MS, 10 * HOUR_MS)
+
+
+def test_without_a_job_a_delayed_window_ended_so_much_before() -> None:
+    """Its offsets count back from the time that it was due."""
+    execution = Execution("s", 30 * HOUR_MS, "Failed")
+    assert window_of(execution, QUALITY, {}) == (4 * HOUR_MS, 6 * HOUR_MS)
 
 
 @given(*(st.integers(0, 50) for _ in range(4)), st.sampled_from(naming.MONITOR_KINDS))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from perennial.domain.monitor_report import ReportInvalid, read_report
-from perennial.domain.sagemaker_report import Files, data_quality_report
+from perennial.domain.sagemaker_report import Files, data_quality_report, model_quality_report
 
 HEAD = {
     "kind": "data-quality",
@@ -121,6 +121,47 @@ def test_a_window_without_rows_is_empty() -> None:
     """Lines that another version answered are no rows."""
     report = made(None, statistics(rows=0))
     assert read_report(report, per_feature=False).found.state == "empty"
+
+
+MEASURED = {
+    "dataset": {"item_count": 50},
+    "regression_metrics": {
+        "mae": {"value": 1.5, "standard_deviation": "NaN"},
+        "r2": {"value": 0.4},
+        "rmse": {"value": "NaN"},
+    },
+}
+BOUNDS = {
+    "regression_constraints": {
+        "mae": {"threshold": 1.0, "comparison_operator": "GreaterThanThreshold"},
+        "r2": {"threshold": 0.5, "comparison_operator": "LessThanThreshold"},
+    }
+}
+
+
+def test_figures_of_labelled_answers_and_their_bounds() -> None:
+    """The worst is what is farthest beyond its bound, as a share of it; without violations what is
+    nearest; a figure without a value is none."""
+    words = {"constraint_check_type": "GreaterThanThreshold", "description": "Metric mae …"}
+    found = {"violations": [{"metric_name": "r2"}, {**words, "metric_name": "mae"}]}
+    report = model_quality_report(HEAD, Files(MEASURED, found, BOUNDS, None))
+    assert [each["words"] for each in report["violations"]] == [
+        "mae is 1.5 (bound 1)",
+        "r2 is 0.4 (bound 0.5)",
+    ]
+    assert {each["name"]: each["value"] for each in report["metrics"]} == {"mae": 1.5, "r2": 0.4}
+    read = read_report(report, per_feature=True)
+    assert (read.found.labelled, read.found.violations, read.worst) == (50, 2, 1.5)
+    calm = model_quality_report(HEAD, Files(MEASURED, None, BOUNDS, None))
+    assert calm["worst"]["words"] == "nearest its bound: mae is 1.5 (bound 1)"
+    odd = {"violations": [{"metric_name": "ep", "description": "Metric ep with -0.1"}]}
+    other = model_quality_report(HEAD, Files(MEASURED, odd, BOUNDS, None))
+    assert other["worst"]["words"] == "ep: Metric ep with -0.1"
+    empty = {"dataset": {"item_count": 0}, "regression_metrics": {}}
+    nothing = model_quality_report(HEAD, Files(empty, None, BOUNDS, None))
+    assert read_report(nothing, per_feature=False).found.state == "empty"
+    with pytest.raises(ReportInvalid, match="no section of metrics"):
+        model_quality_report(HEAD, Files({"dataset": {"item_count": 1}}, None, BOUNDS, None))
 
 
 @pytest.mark.parametrize(

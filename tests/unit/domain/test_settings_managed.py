@@ -57,7 +57,16 @@ def test_what_model_monitor_cannot_do_is_refused(
     assert words in refused(managed(section))[path]
 
 
-@pytest.mark.parametrize("kind", ["model-quality", "bias", "attribution"])
+def test_model_quality_waits_for_labels_in_whole_hours() -> None:
+    """A day without another word; its bounds are those of the settings."""
+    section = {"model-quality": {"every": "2h", "bounds": {"auc": {"min": 0.8}}}}
+    (monitor,) = parse_settings(managed(section), project="game").monitor.monitors
+    assert (monitor.window, monitor.delay) == (7200, 86400)
+    late = refused(managed({"model-quality": {"delay": "90m"}}))
+    assert "whole hours" in late["monitor.model-quality.delay"]
+
+
+@pytest.mark.parametrize("kind", ["bias", "attribution"])
 def test_kinds_that_are_not_built_are_refused(kind: str) -> None:
     """They are judged by our own jobs."""
     assert "so far" in refused(managed({kind: {"delay": 0}}))[f"monitor.{kind}"]

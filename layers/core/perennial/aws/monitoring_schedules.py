@@ -12,7 +12,7 @@ from perennial.domain.errors import NotFound, Rejected
 from perennial.domain.sagemaker_monitor import Execution
 
 #: boto3's words for the operations on the definitions of each kind.
-DEFINITIONS = {"data-quality": "data_quality"}
+DEFINITIONS = {"data-quality": "data_quality", "model-quality": "model_quality"}
 
 
 def put_definition(kind: str, request: Mapping[str, Any]) -> None:

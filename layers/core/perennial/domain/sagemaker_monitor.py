@@ -20,13 +20,28 @@ from perennial.domain.capture_record import script
 from perennial.domain.ledger.monitors import Found
 from perennial.domain.monitor_job import Place
 from perennial.domain.run_input import network_parts
-from perennial.domain.settings_monitor import DATA_QUALITY, HOUR, SECOND_MS, Monitor, Monitoring
+from perennial.domain.settings_monitor import (
+    DATA_QUALITY,
+    HOUR,
+    MODEL_QUALITY,
+    SECOND_MS,
+    Monitor,
+    Monitoring,
+)
 
 DAY_MS = 24 * HOUR * SECOND_MS
 #: A look by hand judges at least so much.
 SHORTEST_MS = SECOND_MS
 #: What SageMaker calls each kind.
-TYPES = {DATA_QUALITY: "DataQuality"}
+TYPES = {DATA_QUALITY: "DataQuality", MODEL_QUALITY: "ModelQuality"}
+#: What it calls each problem, and that problem's part of a constraints file.
+PROBLEMS = {
+    "binary": ("BinaryClassification", "binary_classification_constraints"),
+    "multiclass": ("MulticlassClassification", "multiclass_classification_constraints"),
+    "regression": ("Regression", "regression_constraints"),
+}
+#: Where an answer has what it predicts (docs/serving.md), of requests of one row.
+PREDICTION, SCORE = "$.predictions[0].prediction", "$.predictions[0].score"
 ENDPOINT_PATH = "/opt/ml/processing/input/endpoint"
 OUTPUT_PATH = "/opt/ml/processing/output"
 METHODS = {"robust": "Robust", "simple": "Simple"}
@@ -40,7 +55,8 @@ OVER = (*COMPLETED, "Failed", "Stopped")
 
 @dataclass(frozen=True)
 class Subject:
-    """The live version that a schedule watches. `baseline` is its folder of the kind, a URI."""
+    """The live version that a schedule watches. `baseline` is its folder of the kind, and `labels`
+    the prefix of the ground truth, both URIs."""
 
     model: str
     release: int
@@ -49,6 +65,8 @@ class Subject:
     baseline: str
     features: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    problem: str = ""
+    labels: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,14 +107,15 @@ def watch(
 
     `constraints` are those of the version's baseline; what the settings say goes before them.
     """
-    files = {
-        "constraints.json": json.dumps(constraints_of(constraints, monitor), indent=2),
-        "record.py": script(subject.features, subject.missing, subject.version),
-    }
+    rules = _rules(constraints, monitor, subject.problem)
+    files = {"constraints.json": json.dumps(rules, indent=2)}
+    if monitor.kind == DATA_QUALITY:
+        files["record.py"] = script(subject.features, subject.missing, subject.version)
     parts = [
         *(vars(subject).values()),
         *files.values(),
         schedule_expression(monitor),
+        monitor.delay,
         _resources(monitoring, place),
         [place.image, place.role, place.kms_key, network_parts(place.network)["other_jobs"]],
         sorted(place.tags.items()),
@@ -163,7 +182,8 @@ def window_of(
     given = [_moment_ms(environment.get(name, "")) for name in ("start_time", "end_time")]
     if given[0] is not None and given[1] is not None and given[0] < given[1]:
         return given[0], given[1]
-    return execution.scheduled_ms - monitor.window * SECOND_MS, execution.scheduled_ms
+    end_ms = execution.scheduled_ms - monitor.delay * SECOND_MS
+    return end_ms - monitor.window * SECOND_MS, end_ms
 
 
 def judged_span(
@@ -180,6 +200,20 @@ def judged_span(
         return None
     start = max(start, since_ms, until_ms)
     return (start, end) if start < end else None
+
+
+def quality_constraints(
+    constraints: Mapping[str, Any], monitor: Monitor, problem: str
+) -> dict[str, Any]:
+    """The bounds of figures that count: those of the settings if there are any, else the file's."""
+    found = copy.deepcopy(dict(constraints))
+    found.pop("perennial", None)
+    if monitor.bounds:
+        found[PROBLEMS[problem][1]] = {
+            name: {"threshold": bound, "comparison_operator": LESS if key == "min" else GREATER}
+            for name, key, bound in monitor.bounds
+        }
+    return found
 
 
 def nothing_done(reason: str) -> Found:
@@ -228,31 +262,36 @@ def _definition(  # noqa: PLR0913, PLR0917  # all that a definition is made of
     monitor: Monitor,
     place: Place,
 ) -> dict[str, Any]:
-    """CreateDataQualityJobDefinition's parameters."""
+    """CreateDataQualityJobDefinition's parameters, or CreateModelQualityJobDefinition's."""
     root = f"s3://{place.bucket}/{base}"
     key = {"KmsKeyId": place.kms_key} if place.kms_key else {}
+    title = TYPES[monitor.kind]
+    parts = _quality_parts if monitor.kind == MODEL_QUALITY else _data_parts
+    baseline, application, source, more = parts(root, subject, monitor)
     return {
         "JobDefinitionName": name,
-        "DataQualityBaselineConfig": {
+        f"{title}BaselineConfig": {
             "ConstraintsResource": {"S3Uri": f"{root}/constraints.json"},
-            "StatisticsResource": {"S3Uri": f"{subject.baseline}/statistics.json"},
+            **baseline,
         },
-        "DataQualityAppSpecification": {
+        f"{title}AppSpecification": {
             "ImageUri": place.image,
-            "RecordPreprocessorSourceUri": f"{root}/record.py",
+            **application,
             "Environment": {
                 "publish_cloudwatch_metrics": "Enabled" if monitor.per_feature else "Disabled"
             },
         },
-        "DataQualityJobInput": {
+        f"{title}JobInput": {
             "EndpointInput": {
                 "EndpointName": subject.endpoint,
                 "LocalPath": ENDPOINT_PATH,
                 "S3InputMode": "File",
                 "S3DataDistributionType": "FullyReplicated",
-            }
+                **source,
+            },
+            **more,
         },
-        "DataQualityJobOutputConfig": {
+        f"{title}JobOutputConfig": {
             "MonitoringOutputs": [
                 {
                     "S3Output": {
@@ -270,6 +309,35 @@ def _definition(  # noqa: PLR0913, PLR0917  # all that a definition is made of
         "StoppingCondition": {"MaxRuntimeInSeconds": monitoring.max_seconds},
         "Tags": _tags(place),
     }
+
+
+Parts = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
+
+
+def _data_parts(root: str, subject: Subject, _monitor: Monitor) -> Parts:
+    """Of a data-quality definition: baseline, application, source, and other inputs."""
+    statistics = {"StatisticsResource": {"S3Uri": f"{subject.baseline}/statistics.json"}}
+    return statistics, {"RecordPreprocessorSourceUri": f"{root}/record.py"}, {}, {}
+
+
+def _quality_parts(_root: str, subject: Subject, monitor: Monitor) -> Parts:
+    """Of a model-quality definition: SageMaker merges answers and ground truth by itself."""
+    hours = monitor.delay // HOUR
+    source: dict[str, Any] = {
+        "InferenceAttribute": PREDICTION,
+        "StartTimeOffset": f"-PT{monitor.window // HOUR + hours}H",
+        "EndTimeOffset": f"-PT{hours}H",
+    }
+    if subject.problem == "binary":
+        source |= {"ProbabilityAttribute": SCORE, "ProbabilityThresholdAttribute": 0.5}
+    truth = {"GroundTruthS3Input": {"S3Uri": subject.labels}}
+    return {}, {"ProblemType": PROBLEMS[subject.problem][0]}, source, truth
+
+
+def _rules(constraints: Mapping[str, Any], monitor: Monitor, problem: str) -> dict[str, Any]:
+    if monitor.kind == MODEL_QUALITY:
+        return quality_constraints(constraints, monitor, problem)
+    return constraints_of(constraints, monitor)
 
 
 def _resources(monitoring: Monitoring, place: Place) -> dict[str, Any]:

@@ -82,6 +82,94 @@ def data_quality_report(head: Mapping[str, Any], files: Files) -> dict[str, Any]
     }
 
 
+def model_quality_report(head: Mapping[str, Any], files: Files) -> dict[str, Any]:
+    """The content of report.json of labelled answers; raises `ReportInvalid` for no files of it."""
+    rows = _rows(files.statistics)
+    figures = _figures(files.statistics)
+    bounds = _quality_bounds(files.constraints)
+    violations = [_broken(each, figures, bounds) for each in _listed(files.violations)]
+    violations.sort(key=lambda each: (-_shortfall(each), each["name"]))
+    judged = [_judged(name, figures[name], *bounds[name]) for name in bounds if name in figures]
+    nearest = max(judged, key=_shortfall, default=None)
+    if nearest is not None:
+        nearest = {**nearest, "words": f"nearest its bound: {nearest['words']}"}
+    return {
+        "version": VERSION,
+        **head,
+        "rows": rows,
+        "labelled_rows": rows,
+        "late": 0,
+        "unmatched_labels": 0,
+        "broken_lines": 0,
+        "worst": violations[0] if violations else nearest,
+        "violations": violations,
+        "metrics": [
+            {"name": name, "value": value, "dimensions": {}} for name, value in figures.items()
+        ],
+        "figures": {},
+        "counts": {},
+        "empty": not rows,
+        "notes": [] if rows else ["no request of the window has a label yet"],
+    }
+
+
+def _figures(statistics: Any) -> dict[str, float]:
+    """The plain figures of whatever problem it is; one that has no value is left out."""
+    sections = [
+        each
+        for name, each in statistics.items()
+        if str(name).endswith("_metrics") and isinstance(each, Mapping)
+    ]
+    if not sections:
+        raise ReportInvalid("statistics.json has no section of metrics")
+    found = {}
+    for name, entry in sections[0].items():
+        value = entry.get("value") if isinstance(entry, Mapping) else None
+        if isinstance(value, int | float) and math.isfinite(value):
+            found[str(name)] = float(value)
+    return found
+
+
+def _quality_bounds(constraints: Any) -> dict[str, tuple[float, str]]:
+    """Bound and operator of each figure."""
+    return {
+        str(name): (float(entry["threshold"]), str(entry["comparison_operator"]))
+        for section, entries in constraints.items()
+        if str(section).endswith("_constraints")
+        for name, entry in entries.items()
+    }
+
+
+def _judged(name: str, value: float, bound: float, operator: str) -> dict[str, Any]:
+    words = f"{name} is {value:.4g} (bound {bound:.4g})"
+    return {"name": name, "check": operator, "value": value, "bound": bound, "words": words}
+
+
+def _broken(
+    given: Mapping[str, Any], figures: Mapping[str, float], bounds: Mapping[str, tuple[float, str]]
+) -> dict[str, Any]:
+    """A violation with its figure: what was measured is in the statistics, its bound in the
+    constraints."""
+    name = str(given.get("metric_name") or "?")
+    if name in figures and name in bounds:
+        return _judged(name, figures[name], *bounds[name])
+    check, words = str(given.get("constraint_check_type") or "?"), str(given.get("description", ""))
+    return {
+        "name": name,
+        "check": check,
+        "value": figures.get(name, 0.0),
+        "bound": bounds.get(name, (0.0, ""))[0],
+        "words": f"{name}: {words}"[:MOST_WORDS],
+    }
+
+
+def _shortfall(finding: Mapping[str, Any]) -> float:
+    """How much worse than its bound a figure is, as a share of the bound; below 0: it is better."""
+    value, bound = float(finding["value"]), float(finding["bound"])
+    worse = bound - value if finding["check"] == "LessThanThreshold" else value - bound
+    return worse / abs(bound) if bound else worse
+
+
 @dataclass(frozen=True)
 class _Bounds:
     """What constraints.json says for all features, and the completeness of each."""

@@ -11,13 +11,15 @@ from perennial.domain.naming import MONITOR_KINDS
 from perennial.domain.settings_monitor import (
     DATA_QUALITY,
     HOUR,
+    LABELLED,
+    MODEL_QUALITY,
     Monitor,
     Monitoring,
 )
 from perennial.domain.settings_reader import Reader, duration, one_of, shown
 
 #: The kinds that Model Monitor judges here; the others are not built yet.
-BUILT = (DATA_QUALITY,)
+BUILT = (DATA_QUALITY, MODEL_QUALITY)
 #: Kinds of endpoints whose requests we record ourselves.
 UNRECORDED = ("serverless", "multi-model")
 #: A schedule's job must be over before the next one begins, and no longer than a day.
@@ -77,7 +79,10 @@ def _check_times(root: Reader, monitor: Monitor, max_seconds: int) -> None:
         )
     if monitor.offset % HOUR:
         root.mistake_at(f"{where}.offset", shown(duration(monitor.offset)), f"whole hours, {WHY}")
-    if monitor.delay:
+    if monitor.kind in LABELLED:
+        if monitor.delay % HOUR:
+            root.mistake_at(f"{where}.delay", shown(duration(monitor.delay)), f"whole hours, {WHY}")
+    elif monitor.delay:
         root.mistake_at(
             f"{where}.delay",
             shown(duration(monitor.delay)),
