@@ -24,7 +24,7 @@ from perennial.domain.schema import text_of
 
 from jobs.monitor_config import MonitorConfig
 from jobs.places import Found, objects
-from jobs.readers import GZIP_MAGIC, LONGEST_LINE, BadObject, shown
+from jobs.readers import GZIP_MAGIC, LONGEST_LINE, BadObject
 from jobs.traffic import BadWidth, rows_of_request
 from jobs.watched import table_of
 
@@ -212,7 +212,8 @@ class Captures:
             moment = moment_of(document)
             version = served_version(document)
         except (BadLine, UnicodeDecodeError) as error:
-            self.tally.break_line(f"{name}: {error}: {shown(line[:200].decode(errors='replace'))}")
+            # Not the line: what people sent has no place in a log.
+            self.tally.break_line(f"{name}: {error}")
             return None
         if not self.config.start_ms <= moment < self.config.end_ms:
             self.tally.outside_window += 1

@@ -7,7 +7,6 @@ is one of the things that a monitor looks at. Files without times of their own a
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from perennial.domain.schema import text_of
 from perennial.domain.settings import DataSettings
+from perennial.domain.text import parse_json
 
 from jobs.captures import BLOCK, SLOW_ROWS, Captures, blocks_of
 from jobs.places import objects
@@ -86,7 +86,7 @@ def _json_lines(path: Path, captures: Captures, _data: DataSettings) -> Iterator
     for block in blocks_of(path):
         for line in filter(bytes.strip, block.splitlines()):
             try:
-                document = json.loads(line)
+                document = parse_json(line.decode("utf-8-sig"))
                 row = {str(name): text_of(value) for name, value in document.items()}
             except (ValueError, TypeError, AttributeError, RecursionError) as error:
                 captures.tally.break_line(f"{path.name}: {shown(str(error))}")

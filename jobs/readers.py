@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from perennial.domain.schema import (
     text_of,
 )
 from perennial.domain.settings import DataSettings
-from perennial.domain.text import printable
+from perennial.domain.text import parse_json, printable
 
 CHUNK_ROWS = 20_000
 # A chunk ends with the row that brings it to so many characters, however few rows it has.
@@ -315,7 +314,7 @@ def _transposed(rows: list[list[str]], width: int) -> list[Sequence[str]]:
 def _json_row(line: str, number: int, names: list[str]) -> tuple[list[str], list[str]] | BadRow:
     """The texts of a JSON object in the columns' order, and its keys that are no columns."""
     try:
-        document = json.loads(line)
+        document = parse_json(line)
     except (ValueError, RecursionError) as error:
         return BadRow(number, None, f"no JSON: {error}", shown(line))
     if not isinstance(document, dict):

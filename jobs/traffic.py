@@ -25,7 +25,7 @@ from perennial.domain.captured import (
 )
 from perennial.domain.schema import BadValue, text_of
 from perennial.domain.settings import Settings
-from perennial.domain.text import lines_of
+from perennial.domain.text import lines_of, parse_json
 
 from jobs.entries import Entry
 from jobs.readers import BadRow, Chunk, Reading, shown, text_lines
@@ -228,7 +228,7 @@ def rows_of_request(
     found = []
     for line in filter(str.strip, lines):
         try:
-            document = json.loads(line)
+            document = parse_json(line)
         except (ValueError, RecursionError) as error:
             raise BadLine(f"the request is no JSON: {error}") from None
         found += [_row_of(each, features, as_sent=as_sent) for each in _several(document)]

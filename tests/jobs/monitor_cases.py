@@ -169,6 +169,7 @@ def bad(folder: Path) -> Any:
     """Bad windows, each beside the same baseline."""
     half = [each[: len(each) // 2] for each in lines(rows(10, 2))]
     good = rows(300, 1)
+    row = {name: good[0][name] for name in FEATURES}
     wrong = [{**row, "age": "n/a" if i % 3 else row["age"]} for i, row in enumerate(good)]
     cases: dict[str, list[str | bytes]] = {
         "empty": [],
@@ -190,6 +191,8 @@ def bad(folder: Path) -> Any:
         "one_unseen_level": lines([*good, {**good[0], "job": "pilot"}]),
         "half_lines": [*half, *lines(good)],
         "bytes": [b"\xff\xfe{", *lines(good)],
+        "half_character": [line(json.dumps({**row, "job": "\ud800"}), **JSON),
+                           line(json.dumps({**row, "\udfff": 1}), **JSON), *lines(good)],
         "binary": [line("AAECAw==", kind="image/png", encoding="BASE64"), *lines(good)],
     }  # fmt: skip
     found = {}
@@ -441,6 +444,7 @@ def merged(folder: Path) -> Any:
     broken = made.base / "labels" / "2026"
     path = next(broken.rglob("a.jsonl"))
     path.write_text(path.read_text() + truth("e4", "yes")[:40] + "\n")
+    made.labels({"\ud800": "yes"}, name="half")
     damaged = gzip.compress("".join(truth(f"x{i}", "yes") for i in range(99)).encode())
     path.with_name("damaged.jsonl").write_bytes(damaged[:99] + b"x" * 99 + damaged[198:])
     place = [str(made.base / "labels")]

@@ -107,6 +107,7 @@ def test_every_encoding_and_format_gives_the_same_figures(found: dict[str, Any])
         ("half_lines", 300, 10, []),
         ("bytes", 300, 1, []),
         ("binary", 300, 1, []),
+        ("half_character", 300, 2, []),
         ("cut_gzip", 0, 1, []),
     ],
 )  # fmt: skip
@@ -243,11 +244,11 @@ def test_several_classes_and_values_are_judged_too(found: dict[str, Any]) -> Non
 
 def test_labels_are_merged_once_and_the_newest_counts(found: dict[str, Any]) -> None:
     """Of seven requests (one captured twice) three have labels in time; one label replaced
-    another, one came late, one is nobody's; two lines and an object cannot be read."""
+    another, one came late, one is nobody's; three lines and an object cannot be read."""
     report = found["merged"]["merged"]
     told = (report["labelled_rows"], report["late"], report["unmatched_labels"])
     assert told == (3, 1, 1)
-    assert report["broken_lines"] == 3
+    assert report["broken_lines"] == 4
     assert any("damaged.jsonl: the gzip file is damaged" in note for note in report["notes"])
     assert report["counts"]["labels_replaced"] == 1
     assert report["counts"]["captured_twice"] == 1

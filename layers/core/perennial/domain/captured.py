@@ -11,7 +11,6 @@ import base64
 import binascii
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from perennial.domain.schema import text_of
-from perennial.domain.text import lines_of, printable
+from perennial.domain.text import lines_of, parse_json, printable
 
 LONGEST_ID = 1000
 VERSION_AT_END = re.compile(r'"version": ?([0-9]{1,9})\}\s*$')
@@ -61,7 +60,7 @@ def read_labels(line: str) -> tuple[str, tuple[str, ...]]:
 def document_of(line: str) -> Mapping[str, Any]:
     """The JSON object of a line."""
     try:
-        document = json.loads(line)
+        document = parse_json(line)
     except (ValueError, RecursionError) as error:
         raise BadLine(f"no JSON: {error}") from None
     if not isinstance(document, Mapping):
@@ -110,7 +109,7 @@ def label_texts(truth: Mapping[str, Any]) -> tuple[str, ...]:
     text = plain_text(truth)
     if truth.get("encoding") == "JSON":
         try:
-            document = json.loads(text)
+            document = parse_json(text)
             values = document if isinstance(document, list) else [document]
             return tuple(text_of(value) for value in values)
         except (ValueError, RecursionError) as error:
@@ -211,9 +210,9 @@ def _answer_rows(output: Mapping[str, Any]) -> list[Any]:
         return list(csv_rows(text))
     try:
         if "jsonl" in kind:
-            found: Any = [json.loads(each) for each in lines_of(text) if each.strip()]
+            found: Any = [parse_json(each) for each in lines_of(text) if each.strip()]
         else:
-            found = json.loads(text)
+            found = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise BadLine(f"the answer is no JSON: {error}") from None
     if isinstance(found, Mapping) and isinstance(found.get("predictions"), list):
