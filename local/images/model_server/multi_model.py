@@ -148,19 +148,34 @@ class Models:
         """Hand a request on to the model's process; raises `LoadError`."""
         found = self._find(name)
         with self._lock:
-            connection = found.idle.pop() if found.idle else None
-        connection = connection or SocketFile(found.path, self._seconds)
+            kept = found.idle.pop() if found.idle else None
+        try:
+            try:
+                return self._ask(
+                    found, kept or SocketFile(found.path, self._seconds), body, headers
+                )
+            except (OSError, http.client.HTTPException) as error:
+                if kept is None or isinstance(error, TimeoutError):
+                    raise
+                # The process hangs up on connections that nobody used for a while.
+                return self._ask(found, SocketFile(found.path, self._seconds), body, headers)
+        except TimeoutError:
+            raise LoadError(504, f"model {name} did not answer") from None
+        except (OSError, http.client.HTTPException):
+            self._bury(found)
+            raise LoadError(500, f"the process of model {name} has ended; see the log") from None
+
+    def _ask(
+        self, found: Loaded, connection: SocketFile, body: bytes, headers: Mapping[str, str]
+    ) -> Answer:
+        """One request on a connection, which is kept if it was answered."""
         try:
             connection.request("POST", "/invocations", body, dict(headers))
             response = connection.getresponse()
             answer = Answer(response.status, response.read(), response.headers.get_content_type())
-        except TimeoutError:
+        except BaseException:
             connection.close()
-            raise LoadError(504, f"model {name} did not answer") from None
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            self._bury(found)
-            raise LoadError(500, f"the process of model {name} has ended; see the log") from None
+            raise
         with self._lock:
             found.idle.append(connection)
         return answer

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local.images.model_server.multi_model import LoadError, Models
 from tests.jobs.model_server import ModelServer, serving
 
+ROOT = Path(__file__).parents[3]
 MODULE = """
 from pathlib import Path
 
@@ -126,3 +129,27 @@ def test_a_deep_folder_holds_sockets_too(place: Path, tmp_path: Path) -> None:
     with serving(place, place / "code", variables=variables) as server:
         assert load(server, place, "a") == 200
         assert invoke(server, "a", "x") == (200, b"model a: x")
+
+
+def test_a_model_that_hung_up_on_an_idle_connection_still_answers(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that was kept may be closed by now; only a process that has ended is buried."""
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "serve.py")
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    monkeypatch.setenv("PYTHONPATH", f"{place / 'code'}:{ROOT}")
+    models = Models(tmp_path, 60)
+    models.load("a", str(place / "models" / "a"))
+    try:
+        asked = ("a", b"x", {"content-type": "application/json"})
+        assert models.invoke(*asked).body == b"model a: x"
+        (kept,) = models._loaded["a"].idle
+        kept.sock.shutdown(socket.SHUT_RDWR)
+        assert models.invoke(*asked).body == b"model a: x"
+        assert models.listed()
+        models._loaded["a"].process.kill()
+        with pytest.raises(LoadError, match="the process of model a has ended"):
+            models.invoke(*asked)
+        assert models.listed() == []
+    finally:
+        models.end()
