@@ -77,7 +77,7 @@ class Policy:
     """A rule and how its candidates are released.
 
     `others`: so many earlier versions are scored on each labelled window, each of which costs
-    `scoring`, a share of a training's price.
+    `scoring`, a share of a training's price. `turn`: which of them have the first turn.
     """
 
     name: str
@@ -85,6 +85,7 @@ class Policy:
     releases: bool = False
     others: int = 0
     scoring: float = 0.0
+    turn: int = 0
     release: Releases | None = None
 
 
@@ -163,7 +164,9 @@ def _reveal(state: State, policy: Policy, live: int) -> None:
     others = []
     unseen = [model for model in state.trained if model != live and model < window]
     # The newest first; the deployed rule reads the newest runs alone too.
-    for model in in_turn(unseen[: -MOST_RUNS - 1 : -1], window, policy.others):
+    for model in in_turn(
+        unseen[: -MOST_RUNS - 1 : -1], window + policy.turn, policy.others, _again(state.history)
+    ):
         theirs = losses.of(model, window)
         spread = float(np.std(mine - theirs, dtype=float))
         others.append(Scored(moment(model), float(theirs.mean(dtype=float)), spread))
@@ -171,6 +174,15 @@ def _reveal(state: State, policy: Policy, live: int) -> None:
         moment(window), float(mine.mean(dtype=float)), len(mine), moment(live), tuple(others)
     )
     state.history = replace(state.history, windows=(*state.history.windows, seen))
+
+
+def _again(history: History) -> int | None:
+    """The model that did best on the last window, if that is better than the live one."""
+    last = history.windows[-1] if history.windows else None
+    best = min(last.others, key=lambda each: each.error, default=None) if last else None
+    if last is None or best is None or best.error >= last.error:
+        return None
+    return best.trained_ms // WINDOW_MS - 1
 
 
 def _train(state: State) -> Trial:

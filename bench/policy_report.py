@@ -37,17 +37,19 @@ CROSS = "oracle, cross-fitted"
 #: What scoring one version on one window costs, in the row that is charged for it: one job beside
 #: the ten or so of a run.
 SCORING = 0.1
+#: Whose turn is first is luck; so many beginnings are replayed.
+TURNS = 12
 
 
 @dataclass(frozen=True)
 class Row:
-    """One policy on one stream."""
+    """One policy on one stream; means over whose turn is first, where versions take turns."""
 
     policy: str
     ratio: float
     trainings: float
-    releases: int = 0
-    worse: int = 0
+    releases: float = 0
+    worse: float = 0
     precision: float | None = None
     hits: float | None = None
     lag: float | None = None
@@ -96,13 +98,27 @@ def measure(kept: Losses, alpha: float, late: int, span: int | None) -> list[Row
     fixed = [replay(kept, Policy(BEST, every(k)), alpha, late) for k in range(1, LONGEST_PERIOD)]
     rows.append(_row(BEST, min(fixed, key=lambda each: each.cost), best, plan, alpha))
     for policy in policies(span):
-        played = replay(kept, policy, alpha, late)
-        rows.append(_row(policy.name, played, best, plan, alpha))
-        if policy.name in {OURS, f"{OURS}, earlier: 0"}:
-            uniform = replace(policy, rule=at(spread_evenly(len(played.plan), game)))
-            name = f"{policy.name}, {EVENLY}"
-            rows.append(_row(name, replay(kept, uniform, alpha, late), best, plan, alpha))
+        played, evenly = [], []
+        for turn in range(TURNS if 0 < policy.others < MOST_RUNS else 1):
+            one = replace(policy, turn=turn)
+            done = replay(kept, one, alpha, late)
+            played.append(_row(policy.name, done, best, plan, alpha))
+            uniform = replace(one, rule=at(spread_evenly(len(done.plan), game)))
+            if policy.name in {OURS, f"{OURS}, earlier: 0"}:
+                name = f"{policy.name}, {EVENLY}"
+                evenly.append(_row(name, replay(kept, uniform, alpha, late), best, plan, alpha))
+        rows += [_mean_row(each) for each in (played, evenly) if each]
     return rows
+
+
+def _mean_row(rows: Sequence[Row]) -> Row:
+    """The means of a policy's figures over whose turn is first."""
+    figures = ("ratio", "trainings", "releases", "worse", "precision", "hits", "lag")
+    found: dict[str, float | None] = {}
+    for figure in figures:
+        known = [getattr(row, figure) for row in rows if getattr(row, figure) is not None]
+        found[figure] = float(np.mean(known)) if known else None
+    return replace(rows[0], **found)
 
 
 def _row(name: str, played: Replay, best: float, plan: Sequence[int], alpha: float) -> Row:
@@ -191,8 +207,9 @@ def _print_triggers(table: dict[str, list[Row]], kept: Sequence[Losses]) -> None
         worse = f"{100 * sum(row.worse for row in rows) / releases:.0f} %" if releases else "-"
         if np.isnan(first.trainings) or first.policy == "oracle":
             continue
+        trainings = sum(row.trainings for row in rows)
         print(
-            f"| {first.policy} | {sum(row.trainings for row in rows):.0f} | {releases} | {worse} "
+            f"| {first.policy} | {trainings:.0f} | {releases:.0f} | {worse} "
             f"| {_mean(rows, 'precision')} | {_mean(rows, 'hits')} | {_mean(rows, 'lag')} |"
         )
 

@@ -9,6 +9,7 @@ window and version, and the monitor's row says which window is being scored.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import functions, jobs, objects, registry
@@ -25,7 +26,7 @@ from perennial.domain.ledger.monitor_rows import (
     monitor_key,
     window_key,
 )
-from perennial.domain.ledger.rows import ModelRow, RunRow, run_key
+from perennial.domain.ledger.rows import ModelRow, run_key
 from perennial.domain.ledger.store import Store, Transaction, read_run
 from perennial.domain.monitor_windows import Window
 from perennial.domain.retrain_history import choose_earlier
@@ -72,21 +73,29 @@ def versions_to_score(
     live = read_run(ports.ledger, run_key(row.model, row.live.run))
     if live is None:
         return ()
-    asked = _question(ports, row, live)
+    asked = cache(lambda version: _question(ports, row, version))
+    question = asked(live.settings)
+    same = [run for run in runs if question is not None and asked(run.settings) == question]
+    most, last = settings.monitor.retrain.earlier, _last_of(ports, row.model)
+    return choose_earlier(same, live, window, most, last)
 
-    def is_same(run: RunRow) -> bool:
-        return asked is not None and _question(ports, row, run) == asked
 
-    return choose_earlier(runs, live, window, settings.monitor.retrain.earlier, is_same)
+def _last_of(ports: Ports, model: str) -> WindowRow | None:
+    """The last window that the model quality monitor has opened."""
+    head = ports.ledger.get(monitor_key(model, MODEL_QUALITY))
+    if not isinstance(head, MonitorRow):
+        return None
+    window = ports.ledger.get(window_key(model, MODEL_QUALITY, head.until_ms))
+    return window if isinstance(window, WindowRow) else None
 
 
-def _question(ports: Ports, row: ModelRow, run: RunRow) -> tuple[str, str, str] | None:
-    """What a run's version predicts, for only answers to the same question can be compared.
+def _question(ports: Ports, row: ModelRow, version: int) -> tuple[str, str, str] | None:
+    """What is predicted by these settings: only answers to the same question can be compared.
 
     None for settings that cannot be read any more: no monitor shall fail for an old version.
     """
     try:
-        settings = read_settings_of(ports.ledger, row, run.settings)
+        settings = read_settings_of(ports.ledger, row, version)
     except (NotFound, SettingsInvalid):
         return None
     return settings.problem, settings.label, settings.positive

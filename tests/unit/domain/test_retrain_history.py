@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from perennial.domain.ledger.monitor_rows import WindowRow
-from perennial.domain.ledger.rows import RunRow, Verdict
+import pytest
+from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
+from perennial.domain.ledger.rows import RunRow, Verdict, Version
+from perennial.domain.monitor_windows import Window
 from perennial.domain.retrain_history import (
+    best_of,
+    choose_earlier,
     cost_of_newest,
     labelled_of,
     last_training_ms,
@@ -68,6 +72,49 @@ def test_the_newest_training_counts_compared_or_not():
     """A period counts from the last run with a verdict; one that failed trained nothing."""
     assert last_training_ms([run(1, ""), run(2, ""), run(3)]) == 2000
     assert last_training_ms([]) == 0
+
+
+def made(number: int, **fields: Any) -> RunRow:
+    """A run that registered a version of its number."""
+    return run(number, version=Version(number, f"arn:{number}", "Approved"), **fields)
+
+
+def test_earlier_versions_take_turns_on_windows_they_have_not_learnt_from():
+    """Not the live one, none without a version, none that was trained while the window lasted."""
+    runs = [made(1), made(2), made(3), run(4), made(6)]
+    live = runs[1]
+
+    def chosen(start_ms: int, most: int, last: WindowRow | None = None) -> list[int]:
+        window = Window(start_ms, start_ms + 1000)
+        return [each.version for each in choose_earlier(runs, live, window, most, last)]
+
+    assert sorted(chosen(5000, 9)) == [1, 3]
+    assert sorted(chosen(6000, 9)) == [1, 3, 6]
+    assert chosen(3000, 1) != chosen(4000, 1)
+    assert chosen(5000, 0) == []
+    scored = (Earlier(1, 1, gain="0.1"), Earlier(3, 3, gain="0.2"), Earlier(6, 6, words="gone"))
+    last = window(5000, {}, earlier=scored)
+    assert [chosen(start, 1, last) for start in (6000, 7000, 8000)] == [[3]] * 3
+    worse = window(5000, {}, earlier=(Earlier(1, 1, gain="0.0"), Earlier(3, 3, gain="-0.2")))
+    assert best_of(worse) is None
+    assert best_of(None) is None
+    assert best_of(last) == 3
+
+
+def test_what_was_scored_is_read_back_as_errors():
+    """The live one's error less the gain, by the time of the version's training; what could not be
+    scored, or whose run is forgotten, says nothing."""
+    scored = (
+        Earlier(3, 3, gain="0.05", spread="0.4"),
+        Earlier(2, 2, gain="0.9", spread="0.1"),
+        Earlier(4, 4, words="it failed"),
+        Earlier(9, 9, gain="0.1", spread="0.1"),
+    )
+    runs = [made(number) for number in (1, 2, 3, 4)]
+    (found,) = labelled_of("binary", [window(9000, {"accuracy": 0.8}, earlier=scored)], runs)
+    assert found.error == pytest.approx(0.2)
+    others = {each.trained_ms: (round(each.error, 9), each.spread) for each in found.others}
+    assert others == {3000: (0.15, 0.4), 2000: (0.0, 0.1)}
 
 
 def test_windows_are_those_with_labels_and_an_error():

@@ -33,7 +33,7 @@ from tests.unit.world import DOCUMENT, MODEL, World
 HOUR = 3_600_000
 KIND = "model-quality"
 #: A run costs more than all errors: the policy never asks for one.
-DEAR = {"error_usd": 0.0001}
+DEAR = {"error_usd": 0.0001, "earlier": 2}
 MONITOR: dict[str, Any] = {KIND: {"every": "1h", "delay": "5m"}}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perennial.domain.ledger.monitor_rows import Earlier, WindowRow
@@ -134,28 +134,33 @@ def _others(window: WindowRow, error: float, runs: Mapping[int, RunRow]) -> tupl
 
 
 def choose_earlier(
-    runs: Iterable[RunRow],
-    live: RunRow,
-    window: Window,
-    most: int,
-    is_same: Callable[[RunRow], bool],
+    runs: Iterable[RunRow], live: RunRow, window: Window, most: int, last: WindowRow | None
 ) -> tuple[Earlier, ...]:
-    """The versions to score on a window, the newest and others by turns (`in_turn`).
+    """The versions to score on a window, by turns (`in_turn`); `last` is the one before it.
 
-    They were replaced, or lost; all that were registered count. None has learnt from the window's
-    rows, and each answers the same question as the live one (`is_same`).
+    They were replaced, or lost: all that these runs registered count, but those that may have
+    learnt from the window's rows.
     """
-    known = sorted(runs, key=trained_ms, reverse=True)
     found = [
         Earlier(run.version.number, run.number)
-        for run in known
+        for run in sorted(runs, key=trained_ms, reverse=True)
         if run.version is not None
         and run.number != live.number
         and trained_ms(run) <= window.start_ms
-        and is_same(run)
     ]
     turn = window.start_ms // max(1, window.end_ms - window.start_ms)
-    return tuple(in_turn(found, turn, most))
+    better = best_of(last)
+    again = next((each for each in found if each.version == better), None)
+    return tuple(in_turn(found, turn, most, again))
+
+
+def best_of(window: WindowRow | None) -> int | None:
+    """The version that did best on a window, of those that did better than the live one."""
+    gains = (
+        {each.version: float(each.gain) for each in window.earlier if each.gain} if window else {}
+    )
+    best = max(gains, key=lambda version: gains[version], default=None)
+    return best if best is not None and gains[best] > 0 else None
 
 
 def _plain(figures: Mapping[str, Any]) -> dict[str, float]:

@@ -34,7 +34,7 @@ HEARS_ALARMS: tuple[PolicyName, ...] = ("paired-challenger", "any-alarm")
 #: worth one more wrong answer in twenty throughout one window.
 DEFAULT_PRICE = 0.05
 #: So many earlier versions are scored on each labelled window, unless the settings say otherwise.
-DEFAULT_EARLIER = 2
+DEFAULT_EARLIER = 1
 #: `better_version` looks at so many of the newest windows: more say how it was, not how it is.
 NEWEST = 2
 #: ... and wants the difference to be so many standard errors: some other version seems a little
@@ -237,19 +237,17 @@ def better_version(history: History) -> Better | None:
     return found
 
 
-def in_turn(versions: Sequence[V], turn: int, most: int) -> list[V]:
-    """The versions to score on a window, of all others than the live one, the newest first.
+def in_turn(versions: Sequence[V], turn: int, most: int, again: V | None = None) -> list[V]:
+    """The `most` versions to score on a window, of all others than the live one, newest first.
 
-    The newest, for the pair that it makes with the live one tells how fast models age; and `most`
-    - 1 of the others, each window (number `turn`) other ones, for one of them may have become the
-    better one. With one alone, the newest in every second window.
+    `again`, which did better than the live one on the last window, is looked at once more; then
+    the others have their turns, each window (number `turn`) other ones: any of them may have
+    become the better one.
     """
-    newest, rest = versions[:1], versions[1:]
-    if most == 1 and rest and turn % 2:
-        return [rest[turn // 2 % len(rest)]]
-    count = min(most - 1, len(rest))
-    places = [(turn * (most - 1) + i) % len(rest) for i in range(count)]
-    return [*(newest if most else ()), *(rest[place] for place in places)]
+    first = [again] if again is not None and again in versions and most else []
+    rest = [each for each in versions if each not in first]
+    count = min(most - len(first), len(rest))
+    return first + [rest[(turn * count + i) % len(rest)] for i in range(count)]
 
 
 def _paired(windows: Sequence[Labelled], live: int, other: int) -> Better:
