@@ -119,7 +119,10 @@ def live_place(ports: Ports, row: ModelRow) -> str:
         return row.live.endpoint
     if row.move is not None:
         return row.move.endpoint
-    return naming.live_endpoint(ports.deployment.stack, row.model)
+    stack, asked = ports.deployment.stack, read_settings_of(ports.ledger, row).release.endpoint
+    if asked is not None and asked.kind == "multi-model":
+        return shared_naming.endpoint(stack)
+    return naming.live_endpoint(stack, row.model)
 
 
 def _trouble(name: str, model: str, seen: SeenEndpoint | None, row: ModelRow) -> str:

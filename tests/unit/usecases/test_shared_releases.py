@@ -16,6 +16,8 @@ from perennial.aws import shared_archives, variants
 from perennial.check_release import check_release
 from perennial.describe_endpoint import describe_endpoint
 from perennial.domain.errors import NotAllowed, NotClaimed, Rejected, Unavailable
+from perennial.domain.ledger.release_words import waiting_words
+from perennial.domain.ledger.releases import read_release_book
 from perennial.domain.ledger.rows import ReleaseRow
 from perennial.domain.project import ProjectInvalid
 from perennial.guard_endpoint import guard_endpoint
@@ -152,6 +154,10 @@ def test_the_first_release_makes_the_endpoint_and_brings_its_archive(served: Wor
     one_more(served)
     planned = plan(served, 1)
     assert (planned["shared"], planned["moves"], planned["captures"]) == (True, True, False)
+    assert describe_endpoint(served.ports, MODEL).endpoint == SHARED
+    book = read_release_book(served.ledger, MODEL)
+    assert book is not None
+    assert waiting_words(book) == (f"release 1 of {MODEL} (version 1) is being tested on {SHARED}",)
     assert planned["names"]["staging"] == planned["names"]["endpoint"] == SHARED
     target = json.loads(
         boto_client("s3")

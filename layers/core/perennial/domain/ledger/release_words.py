@@ -46,4 +46,5 @@ def _tested(release: ReleaseRow) -> str:
     """What was live already needs no test of its own."""
     if release.kind == "rollback":
         return "is about to change production back"
-    return "is being tested on its staging endpoint"
+    shares = release.endpoint_kind == "multi-model"
+    return f"is being tested on {release.endpoint if shares else 'its staging endpoint'}"
