@@ -556,6 +556,21 @@ def removing_the_model_leaves_nothing(stack: Stack) -> None:
     assert (stack.kind == "multi-model") == ("ShareModelFunction" in called(stack.checkout))
 
 
+def all_that_happens_to_moves(stack: Stack) -> None:
+    """The whole story of a kind of endpoint that SageMaker guards no update of."""
+    an_approval_goes_live(stack)
+    a_release_cut_off_on_staging_changes_nothing(stack)
+    an_approval_taken_back_keeps_the_version_out(stack)
+    a_failing_version_is_rolled_back_by_its_alarm(stack)
+    a_move_cut_off_anywhere_is_told_true(stack)
+    traffic_moves_by_shares(stack)
+    a_rollback_brings_the_last_good_version_back(stack)
+    two_decisions_at_once_are_two_releases_one_after_the_other(stack)
+    functions_that_die_are_made_up_for(stack)
+    an_endpoint_changes_its_kind_and_back(stack)
+    removing_the_model_leaves_nothing(stack)
+
+
 def _after(stack: Stack, number: int) -> int:
     """The number of the next release after `number` that is of no decision taken back at once."""
     found: int = until(
