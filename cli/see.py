@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from perennial.explain_wait import Explanation
 
 MOST_SIGNALS = 20
+LONGEST_SIGNAL = 250  # a key of S3 may have 1,024 characters
 VERSION_ID = re.compile(r" \(version [^()]+\)$")
 HELD = "what is held waits for a push, new data, 'perennial run retry' or 'perennial retrain'"
 
@@ -175,7 +176,7 @@ def notes(view: View) -> list[str]:
     if model.quarantined:
         lines.append(
             f"{model.model}: {count(model.quarantined, 'object')} quarantined; the run that found"
-            f" one names it:  [dim]perennial runs {model.model}[/]"
+            f" one says why:  [dim]perennial run show {model.model} <run>[/]"
         )
     if view.newest and view.newest.status == "PendingManualApproval":
         which = f"{model.model} {view.newest.number}"
@@ -229,7 +230,8 @@ def why(session: Session, model: str | None, key: str | None) -> None:
 
 def short_words(words: str, model: str) -> str:
     """A signal's words without what every line would repeat: its prefix in S3 and its version."""
-    return VERSION_ID.sub("", words.replace(naming.landing_prefix(model), ""))
+    found = VERSION_ID.sub("", words.replace(naming.landing_prefix(model), ""))
+    return found if len(found) <= LONGEST_SIGNAL else f"{found[:LONGEST_SIGNAL]}…"
 
 
 def wait_words(wait: Explanation) -> str:

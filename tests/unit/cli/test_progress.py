@@ -19,7 +19,7 @@ from cli.deployment import worst
 from cli.follow import Teller, finished, running
 from cli.live import Progress
 from cli.logs import readable
-from cli.see import short_words
+from cli.see import LONGEST_SIGNAL, short_words
 from cli.training import TrainingTeller
 
 
@@ -212,3 +212,4 @@ def test_signals_are_named_by_what_differs() -> None:
     """The model's prefix and the version id would only repeat on every line."""
     words = "data: incoming/census/2026/a (1).csv (version ab-12)"
     assert short_words(words, "census") == "data: 2026/a (1).csv"
+    assert len(short_words(f"data: {'x' * 1024}", "census")) == LONGEST_SIGNAL + 1
