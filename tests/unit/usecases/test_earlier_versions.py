@@ -62,7 +62,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def watched(world: World, told: list[dict[str, Any]]) -> World:
-    """Version 2 is live for three hours; 1 was live before it, and 3 lost."""
+    """Version 2 is live for some hours; 1 was live before it, and 3 lost."""
     assert told == []
     # S3 has a clock of its own, and what it wrote before a window began is not read for it.
     world.clock.now_ms = now_ms() // HOUR * HOUR - 12 * HOUR
@@ -73,7 +73,7 @@ def watched(world: World, told: list[dict[str, Any]]) -> World:
         "MonitoringEndedFunctionArn": "ended",
     }
     settings(world)
-    since = world.clock.now_ms - 3 * HOUR
+    since = world.clock.now_ms - 4 * HOUR
     live = Live("perennial-live-census", "c", 4, 2, "arn:2", since, run=2)
     row = change(
         world.model(),
@@ -444,6 +444,21 @@ def start_of(world: World) -> WindowRow:
     answer(started.window, 3, 0.2)
     answer(started.window, 1, 0.1)
     return started.window
+
+
+def test_by_default_one_version_has_its_turn(watched: World) -> None:
+    """Another one on the next window, unless the first did better: then it is looked at again."""
+    settings(watched, {"error_usd": 0.0001})
+    seen = []
+    for back, gain in ((4, -0.1), (3, 0.01), (2, 0.01)):
+        window = judge(watched, back=back)
+        (each,) = window.earlier
+        seen.append(each.version)
+        score_earlier.start_scores(watched.ports, MODEL)
+        answer(window, each.version, gain)
+        assert scoring.end_scores(watched.ports, MODEL) == "scored"
+    first, second, third = seen
+    assert first != second == third
 
 
 def test_off_is_off(watched: World) -> None:
