@@ -41,11 +41,12 @@ def take_executions(ports: Ports, model: str, kind: str) -> list[EndedWindow]:
         return []
     taken: list[EndedWindow] = []
     if head.watch_now:
-        taken += _taken_by_hand(ports, row, row.live, monitor, head.watch_now)
-    for execution in _listed(row.live, head):
+        taken += _taken_by_hand(ports, row, monitor, head)
+    for execution in _listed(_live(row), head):
         if not execution.is_over:
             break  # windows follow each other
-        taken += _take(ports, row, row.live, monitor, execution)
+        given = window_of(execution, monitor, _environment(execution))
+        taken += _take(ports, row, monitor, execution, given)
     if taken:  # what a person changed in the baseline's constraints counts from now on
         ask_for(ports, model, kind)
     return taken
@@ -58,30 +59,33 @@ def _listed(live: Live, head: MonitorRow) -> Sequence[Execution]:
 
 
 def _taken_by_hand(
-    ports: Ports, row: ModelRow, live: Live, monitor: Monitor, name: str
+    ports: Ports, row: ModelRow, monitor: Monitor, head: MonitorRow
 ) -> list[EndedWindow]:
     """The one execution of a look by hand; its schedule goes once it is over."""
-    found = schedules.list_executions(name, live.since_ms)
+    name, since_ms = head.watch_now, window_start(judged_of(head), _live(row).since_ms)
+    found = schedules.list_executions(name, since_ms)
     if not found or not found[-1].is_over:
         return []
-    taken = _take(ports, row, live, monitor, found[-1])
+    execution = found[-1]
+    asked = (since_ms, execution.scheduled_ms)  # where no job was told its times
+    given = window_of(execution, monitor, _environment(execution), asked)
+    taken = _take(ports, row, monitor, execution, given)
     schedules.delete_schedule(name)
 
     def decide() -> Transaction:
-        head = read_monitor_row(ports.ledger, row.model, monitor.kind)
-        return () if head is None or head.watch_now != name else (change(head, watch_now=""),)
+        now = read_monitor_row(ports.ledger, row.model, monitor.kind)
+        return () if now is None or now.watch_now != name else (change(now, watch_now=""),)
 
     commit_change(ports, decide)
     return taken
 
 
 def _take(
-    ports: Ports, row: ModelRow, live: Live, monitor: Monitor, execution: Execution
+    ports: Ports, row: ModelRow, monitor: Monitor, execution: Execution, given: tuple[int, int]
 ) -> list[EndedWindow]:
     """Open the execution's window and end it; nothing where that was done before, or where the
     version before answered in it."""
-    given = window_of(execution, monitor, _environment(execution))
-    kind = monitor.kind
+    live, kind = _live(row), monitor.kind
 
     def decide() -> Transaction:
         head = read_monitor_row(ports.ledger, row.model, kind)
@@ -112,6 +116,12 @@ def _take(
     if not commit_change(ports, decide):
         return []
     return [end_monitor(ports, row.model, kind)]
+
+
+def _live(row: ModelRow) -> Live:
+    if row.live is None:
+        raise NotFound(f"no version of {row.model} is live")
+    return row.live
 
 
 def _environment(execution: Execution) -> Any:

@@ -355,6 +355,26 @@ def test_a_look_by_hand_is_a_schedule_that_runs_once(
     assert keep(watched, by="ann").words == f"{MODEL} was judged a moment ago"
 
 
+def test_a_look_by_hand_at_nothing_is_an_empty_window(watched: World, service: Service) -> None:
+    """SageMaker starts no job then, and tells nobody: whoever asked is answered all the same."""
+    kind = "model-quality"
+    put("runs/census/1/baselines/model_quality/constraints.json")
+    push(watched, {**MANAGED, "monitor": {kind: {"every": "1h", "delay": "0s"}}})
+    live = watched.model().live
+    assert live is not None
+    watched.clock.now_ms = live.since_ms + 90_000
+    started = start_monitor(watched.ports, MODEL, kind, by="ann")
+    ended = Execution(
+        started.schedule, watched.clock.now_ms + 50, "Failed", "", "Job inputs had no data"
+    )
+    service.executions.append(ended)
+    (done,) = take_executions.take_executions(watched.ports, MODEL, kind)
+    assert done.decision == "empty"
+    window = window_by_schedule(watched.ports, MODEL, kind, started.schedule)
+    assert window is not None
+    assert (window.start_ms, window.end_ms) == (live.since_ms, ended.scheduled_ms)
+
+
 def test_a_removal_stops_the_jobs_of_executions(watched: World, service: Service) -> None:
     """They would write reports of a model that is gone; those that are over need it no more."""
     live = watched.model().live

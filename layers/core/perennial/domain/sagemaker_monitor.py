@@ -172,16 +172,21 @@ def now_schedule(start_ms: int, now_ms: int) -> dict[str, str]:
 
 
 def window_of(
-    execution: Execution, monitor: Monitor, environment: Mapping[str, str]
+    execution: Execution,
+    monitor: Monitor,
+    environment: Mapping[str, str],
+    asked: tuple[int, int] | None = None,
 ) -> tuple[int, int]:
     """The time span that an execution judged, in milliseconds since 1970.
 
     Its job is told it (`start_time` and `end_time` of the container contract); without a job, or
-    where these are missing, it is what the schedule says.
+    where these are missing, it is what was `asked` for once, or what the schedule says.
     """
     given = [_moment_ms(environment.get(name, "")) for name in ("start_time", "end_time")]
     if given[0] is not None and given[1] is not None and given[0] < given[1]:
         return given[0], given[1]
+    if asked is not None:
+        return asked
     end_ms = execution.scheduled_ms - monitor.delay * SECOND_MS
     return end_ms - monitor.window * SECOND_MS, end_ms
 
