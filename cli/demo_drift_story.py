@@ -93,6 +93,8 @@ class DriftSummary(DemoSummary):
         seen = [each["monitor"] for each in self.alarms]
         if seen != ["data-quality", "model-quality"]:
             found.append(f"the alarms that sounded were {seen}")
+        if len(self.runs) != len(seen):
+            found.append(f"there are {len(self.runs)} runs by {len(seen)} alarms")
         for run in self.runs:
             if not any("drift: " in line for line in run["because"]):
                 found.append(f"run {run['number']} was not opened by a drift")

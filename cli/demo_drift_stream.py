@@ -75,6 +75,11 @@ class FirstChampion:
         self._thread.join(LONGEST_WAIT_S)
         if self.error is not None:
             raise self.error
+        if self._thread.is_alive():
+            raise CommandError(
+                f"Waited {LONGEST_WAIT_S} s in vain: the first champion answers every row.",
+                f"Look at: perennial cost {self.model}, which lists its batches",
+            )
         answers = iter(self.predictions)
         for phase in self.plan:
             phase.first_right = sum(next(answers) == row.label for row in phase.rows)
