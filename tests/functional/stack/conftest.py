@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +24,25 @@ PARTS = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachine
 BUILT = ".aws-sam/build/template.yaml"
 
 
+def run_sam(folder: Path, environment: dict[str, str], *arguments: str, fails: bool = False) -> str:
+    """What the SAM command prints there; it must succeed, or fail if that is asked for."""
+    tool = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
+    command = str(tool) if tool.exists() else shutil.which("sam")
+    assert command, "the SAM command is not installed: run `make setup`"
+    done = subprocess.run(
+        [command, *arguments],
+        cwd=folder,
+        env={**environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+    assert (done.returncode != 0) == fails, f"sam {arguments[0]}: {text}"
+    return text
+
+
 @dataclass
 class Checkout:
     """A copy of what `sam` reads, so that no test builds into the work tree."""
@@ -31,22 +53,7 @@ class Checkout:
 
     def sam(self, *arguments: str, fails: bool = False) -> str:
         """What a command prints; it must succeed, or fail if that is asked for."""
-        tool = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
-        command = str(tool) if tool.exists() else shutil.which("sam")
-        assert command, "the SAM command is not installed: run `make setup`"
-        environment = {**self.cloud.environment(), "SAM_CLI_POLL_DELAY": "0.5"}
-        done = subprocess.run(
-            [command, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
-        )
-        text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-        assert (done.returncode != 0) == fails, f"sam {arguments[0]}: {text}"
-        return text
+        return run_sam(self.folder, self.cloud.environment(), *arguments, fails=fails)
 
     def built(self, change: Callable[[str], str], name: str) -> str:
         """The built template with a change, as a file beside it."""
@@ -86,9 +93,11 @@ class Checkout:
         return int(found["MemorySize"])
 
 
-def make_checkout(folder: Path, state: Path, *arguments: str) -> Checkout:
-    """The stack `perennial`, built and deployed on a cloud of its own."""
-    hidden = shutil.ignore_patterns("__pycache__")
+@functools.cache
+def _built() -> tempfile.TemporaryDirectory[str]:
+    """What `sam build` makes of the sources, once for all checkouts of this process."""
+    kept = tempfile.TemporaryDirectory(prefix="built-")
+    folder, hidden = Path(kept.name), shutil.ignore_patterns("__pycache__")
     for part in PARTS:
         source = REPOSITORY / part
         if source.is_dir():
@@ -96,8 +105,15 @@ def make_checkout(folder: Path, state: Path, *arguments: str) -> Checkout:
         else:
             shutil.copy(source, folder / part)
     os.symlink(REPOSITORY / ".tools", folder / ".tools")
+    run_sam(folder, dict(os.environ), "build")
+    atexit.register(kept.cleanup)
+    return kept
+
+
+def make_checkout(folder: Path, state: Path, *arguments: str) -> Checkout:
+    """The stack `perennial`, built and deployed on a cloud of its own."""
+    shutil.copytree(_built().name, folder, symlinks=True, dirs_exist_ok=True)
     made = Checkout(folder, start_local_cloud(state, *arguments))
-    made.sam("build")
     made.sam("deploy")
     made.outputs = made.outputs_of("perennial")
     return made
