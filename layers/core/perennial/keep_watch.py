@@ -15,7 +15,7 @@ from perennial.aws.monitor_metrics import Metric, publish
 from perennial.commit_change import commit_change
 from perennial.describe_model import read_settings_of
 from perennial.domain import monitor_job, naming, sagemaker_monitor
-from perennial.domain.errors import NotFound, Rejected
+from perennial.domain.errors import Denied, NotFound, PerennialError, Rejected
 from perennial.domain.ledger.monitor_rows import MonitorRow
 from perennial.domain.ledger.rows import Live, ModelRow, run_key
 from perennial.domain.ledger.store import Transaction, change, create, read_run
@@ -53,19 +53,27 @@ def keep_watch(ports: Ports, row: ModelRow, settings: Settings, kind: str, by: s
         wanted = _wanted(ports, row, row.live, settings, monitor)
     except (NotFound, Rejected) as error:
         remove_watch(ports, model, kind)
-        publish(naming.token(ports.deployment.stack), model, kind, [Metric("blind", 1.0)])
-        return Started(model, kind, "failed", str(error))
+        return _blind(ports, model, kind, error)
     if head is not None and head.watch not in ("", wanted.name):
         schedules.delete_watch(kind, head.watch)
     if head is not None and head.watch_release not in (0, row.live.release):
         publish_cleared(ports, model, kind)
     if head is None or head.watch != wanted.name:
         _note(ports, model, kind, wanted.name, 0, 0)  # made for no release as long as it may fail
-    _put(ports, wanted)
+    try:
+        _put(ports, wanted)
+    except (Rejected, Denied) as error:  # as an account is answered that Model Monitor is closed to
+        return _blind(ports, model, kind, error)
     _note(ports, model, kind, wanted.name, row.live.release, row.settings)
     if by:
         return _look_now(ports, row.live, model, monitor, wanted)
     return Started(model, kind, "kept", f"{wanted.name} watches {model} {row.live.version}")
+
+
+def _blind(ports: Ports, model: str, kind: str, error: PerennialError) -> Started:
+    """Let the alarm of monitors that see nothing tell people; the sweeper asks again."""
+    publish(naming.token(ports.deployment.stack), model, kind, [Metric("blind", 1.0)])
+    return Started(model, kind, "failed", str(error))
 
 
 def remove_watch(ports: Ports, model: str, kind: str) -> bool:

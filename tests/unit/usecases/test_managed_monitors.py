@@ -13,7 +13,7 @@ from perennial import end_monitor as ending
 from perennial import keep_watch, look_after_monitors, remove_remains, take_executions
 from perennial.aws import jobs, monitoring_schedules
 from perennial.describe_monitors import read_windows, window_by_schedule
-from perennial.domain.errors import NotFound
+from perennial.domain.errors import Denied, NotFound
 from perennial.domain.ledger.rows import Live
 from perennial.domain.ledger.store import change
 from perennial.domain.sagemaker_monitor import Execution
@@ -247,6 +247,26 @@ def test_a_version_without_baseline_or_a_region_without_image_is_blind(
     assert "has no data-quality baseline" in keep(watched).words
     assert metric("blind") == [1.0, 1.0]
     assert service.schedules == {}
+
+
+def test_an_account_that_model_monitor_refuses_is_told(
+    watched: World, service: Service, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No dead letter every five minutes, but the alarm, and another try by the sweeper."""
+
+    def refuse(*_: Any) -> None:
+        raise Denied("defining x: AccessDeniedException: closed to new customers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(monitoring_schedules, "put_definition", refuse)
+        refused = keep(watched)
+    assert refused.decision == "failed"
+    assert "closed to new customers" in refused.words
+    assert metric("blind") == [1.0]
+    told.clear()
+    look_after_monitors.look_after_monitors(watched.ports, watched.model())
+    assert told == [LOOK]
+    assert keep(watched).decision == "kept"
 
 
 def test_executions_become_windows_in_order(
