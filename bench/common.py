@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -61,12 +60,6 @@ def perennial(*arguments: str) -> str:
 def perennial_json(*arguments: str) -> Any:
     """Call the command line and parse its JSON answer."""
     return json.loads(perennial(*arguments, "--json"))
-
-
-def child_seconds() -> float:
-    """Processor seconds that ended children have used so far."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 @contextmanager

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 MOST_SHOWN, MOST_REASONS = 50, 4
 TOKEN = "PERENNIAL_TOKEN"  # noqa: S105 - the name of a variable
-EXAMPLE = """For example: '{"age": 39}'"""
 LINES = (".jsonl", ".jsonlines", ".ndjson")
 
 

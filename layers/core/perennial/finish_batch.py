@@ -16,7 +16,7 @@ from perennial.aws.log_groups import read_lines
 from perennial.aws.transforms import DATA_LOG, LOG_GROUP, Transform
 from perennial.domain import batch
 from perennial.domain.batch import MANIFEST, Pair
-from perennial.domain.errors import PerennialError, Rejected
+from perennial.domain.errors import Rejected
 from perennial.domain.signals import ObjectVersion
 from perennial.gather_evidence import own_prices
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 MOST_LINES = 12
 MARK = "[sagemaker logs]: "
 SAYS_NOTHING = re.compile(r"^MaxConcurrentTransforms=|: (Message:)?\s*$|^\s*$")
-
-
-class BatchFailed(PerennialError):
-    """A batch that did not end well; the text says why, and what became of the outputs."""
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,3 @@ def latest_version(ports: Ports, model: str) -> Version | None:
             status=str(summary["ModelApprovalStatus"]),
         )
     return None
-
-
-def version_of_run(ports: Ports, model: str, version: Version) -> Version:
-    """A run's version with its approval as the registry has it now."""
-    for summary in list_versions(naming.package_group(ports.deployment.stack, model)):
-        if summary["ModelPackageVersion"] == version.number:
-            return Version(version.number, version.arn, str(summary["ModelApprovalStatus"]))
-    return version

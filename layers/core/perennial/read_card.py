@@ -13,8 +13,6 @@ from perennial.domain.errors import NotFound
 if TYPE_CHECKING:
     from perennial.wiring import Ports
 
-FORMS = ("html", "md")
-
 
 @dataclass(frozen=True)
 class Card:

@@ -26,7 +26,6 @@ TASKS = {"binary": "CLASSIFICATION", "multiclass": "CLASSIFICATION", "regression
 LONGEST_VALUE = 256
 #: What jobs/serve.py reads and answers.
 CONTENT_TYPES = ("text/csv", "application/json", "application/jsonlines")
-QUALITY_FOLDERS = {"ModelDataQuality": "data_quality", "ModelQuality": "model_quality"}
 QUALITY_FILES = ("Statistics", "Constraints")
 #: Kind, folder, and what SageMaker calls the constraints of it; a run need not have them.
 OPTIONAL_BASELINES = (

@@ -10,12 +10,12 @@ from perennial.aws.log_groups import (
     ENDPOINTS,
     PROCESSING_GROUP,
     TRAINING_GROUP,
-    TRANSFORM_GROUP,
     LogLine,
     log_group_of,
     read_lines,
 )
 from perennial.aws.stacks import stack_resources
+from perennial.aws.transforms import LOG_GROUP as TRANSFORM_GROUP
 from perennial.domain import naming
 from perennial.domain.errors import NotFound
 

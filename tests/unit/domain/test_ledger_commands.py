@@ -16,7 +16,6 @@ from perennial.domain.ledger.rows import (
     StopRequest,
     done_key,
     open_key,
-    settings_key,
 )
 from perennial.domain.ledger.store import Check
 
@@ -87,14 +86,6 @@ def test_a_removed_model_comes_back_with_its_counters():
     top = written(changes)[0]
     assert (number, top.settings, top.last_run) == (4, 4, 6)
     assert (top.removed_ms, top.expires) == (None, None)
-
-
-def test_which_settings_hold():
-    """None before the first push and after removal."""
-    assert commands.current_settings(model()) == settings_key("census", 3).sk
-    assert commands.current_settings(None) is None
-    assert commands.current_settings(model(settings=0)) is None
-    assert commands.current_settings(model(removed_ms=NOW)) is None
 
 
 def test_pause_and_resume():

@@ -13,7 +13,7 @@ from perennial.aws.errors import translated
 from perennial.domain.errors import NotFound
 
 TRAINING_GROUP, PROCESSING_GROUP = "/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"
-TRANSFORM_GROUP, ENDPOINTS = "/aws/sagemaker/TransformJobs", "/aws/sagemaker/Endpoints/"
+ENDPOINTS = "/aws/sagemaker/Endpoints/"
 HOUR_MS = 3_600_000
 WINDOWS_MS = (HOUR_MS, 24 * HOUR_MS, 7 * 24 * HOUR_MS)
 MOST_STREAMS = 100  # names that FilterLogEvents takes at once

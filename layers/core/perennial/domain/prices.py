@@ -94,16 +94,6 @@ class Prices:
 LISTED = Prices("2026-11-21", USD_PER_HOUR)
 
 
-def price_date() -> str:
-    """The day on which the prices of this module were collected, as `2026-11-21`."""
-    return LISTED.date
-
-
-def job_cost(kind: str, instance: str, seconds: float) -> float | None:
-    """`Prices.cost` by this module's own table."""
-    return LISTED.cost(kind, instance, seconds)
-
-
 def read_prices(document: Any) -> Prices:
     """A table that somebody keeps for their own Region or agreement; raises `BadPrices`."""
     if not isinstance(document, Mapping):

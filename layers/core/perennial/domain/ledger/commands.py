@@ -19,7 +19,6 @@ from perennial.domain.ledger.rows import (
     StopRequest,
     done_key,
     open_key,
-    settings_key,
 )
 from perennial.domain.ledger.single_flight import refuse_during_test
 from perennial.domain.ledger.store import Transaction, absent, change, create, move
@@ -63,13 +62,6 @@ def publish(
     else:
         top = change(model, settings=version, removed_ms=None, expires=None)
     return version, (top, create(row), create(opened), absent(done_key(new.model, signal.id)))
-
-
-def current_settings(model: ModelRow | None) -> str | None:
-    """The sort key of the settings that hold now, if any."""
-    if model is None or model.removed_ms is not None or not model.settings:
-        return None
-    return settings_key(model.model, model.settings).sk
 
 
 def pause(model: ModelRow, by: str, because: str, now_ms: int) -> Transaction:
