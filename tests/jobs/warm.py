@@ -10,9 +10,12 @@ forked instead of started. Standard library only, but for what is preloaded.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import importlib.util
 import json
 import os
+import py_compile
 import runpy
 import signal
 import subprocess
@@ -20,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +32,9 @@ PRELOADED = (
     *("sklearn.linear_model", "sklearn.metrics", "sklearn.pipeline", "json", "tarfile", "zlib"),
 )
 STEP = ["-u", "-m", "jobs.run_step"]
+#: Bytecode by source, of what every project is packed with.
+COMPILED: dict[bytes, bytes] = {}
+installed = functools.cache(metadata.version)
 RealPopen = subprocess.Popen
 
 
@@ -105,19 +112,49 @@ def run_module(arguments: Sequence[str], folder: Path) -> None:
 def run_entry(argv: Sequence[str]) -> None:
     """`python entry.py --step train`."""
     subprocess.Popen = popen  # type: ignore[misc,assignment]
+    metadata.version = installed
     sys.argv = list(argv)
     sys.path.insert(0, str(Path(argv[0]).parent))
     runpy.run_path(argv[0], run_name="__main__")
 
 
-def main() -> None:
-    """Fork a job for each line until there are no more."""
-    sys.path.pop(0)
+def warm_up() -> None:
+    """Import the libraries, and find out once what each job would find out again."""
     for name in PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    from botocore import hooks, loaders, session
+
+    hooks.accepts_kwargs = functools.cache(hooks.accepts_kwargs)
+    read = loaders.JSONFileLoader.load_file
+    read_once = functools.cache(lambda path: read(loaders.JSONFileLoader(), path))
+    loaders.JSONFileLoader.load_file = lambda _, path: read_once(path)
+    session.get_session().create_client("s3", region_name="eu-west-1")
+    for distribution in metadata.distributions():
+        installed(distribution.metadata["Name"])
+
+
+def leave_bytecode(code: Path) -> None:
+    """Compile what the project is packed with, or take what an earlier project left."""
+    for source in (path for part in ("jobs", "perennial") for path in (code / part).rglob("*.py")):
+        target, text = Path(importlib.util.cache_from_source(str(source))), source.read_bytes()
+        if target.exists():
+            continue
+        if text not in COMPILED:
+            mode = py_compile.PycInvalidationMode.CHECKED_HASH
+            py_compile.compile(str(source), str(target), doraise=True, invalidation_mode=mode)
+            COMPILED[text] = target.read_bytes()
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(COMPILED[text])
+
+
+def main() -> None:
+    """Fork a job for each line until there are no more."""
+    sys.path.pop(0)
+    warm_up()
     for line in sys.stdin:
         job = json.loads(line)
+        leave_bytecode(Path(job["argv"][0]).parent)
         pid = os.fork()
         if not pid:
             output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
