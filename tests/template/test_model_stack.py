@@ -141,6 +141,10 @@ def test_each_monitor_has_its_schedule_and_alarms() -> None:
     named = naming.parse_monitor_alarm(drift["AlarmName"], "dev-perenn")
     assert named == ("census", "data-quality")
     assert (drift["MetricName"], blind["MetricName"]) == ("violations", "blind")
+    # Between two windows there is no figure: neither alarm changes then.
+    assert (drift["TreatMissingData"], blind["TreatMissingData"]) == ("ignore", "ignore")
+    retry = schedule["Target"]["RetryPolicy"]
+    assert retry["MaximumEventAgeInSeconds"] == 3600  # later the sweeper has looked
     assert "AlarmActions" not in drift
     assert blind["AlarmActions"] == [
         {"Fn::ImportValue": {"Fn::Sub": "${StackName}-NoticesTopicArn"}}

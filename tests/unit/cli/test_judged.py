@@ -137,6 +137,8 @@ def test_cost_of_nothing_is_said_so(cloud: Cloud, project: Make) -> None:
     assert "no models here yet" in cloud.run("cost").stdout
     cloud.run("push", str(project()))
     assert "churn has had no run yet" in cloud.run("cost", "churn").stdout
+    (line,) = [each for each in cloud.run("cost").stdout.splitlines() if each.startswith("churn")]
+    assert line.split()[-4:] == ["-"] * 4
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from perennial import end_monitor as ending
 from perennial import look_after_monitors, start_monitor
-from perennial.aws import functions, jobs, registry
+from perennial.aws import functions, jobs, objects, registry
 from perennial.describe_monitors import describe_monitors, find_window, read_windows
+from perennial.domain.captured import read_labels
 from perennial.domain.errors import NotFound
+from perennial.domain.ledger.monitor_rows import WindowRow
+from perennial.domain.ledger.monitors import Found
 from perennial.domain.ledger.rows import Champion, Live
 from perennial.domain.ledger.store import change, drop
 from perennial.domain.monitor_windows import hour_folders
+from perennial.record_window import metrics_of
 from perennial.send_labels import allowed_labels, send_labels
 from perennial.wiring import now_ms
 
@@ -168,6 +172,54 @@ def test_missed_windows_follow_one_after_the_other(watched: World) -> None:
     assert (
         "nothing was captured in the hour to" in read_windows(watched.ports, MODEL, KIND)[0].words
     )
+
+
+@pytest.mark.parametrize(("early_s", "decision"), [(299, "started"), (301, "empty")])
+def test_clocks_may_be_five_minutes_apart(
+    watched: World, monkeypatch: pytest.MonkeyPatch, early_s: int, decision: str
+) -> None:
+    """A file that S3 says is a little older than the window may hold its requests."""
+    since = watched.clock.now_ms - 3 * HOUR
+    found = [("2026/01/01/00/file.jsonl", since - early_s * 1000)]
+    monkeypatch.setattr(objects, "list_between", lambda *_: found)
+    assert look(watched).decision == decision
+
+
+@pytest.mark.parametrize(("is_whole", "published"), [(True, [1.0]), (False, [])])
+def test_a_short_window_in_which_nothing_came_says_nothing(
+    watched: World, is_whole: bool, published: list[float]
+) -> None:
+    """Between a release and the full hour may be a minute: nobody is called for that."""
+    made = WindowRow(MODEL, KIND, 0, HOUR, 1, 1, 1, 1, 0, is_whole=is_whole)
+    found = metrics_of(made, Found("empty"), None)
+    assert [each.value for each in found if each.name == "blind"] == published
+    assert [each.name for each in metrics_of(made, Found("failed"), None)] == ["blind"]
+
+
+def test_the_window_that_saw_something_is_shown(watched: World) -> None:
+    """Behind it may be windows in which nothing came; by its end any of them is found."""
+    capture(watched, back=3)
+    look(watched)
+    seen = finish(watched).window
+    assert seen is not None
+    assert look(watched).decision == "empty"
+    assert find_window(watched.ports, MODEL, KIND).end_ms == seen.end_ms
+    after = find_window(watched.ports, MODEL, KIND, seen.end_ms + HOUR)
+    assert (after.state, after.end_ms) == ("empty", seen.end_ms + HOUR)
+    with pytest.raises(NotFound, match="judged no window to 7"):
+        find_window(watched.ports, MODEL, KIND, 7)
+
+
+def test_many_labels_go_into_several_objects(
+    watched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request stands in one of them, once."""
+    monkeypatch.setattr("perennial.send_labels.MOST_IN_ONE", 2)
+    labels = [(f"e{i}", (">50K",)) for i in range(5)]
+    sent = send_labels(watched.ports, MODEL, labels)
+    assert (sent.requests, sent.labels, len(sent.uris)) == (5, 5, 3)
+    lines = b"".join(objects.get_bytes(uri) for uri in sent.uris).decode().splitlines()
+    assert [read_labels(line) for line in lines] == labels
 
 
 def test_a_job_that_was_lost_is_started_again(
