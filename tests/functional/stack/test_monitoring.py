@@ -190,7 +190,10 @@ def test_traffic_that_drifts_retrains(checkout: Checkout, ports: Ports, tmp_path
 def learn_from_labels(checkout: Checkout, ports: Ports) -> None:
     """The version that run 2 registers, and nobody releases, is scored on what the live one answers
     since; then errors that cost more than a run open one, by the policy's signal."""
-    judge_by_hand(checkout, ports)  # what run 2 has learnt from proves nothing
+    # What run 2 has learnt from proves nothing: the next window begins in a later second.
+    claimed_ms = until("the manifest", lambda: known_run(ports.ledger, MODEL, 2).claimed_ms)
+    until("the next second", lambda: ports.clock() // 1000 > claimed_ms // 1000)
+    judge_by_hand(checkout, ports)
     requests = ask(ports, 1.0)
     send_labels(ports, MODEL, requests)
     until("its capture", lambda: is_captured(checkout, ports, requests[-1][0]))
