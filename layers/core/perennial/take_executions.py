@@ -20,7 +20,7 @@ from perennial.domain.ledger.monitor_rows import MonitorRow, WindowRow
 from perennial.domain.ledger.monitors import open_window
 from perennial.domain.ledger.rows import Live, ModelRow
 from perennial.domain.ledger.store import Transaction, change, read_model
-from perennial.domain.monitor_windows import hour_folders, window_start
+from perennial.domain.monitor_windows import Judged, hour_folders, window_start
 from perennial.domain.sagemaker_monitor import Execution, judged_span, window_of
 from perennial.domain.settings_monitor import SECOND_MS, Monitor
 from perennial.end_monitor import EndedWindow, ask_for, end_monitor
@@ -86,10 +86,11 @@ def _take(
     """Open the execution's window and end it; nothing where that was done before, or where the
     version before answered in it."""
     live, kind = _live(row), monitor.kind
+    since_ms = window_start(Judged(), live.since_ms)  # as the first window of a version begins
 
     def decide() -> Transaction:
         head = read_monitor_row(ports.ledger, row.model, kind)
-        span = judged_span(given, kind, live.since_ms, judged_of(head).until_ms)
+        span = judged_span(given, kind, since_ms, judged_of(head).until_ms)
         if span is None:
             return ()
         start_ms, end_ms = span

@@ -382,6 +382,8 @@ def test_a_look_by_hand_at_nothing_is_an_empty_window(watched: World, service: S
     push(watched, {**MANAGED, "monitor": {kind: {"every": "1h", "delay": "0s"}}})
     live = watched.model().live
     assert live is not None
+    # Captured lines tell their second: so does the beginning of a version's first window.
+    watched.ledger.commit([change(watched.model(), live=replace(live, since_ms=live.since_ms + 7))])
     watched.clock.now_ms = live.since_ms + 90_000
     started = start_monitor(watched.ports, MODEL, kind, by="ann")
     ended = Execution(
