@@ -27,7 +27,7 @@ class Sam:
             **cloud.environment(),
             "HOME": str(folder.parent),
             "SAM_CLI_TELEMETRY": "0",
-            "SAM_CLI_POLL_DELAY": "1",
+            "SAM_CLI_POLL_DELAY": "0.1",
         }
 
     def __call__(self, *arguments: str, ok: bool = True) -> str:

@@ -32,7 +32,7 @@ def run_sam(folder: Path, environment: dict[str, str], *arguments: str, fails: b
     done = subprocess.run(
         [command, *arguments],
         cwd=folder,
-        env={**environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"},
+        env={**environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.1"},
         capture_output=True,
         text=True,
         check=False,
