@@ -12,6 +12,13 @@ from typing import Any
 import pytest
 
 IMAGE = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
+BREAKS = """
+    def model_fn(folder):
+        raise ValueError("no such model")
+
+    def transform_fn(model, body, content_type, accept):
+        return ""
+"""
 ENDED = ("Completed", "Failed", "Stopped")
 TRUST = {
     "Version": "2012-10-17",
@@ -180,3 +187,16 @@ def hosting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     cloud = start_local_cloud(tmp_path_factory.mktemp("hosting") / "state", "--clock", "60")
     yield Hosting(cloud)
     cloud.stop()
+
+
+@pytest.fixture(scope="session")
+def broken(hosting: Any) -> str:
+    """A serverless endpoint whose model cannot be loaded; nobody waits for it here.
+
+    It fails when its time to stand up is over, so a module before the one that judges it asks.
+    """
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
+    model = hosting.model("bad", BREAKS)
+    variant = {"VariantName": "main", "ModelName": model, "ServerlessConfig": serverless}
+    name: str = hosting.endpoint(hosting.config(variant), wait=False)
+    return name

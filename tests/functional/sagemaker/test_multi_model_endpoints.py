@@ -9,6 +9,9 @@ import pytest
 
 from tests.functional.sagemaker.hosting import Hosting, own_image, refused
 
+# The next module will judge it, and would wait for it.
+pytestmark = pytest.mark.usefixtures("broken")
+
 # Tells its word and its process, which ends at the word `exit`.
 MODEL = """
     import json, os, pathlib, uuid

@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 
 from tests.functional.sagemaker.hosting import Hosting, refused
 
+# Its endpoint fails only in its own time; the module before has begun it, if all run.
+pytestmark = pytest.mark.usefixtures("broken")
+
 SIZE = {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
 # Holds its request until the file of that name is there.
 HOLDS = """
@@ -29,13 +32,6 @@ HOLDS = """
                 time.sleep(0.01)
         return json.dumps({"word": model, "server": SERVER}), "application/json"
 """
-BREAKS = """
-    def model_fn(folder):
-        raise ValueError("no such model")
-
-    def transform_fn(model, body, content_type, accept):
-        return ""
-"""
 
 
 def variant(model: str, **more: Any) -> Any:
@@ -46,12 +42,6 @@ def variant(model: str, **more: Any) -> Any:
 def answer(found: Any) -> Any:
     """The document of an invocation's answer."""
     return json.loads(found["Body"].read())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def broken(hosting: Hosting) -> str:
-    """An endpoint whose model cannot be loaded; created first, for it takes its time."""
-    return hosting.endpoint(hosting.config(variant(hosting.model("bad", BREAKS))), wait=False)
 
 
 @pytest.fixture(scope="module")
