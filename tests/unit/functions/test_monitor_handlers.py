@@ -7,8 +7,11 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from perennial.domain.ledger.monitor_rows import WindowRow
+from perennial.domain.ledger.monitors import Found
 from perennial.domain.naming import earlier_job, parse_monitor_job
 from perennial.domain.signals import Signal, parse_signal
+from perennial.end_monitor import EndedWindow
 
 from tests.unit.functions.test_handlers import golden, lines, world
 from tests.unit.world import MODEL, World
@@ -47,6 +50,35 @@ def test_the_end_of_a_job_that_nobody_waits_for(
         handler("on_monitoring_ended")(each, context)
     known, unknown = lines(caplog)
     assert (known["decision"], known["job"]) == ("none", name)
+    assert unknown["message"] == "job of no monitor"
+
+
+def test_the_end_of_a_monitoring_schedules_job_names_its_monitor(
+    world: World,
+    handler: Callable[[str], Any],
+    context: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SageMaker names the job itself; what the job was told names the schedule, and with it model
+    and kind. A schedule of somebody else is none of ours."""
+    window = WindowRow(MODEL, "data-quality", 0, 1, 1, 1, 1, 1, 1, job="job", state="done")
+    asked = []
+
+    def take(_ports: Any, model: str, kind: str) -> list[EndedWindow]:
+        asked.append((model, kind))
+        return [EndedWindow(model, kind, "done", window, Found("done", rows=9, violations=2))]
+
+    event = golden("sagemaker_monitoring_job_state_change")
+    other = deepcopy(event)
+    other["detail"]["Environment"]["sagemaker_monitoring_schedule_name"] = "churn-dq"
+    call = handler("on_monitoring_ended")
+    monkeypatch.setattr("functions.on_monitoring_ended.app.take_executions", take)
+    for each in (event, other):
+        call(each, context)
+    assert asked == [(MODEL, "data-quality")]
+    known, unknown = (line for line in lines(caplog) if "message" in line)
+    assert (known["job"], known["decision"], known["violations"]) == ("job", "done", 2)
     assert unknown["message"] == "job of no monitor"
 
 
