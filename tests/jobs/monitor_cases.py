@@ -23,9 +23,12 @@ from jobs.archives import pack
 from jobs.baseline import attribution, model_quality
 from jobs.casting import ROW, Caster, TrainingSchema, describe_prepared
 from jobs.check_data import write_json
+from jobs.engine.checks import Finding
 from jobs.evaluate import write_predictions
 from jobs.failures import JobError
 from jobs.model_quality import statistics
+from jobs.monitor_config import MonitorConfig
+from jobs.monitor_report import Report
 from jobs.pair_earlier import paired
 from jobs.truth import Row
 from jobs.window_bias import Counts, measure, positive_of
@@ -191,6 +194,9 @@ def bad(folder: Path) -> Any:
         "one_unseen_level": lines([*good, {**good[0], "job": "pilot"}]),
         "half_lines": [*half, *lines(good)],
         "bytes": [b"\xff\xfe{", *lines(good)],
+        "on_the_edge": [
+            line(json.dumps(row), at=at, **JSON) for at in (START - 1000, START, START + HOUR)
+        ] + lines(good),
         "half_character": [line(json.dumps({**row, "job": "\ud800"}), **JSON),
                            line(json.dumps({**row, "\udfff": 1}), **JSON), *lines(good)],
         "binary": [line("AAECAw==", kind="image/png", encoding="BASE64"), *lines(good)],
@@ -625,6 +631,27 @@ def remote(folder: Path) -> Any:
     return found | {"quality": made.run("model-quality", **more)}
 
 
+def reports(_folder: Path) -> Any:
+    """Reports of findings that fire, that chance explains, and that are far from any bound."""
+    config = MonitorConfig("data-quality", "shop", 7, 0, 1, ())
+
+    def report(*findings: tuple[str, float, bool]) -> Any:
+        made = Report(config, rows=9)
+        for name, severity, fires in findings:
+            words = f"{name} drifted"
+            made.findings.append(Finding(name, "drift", 0.2, 0.1, severity, fires, words, words))
+        for value in (0.5, math.nan, math.inf, None):
+            made.metric("figure", value)
+        return made.to_json()
+
+    return {
+        "fired": report(("mild", 1.2, True), ("wild", 9.0, True), ("noise", 20.0, False)),
+        "chance": report(("noise", 1.3, False), ("calm", 0.2, False)),
+        "calm": report(("calm", 0.2, False), ("calmer", 0.1, False)),
+        "nothing": report(),
+    }
+
+
 CASES: Mapping[str, Callable[[Path], Any]] = {
     case.__name__: case
     for case in (
@@ -644,6 +671,7 @@ CASES: Mapping[str, Callable[[Path], Any]] = {
         bias,
         attributed,
         mistakes,
+        reports,
     )
 }
 

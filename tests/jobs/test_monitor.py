@@ -108,6 +108,7 @@ def test_every_encoding_and_format_gives_the_same_figures(found: dict[str, Any])
         ("bytes", 300, 1, []),
         ("binary", 300, 1, []),
         ("half_character", 300, 2, []),
+        ("on_the_edge", 301, 0, []),  # the first second is the window's, the last one the next's
         ("cut_gzip", 0, 1, []),
     ],
 )  # fmt: skip
@@ -119,6 +120,20 @@ def test_bad_input_is_counted_and_judged(
     assert (report["rows"], report["broken_lines"], report["empty"]) == (rows, broken, not rows)
     assert checks(report) == fired
     assert bool(report["notes"]) == bool(broken)
+
+
+def test_the_worst_comes_first_and_chance_is_no_drift(found: dict[str, Any]) -> None:
+    """What fires is told by its size, then what chance explains, then what is near its bound."""
+    cases = found["reports"]
+    assert [each["name"] for each in cases["fired"]["violations"]] == ["wild", "mild"]
+    assert cases["fired"]["worst"]["words"] == "wild drifted"
+    words = cases["chance"]["worst"]["words"]
+    assert words == "noise drifted, which chance explains in so few rows"
+    assert cases["chance"]["violations"] == []
+    assert cases["calm"]["worst"]["words"] == "nearest its bound: calm drifted"
+    assert cases["nothing"]["worst"] is None
+    # CloudWatch knows neither NaN nor infinity; what has no value is not published.
+    assert [each["value"] for each in cases["nothing"]["metrics"]] == [0.5, 2.348543e108]
 
 
 def test_very_many_categories_are_counted_in_bounded_memory(found: dict[str, Any]) -> None:
