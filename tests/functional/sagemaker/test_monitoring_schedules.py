@@ -258,6 +258,7 @@ def test_what_was_captured_is_judged_once(monitored: Monitored) -> None:
     assert {each["MetricName"] for each in metrics} >= {"feature_data_age", "feature_non_null_city"}
 
 
+@pytest.mark.long
 def test_answers_are_judged_by_what_was_right(hosting: Hosting) -> None:
     """Without ground truth there is nothing to judge; then a job merges it by inference id, and
     the analyzer's figures are held against the bounds. A request of several rows is passed over."""
@@ -302,6 +303,7 @@ def test_answers_are_judged_by_what_was_right(hosting: Hosting) -> None:
     assert len(hosting.get(merged[0]).splitlines()) == 3
 
 
+@pytest.mark.long
 def test_an_hourly_schedule_fires_on_the_clouds_clock(monitored: Monitored) -> None:
     """Its execution judges the hour that is over, as long as it really took; a stopped one rests,
     and nothing is left of a deleted one."""
