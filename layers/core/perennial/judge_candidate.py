@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perennial.aws import objects
+from perennial.aws.code_archives import CodeDigests, read_digests
 from perennial.describe_run import known_run
 from perennial.domain import changes, findings
 from perennial.domain.card import card_html
@@ -48,6 +49,7 @@ class Candidate:
     S3 URIs, as are `report`, `schema`, `comparison`, `bias` and `explanations`. `champion` has
     version, run, arn, words, comparable and schema (a URI). `failures` are the steps that
     failed, with words; `jobs` have step, job, kind and reused; `warm_start` are the plan's words.
+    `packs_code`: the evaluation has put its own code into the model's archive.
     """
 
     model: str
@@ -68,6 +70,7 @@ class Candidate:
     failures: Mapping[str, str] | None = None
     jobs: Sequence[Mapping[str, Any]] | None = None
     warm_start: str = ""
+    packs_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,11 +140,11 @@ def _decide(candidate: Candidate, evidences: Evidences, now_ms: int) -> Verdict:
     evaluation = objects.get_bytes(candidate.evaluation)
     manifest = objects.get_bytes(candidate.manifest)
     evaluated = _evaluated(evaluation, candidate)
-    code_digest = _checked_code(candidate)
+    code = _checked_code(candidate)
     gathered = _Gathered(candidate, settings, evidences)
     sections = {
         **evaluated.sections,
-        **gathered.sections(settings_document, code_digest),
+        **gathered.sections(settings_document, code.archive),
         "settings": _settings_facts(settings, gathered.costs),
     }
     sections["notes"] = [*evaluated.notes, *gathered.notes()]
@@ -154,8 +157,9 @@ def _decide(candidate: Candidate, evidences: Evidences, now_ms: int) -> Verdict:
             "artifact": candidate.artifact,
             "artifact_digest": objects.stream_digest(candidate.artifact),
             "code": candidate.code,
-            "code_digest": code_digest,
+            "code_digest": code.archive,
             **evaluated.files,
+            **_served_code(candidate, code),
         },
         gates=judge(settings, gathered.grounds(evaluated.metrics)),
         metrics=findings.ordered(evaluated.shown, METRICS[settings.problem], settings.facets),
@@ -328,14 +332,25 @@ def _settings_facts(settings: Settings, costs: Costs | None) -> dict[str, Any]:
     }
 
 
-def _checked_code(candidate: Candidate) -> str:
-    code_digest = objects.stream_digest(candidate.code)
-    if code_digest != candidate.code_sha:
+def _checked_code(candidate: Candidate) -> CodeDigests:
+    found = read_digests(candidate.code)
+    if found.archive != candidate.code_sha:
         raise Rejected(
             f"the code of run {candidate.run} of {candidate.model} is not what was pushed: "
-            f"{candidate.code} has the digest {code_digest}. Push the project again."
+            f"{candidate.code} has the digest {found.archive}. Push the project again."
         )
-    return code_digest
+    return found
+
+
+def _served_code(candidate: Candidate, code: CodeDigests) -> dict[str, str]:
+    """The files that a server of the version must find, when it fetches the run's own archive.
+
+    An evaluation that was taken over from another run had that run's archive: the same code, and
+    another model.yaml beside it. What the evaluation itself has packed is told by the evaluation.
+    """
+    if candidate.packs_code or not code.files:
+        return {}
+    return {"code_files_digest": code.files}
 
 
 def _evaluated(evaluation: bytes, candidate: Candidate) -> findings.Evaluated:

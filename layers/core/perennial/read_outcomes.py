@@ -51,6 +51,7 @@ def candidate_of(event: Mapping[str, Any]) -> Candidate:
             if "failure" in outcomes[step]
         },
         warm_start=str(plan.get("warm_start", {}).get("words", "")),
+        packs_code=plan["training"].get("packs_code") == "yes",
         jobs=tuple(_job(step, done) for step, done in outcomes.items() if done.get("job")),
     )
 

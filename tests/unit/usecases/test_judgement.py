@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import tarfile
 from dataclasses import asdict, fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +16,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 from perennial.domain.errors import NotClaimed, Rejected
+from perennial.domain.file_digests import CODE_LISTING
 from perennial.domain.naming import code_key
 from perennial.end_run import end_run
 from perennial.judge_candidate import Candidate, Judgement, judge_candidate
@@ -148,6 +151,37 @@ def test_what_is_no_evaluation_is_refused(world: World, candidate: Candidate, bo
     with pytest.raises(Rejected, match="is no evaluation"):
         judge_candidate(world.ports, candidate)
     assert world.run(1).verdict is None
+
+
+def test_the_code_that_is_registered_is_the_one_that_a_server_must_see(
+    world: World, candidate: Candidate
+) -> None:
+    """Another push of settings alone takes the evaluation over, whose code lay in another archive.
+
+    Where the archive of the model holds that code, it stays the one that is served.
+    """
+    lines = f"{'a' * 64}  entry.py\n"
+    body = packed({"entry.py": b"", CODE_LISTING: lines.encode(), "jobs/x.py": b""})
+    code_sha = sha256(body).hexdigest()
+    code = put(code_key(MODEL, code_sha), body)
+    pushed = replace(candidate, code=code, code_sha=code_sha)
+    told = json.loads(stored(judge_candidate(world.ports, pushed).uri))["candidate"]
+    assert told["code_digest"] == code_sha
+    assert told["code_files_digest"] == sha256(lines.encode()).hexdigest()
+    whole = replace(pushed, run=1, base=f"{candidate.base}-2", packs_code=True)
+    told = json.loads(stored(judge_candidate(world.ports, whole).uri))["candidate"]
+    assert told["code_files_digest"] == FILES["code_files"]
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """A tar.gz as a push makes it."""
+    found = io.BytesIO()
+    with tarfile.open(fileobj=found, mode="w:gz") as made:
+        for name, body in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            made.addfile(member, io.BytesIO(body))
+    return found.getvalue()
 
 
 def test_changed_code_is_refused(world: World, candidate: Candidate) -> None:
