@@ -128,7 +128,8 @@ class Warm:
     def __init__(self, python: Path) -> None:
         self.process = subprocess.Popen(
             [python, str(ROOT / "tests/jobs/warm.py")],
-            env={**os.environ, "PYTHONHASHSEED": "0"},
+            # As jobs/__init__.py says before a job imports LightGBM: here it is imported earlier.
+            env={**os.environ, "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "passive"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
