@@ -31,6 +31,7 @@ def _models_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: read_once(path))
         patch.setattr("perennial.aws.signal_queue.LONGEST_POLL_S", 0)
+        patch.setattr("perennial.remove_endpoint.PAUSE_S", 0.01)
         _write_values_at_once(patch)
         _prepare_requests_once(patch)
         yield
