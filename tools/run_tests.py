@@ -46,22 +46,24 @@ def without(folder: str, *names: str) -> list[str]:
     return [folder, *(f"--ignore={path}" for path in files(folder, *names))]
 
 
-# (name, command), the longest first, so that all ends at about the same time.
+# (name, command), the longest first, so that all ends at about the same time; what waits for real
+# servers runs beside what only computes. Releases come before all other stories: on a fresh
+# checkout the first ones make the environments of functions and servers.
 SUITES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("unit", suite("tests/unit")),
     ("releases", suite(*files(STACK, *RELEASES))),
-    ("invariants", suite(*files(STACK, *INVARIANTS))),
     ("stack", suite(*without(STACK, *RELEASES, *INVARIANTS))),
+    ("jobs", suite("tests/jobs")),
     ("serving", suite(*files(f"{FUNCTIONAL}/sagemaker", *SERVING))),
     ("commands", suite(*files(FUNCTIONAL, "*"))),
-    ("unit", suite("tests/unit")),
-    ("statemachines", suite("tests/statemachines")),
-    ("jobs", suite("tests/jobs")),
     ("cloud", suite(*(f"{FUNCTIONAL}/{name}" for name in CLOUD))),
+    ("invariants", suite(*files(STACK, *INVARIANTS))),
     ("sagemaker", suite(*without(f"{FUNCTIONAL}/sagemaker", *SERVING))),
-    ("mutants", suite("tests/mutants")),
-    ("template", suite("tests/template")),
+    ("statemachines", suite("tests/statemachines")),
     ("types", (str(BIN / "mypy"),)),
+    ("template", suite("tests/template")),
     ("architecture", suite("tests/architecture")),
+    ("mutants", suite("tests/mutants")),
     ("lint", (str(BIN / "ruff"), "check", ".")),
     ("format", (str(BIN / "ruff"), "format", "--check", ".")),
 )
