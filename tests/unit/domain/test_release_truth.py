@@ -246,3 +246,16 @@ def test_every_release_ends_once_all_is_at_rest(
         assert 0 < len(found.words) <= LONGEST_WORDS
         assert found.config in ("", seen.config if seen else "")
         assert outcome_of(row, seen, done, NOW + HOUR) == found
+
+
+def test_a_rollback_says_what_sagemaker_said() -> None:
+    """And what it may have been only where nobody said anything."""
+    row = release(before=live(), updating_ms=NOW - MINUTE, endpoint_ms=NOW - 2 * MINUTE)
+    for reason, said in (
+        ("alarm guard-r3-latency is in ALARM", "rolled back: alarm guard-r3-latency is in ALARM;"),
+        ("", "rolled back: a guarding alarm went off, or the new fleet did not come up;"),
+    ):
+        seen = endpoint(config=live().config, reason=reason, modified_ms=NOW)
+        found = outcome_of(row, seen, execution("FAILED"), NOW)
+        assert isinstance(found, ReleaseEnding)
+        assert found.words.startswith(said)

@@ -154,10 +154,8 @@ def _rolled_back(
     release: ReleaseRow, endpoint: SeenEndpoint, execution: SeenExecution | None
 ) -> ReleaseEnding:
     why = endpoint.reason or (telling_line(execution.cause) if execution else "")
-    words = (
-        f"rolled back: a guarding alarm went off, or the new fleet did not come up"
-        f"{f' ({why})' if why else ''}; {as_it_was(release)}"
-    )
+    why = why or "a guarding alarm went off, or the new fleet did not come up"
+    words = f"rolled back: {why}; {as_it_was(release)}"
     return ending_by("rolled_back", words, execution, endpoint.config)
 
 
