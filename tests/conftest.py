@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 AWS_VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "PERENNIAL_TARGET")
@@ -26,6 +27,11 @@ for name in (*AWS_VARIABLES, "PYTHONDONTWRITEBYTECODE"):
 mirror = ROOT.parent / "shared" / "data"
 if "PERENNIAL_DATA_MIRROR" not in os.environ and mirror.is_dir():
     os.environ["PERENNIAL_DATA_MIRROR"] = str(mirror)
+
+
+# An example that takes long says something of the machine, and nothing of the rule.
+settings.register_profile("patient", parent=settings.default, deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(hookwrapper=True)
