@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
     AmazonCloudWatchEMFProvider,
 )
-from perennial.domain.release_plan import ANSWER_MS, BAD_ANSWERS, answer_dimensions
+from perennial.domain.answer_figures import ANSWER_MS, BAD_ANSWERS, answer_dimensions
 
 Handler = Callable[[Any, Any], Any]
 logger = Logger()

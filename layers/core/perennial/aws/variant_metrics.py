@@ -13,7 +13,8 @@ from typing import Any
 from perennial.aws.clients import client
 from perennial.aws.errors import translated
 from perennial.domain.ab_report import Period
-from perennial.domain.release_plan import BAD_ANSWERS, OWN_METRICS, answer_dimensions
+from perennial.domain.answer_figures import BAD_ANSWERS, answer_dimensions
+from perennial.domain.answer_figures import NAMESPACE as OURS
 
 NAMESPACE = "AWS/SageMaker"
 MICROSECONDS = 1000.0  # to a millisecond
@@ -93,7 +94,7 @@ def count_answers(stack: str, model: str, release: int, began_ms: int, ended_ms:
     """
     names = answer_dimensions(stack, model, release)
     length = period_ms(began_ms, ended_ms)
-    query = _query("answers", BAD_ANSWERS, "SampleCount", names, length, namespace=OWN_METRICS)
+    query = _query("answers", BAD_ANSWERS, "SampleCount", names, length, namespace=OURS)
     return _sum(query, f"release {release} of {model}", began_ms - began_ms % length, ended_ms)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perennial.domain import file_digests, naming, shared_naming
+from perennial.domain import answer_figures, file_digests, naming, shared_naming
 from perennial.domain.settings import Endpoint, Guard, Release
 
 #: The variant that every production configuration has; a guarded update demands the same name.
@@ -28,8 +28,6 @@ FLEET_SECONDS = 3600
 #: How long a fleet may take to download its model, and then to answer its first /ping.
 DOWNLOAD_SECONDS = START_SECONDS = 600
 METRICS = "AWS/SageMaker"
-#: Our own figures of answers, of each release where models share an endpoint: 0 or 1, and time.
-OWN_METRICS, BAD_ANSWERS, ANSWER_MS = "Perennial", "BadAnswers", "AnswerMilliseconds"
 MICROSECONDS = 1000.0  # to a millisecond: CloudWatch's ModelLatency is in microseconds
 CSV, JSON = "text/csv", "application/json"
 
@@ -244,25 +242,22 @@ def alarms(subject: Subject, guard: Guard) -> list[dict[str, Any]]:
 def _watched(subject: Subject) -> tuple[str, dict[str, str]]:
     """Namespace and dimensions of the figures that tell how the new version does."""
     if subject.is_shared:
-        return OWN_METRICS, answer_dimensions(subject.stack, subject.model, subject.release)
+        return answer_figures.NAMESPACE, answer_figures.answer_dimensions(
+            subject.stack, subject.model, subject.release
+        )
     watched = {"EndpointName": subject.endpoint, "VariantName": MAIN}
     if not subject.moves:
         watched["EndpointConfigName"] = subject.config
     return METRICS, watched
 
 
-def answer_dimensions(stack: str, model: str, release: int) -> dict[str, str]:
-    """Of which answers `BAD_ANSWERS` and `ANSWER_MS` are: those of what a release brings."""
-    return {"stack": stack, "model": model, "release": str(release)}
-
-
 def _bound(guard: Guard, kind: str, *, is_shared: bool) -> dict[str, Any]:
     if kind == "errors":
-        name = BAD_ANSWERS if is_shared else "Invocation5XXErrors"
+        name = answer_figures.BAD_ANSWERS if is_shared else "Invocation5XXErrors"
         return {"MetricName": name, "Statistic": "Average", "Threshold": guard.errors}
     unit = 1.0 if is_shared else MICROSECONDS
     return {
-        "MetricName": ANSWER_MS if is_shared else "ModelLatency",
+        "MetricName": answer_figures.ANSWER_MS if is_shared else "ModelLatency",
         "ExtendedStatistic": "p99",
         "Threshold": (guard.latency_p99 or 0.0) * unit,
     }
