@@ -252,7 +252,7 @@ def test_a_rollback_says_what_sagemaker_said() -> None:
     """And what it may have been only where nobody said anything."""
     row = release(before=live(), updating_ms=NOW - MINUTE, endpoint_ms=NOW - 2 * MINUTE)
     for reason, said in (
-        ("alarm guard-r3-latency is in ALARM", "rolled back: alarm guard-r3-latency is in ALARM;"),
+        ("alarm guard-r3-latency is in ALARM.", "rolled back: alarm guard-r3-latency is in ALARM;"),
         ("", "rolled back: a guarding alarm went off, or the new fleet did not come up;"),
     ):
         seen = endpoint(config=live().config, reason=reason, modified_ms=NOW)

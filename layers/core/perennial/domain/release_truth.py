@@ -154,7 +154,7 @@ def _rolled_back(
     release: ReleaseRow, endpoint: SeenEndpoint, execution: SeenExecution | None
 ) -> ReleaseEnding:
     why = endpoint.reason or (telling_line(execution.cause) if execution else "")
-    why = why or "a guarding alarm went off, or the new fleet did not come up"
+    why = why.rstrip(".") or "a guarding alarm went off, or the new fleet did not come up"
     words = f"rolled back: {why}; {as_it_was(release)}"
     return ending_by("rolled_back", words, execution, endpoint.config)
 
