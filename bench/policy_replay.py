@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from perennial.domain.retrain_names import PolicyName
 from perennial.domain.retrain_policy import (
     History,
     Labelled,
-    PolicyName,
     Scored,
     Trial,
     better_version,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from perennial.domain.retrain_policy import DEFAULT_EARLIER
+from perennial.domain.retrain_names import DEFAULT_EARLIER
 
 from bench.policy import LONGEST_PERIOD, OURS, Asked
 from bench.policy_losses import Losses, losses

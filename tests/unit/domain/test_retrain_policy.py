@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from perennial.domain.retrain_learning import learn
+from perennial.domain.retrain_names import POLICIES
 from perennial.domain.retrain_policy import (
     DEFAULT_PRICE,
-    POLICIES,
     History,
     Labelled,
     Scored,

@@ -1,6 +1,6 @@
 """When a candidate is trained: alarms, periods and costs decide; and whether it takes over.
 
-An alarm buys a candidate, never a release. One question, `decide`, is answered by one of the
+An alarm buys a candidate, never a release. One question, `decide`, is answered by one of
 `POLICIES` (`monitor.retrain.policy` in model.yaml; `when: {at_least: k}` goes with each). All
 errors are of one scale: the mean loss of a prediction in one monitor window, 0 for a perfect
 model and about 1 for a constant answer. A run's price is on that scale too: it pays once it saves
@@ -17,24 +17,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from perennial.domain.retrain_learning import learn
+from perennial.domain.retrain_names import POLICIES, PolicyName
 
 V = TypeVar("V")
-PolicyName = Literal["paired-challenger", "rent-or-buy", "fixed", "any-alarm"]
-POLICIES: tuple[PolicyName, ...] = ("paired-challenger", "rent-or-buy", "fixed", "any-alarm")
-
-DEFAULT_POLICY: PolicyName = "paired-challenger"
-
 #: Policies by which an alarm can open a run; the others only tell people of it.
 HEARS_ALARMS: tuple[PolicyName, ...] = ("paired-challenger", "any-alarm")
 
 #: What a run costs, in summed error, when the settings do not say what an error costs: one run is
 #: worth one more wrong answer in twenty throughout one window.
 DEFAULT_PRICE = 0.05
-#: So many earlier versions are scored on each labelled window, unless the settings say otherwise.
-DEFAULT_EARLIER = 1
 #: `better_version` looks at so many of the newest windows: more say how it was, not how it is.
 NEWEST = 2
 #: ... and wants the difference to be so many standard errors: some other version seems a little

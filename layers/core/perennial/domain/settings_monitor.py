@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from perennial.domain.gates import METRICS, OPERATORS
 from perennial.domain.naming import MONITOR_KINDS
-from perennial.domain.retrain_policy import DEFAULT_EARLIER, DEFAULT_POLICY, POLICIES
+from perennial.domain.retrain_names import DEFAULT_EARLIER, DEFAULT_POLICY, POLICIES
 from perennial.domain.settings_reader import Reader, duration, parse_duration, shown
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
