@@ -14,8 +14,6 @@ from cli.deployment import build_and_deploy
 from cli.errors import Refused, TargetUnreachable
 from cli.live import Progress
 from cli.local_cloud import (
-    DEFAULT_PORT,
-    PORT,
     ROOT,
     RunningCloud,
     StaleCloud,
@@ -23,6 +21,7 @@ from cli.local_cloud import (
     find_cloud,
     launch_arguments,
     launch_environment,
+    port_option,
     require_free_port,
     start_cloud,
     stop_cloud,
@@ -34,15 +33,7 @@ NEXT = 'eval "$(perennial env)" && sam build && sam deploy   [dim](or all at onc
 
 
 @click.command()
-@click.option(
-    "--port",
-    default=DEFAULT_PORT,
-    type=PORT,
-    envvar="PERENNIAL_PORT",
-    show_envvar=True,
-    show_default=True,
-    help="Port on 127.0.0.1.",
-)
+@port_option("Port on 127.0.0.1.")
 @click.option(
     "--clock",
     default=1.0,

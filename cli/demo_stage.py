@@ -23,11 +23,10 @@ from cli.errors import Refused
 from cli.jobs_environment import jobs_python
 from cli.live import Progress
 from cli.local_cloud import (
-    DEFAULT_PORT,
-    PORT,
     ROOT,
     RunningCloud,
     find_cloud,
+    port_option,
     read_clock,
     set_clock,
     start_cloud,
@@ -109,15 +108,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def demo_options(command: Command) -> Command:
     """The options that all demos have: a `Demo`'s fields, and `sets`."""
     options = (
-        click.option(
-            "--port",
-            default=DEFAULT_PORT,
-            type=PORT,
-            envvar="PERENNIAL_PORT",
-            show_envvar=True,
-            show_default=True,
-            help="Port, if none runs yet.",
-        ),
+        port_option("Port, if none runs yet."),
         click.option(
             "--set",
             "sets",

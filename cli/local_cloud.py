@@ -23,6 +23,21 @@ from cli.errors import CommandError, Refused
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 4747
 PORT = click.IntRange(1, 65_535)
+
+
+def port_option(words: str) -> Callable[[Any], Any]:
+    """The option `--port` of a command that may start the local cloud; `words` are its help."""
+    return click.option(
+        "--port",
+        default=DEFAULT_PORT,
+        type=PORT,
+        envvar="PERENNIAL_PORT",
+        show_envvar=True,
+        show_default=True,
+        help=words,
+    )
+
+
 READY_SECONDS = 180  # the first start makes the environments of jobs and functions
 STOP_SECONDS = 10.0
 
